@@ -1,0 +1,61 @@
+/**
+ * The seam between the router and a provider: one function, one file an implementation.
+ *
+ * The router picks a deployment, counts, retries and limits; an upstream speaks one dialect and nothing else.
+ */
+import type { Deployment } from "../deployment.ts";
+import type { Usage } from "../usage.ts";
+
+/** A parsed Messages request. Loose on purpose: the router checks what it needs, upstreams read what they translate. */
+export type MessagesBody = Record<string, unknown> & {
+  model: string;
+  messages: unknown[];
+  max_tokens?: number;
+  stream?: boolean;
+  system?: unknown;
+  tools?: unknown[];
+};
+
+export interface UpstreamCall {
+  /** Parsed Anthropic Messages body; `model` is the name the caller wrote. Shared between tries: never change it. */
+  readonly body: MessagesBody;
+  /** The request's bytes as received: the pass-through lane sends these. */
+  readonly raw: Uint8Array;
+  readonly kind: "messages" | "count_tokens";
+  /** `anthropic-beta`, `anthropic-version`, ...: the caller's headers, credentials and hop-by-hop headers already removed. */
+  readonly inbound: Headers;
+  /** Query string with its `?`, or "" (Claude Code sends `?beta=true`). */
+  readonly search: string;
+  /** Our id of this request (`req_...`); stands in error bodies this upstream makes. */
+  readonly requestId: string;
+  readonly deployment: Deployment;
+  /** Client went away or a time limit passed: stop, and free the upstream connection. */
+  readonly signal: AbortSignal;
+  /** What the upstream says it billed. Called at most once, at the end; also for a stream that broke, with what is known. */
+  readonly onUsage: (usage: Usage) => void;
+}
+
+/** Effects, so that decisions can be tested with a clock and a network of the test's own. */
+export interface UpstreamDeps {
+  readonly fetch: typeof fetch;
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** 0 <= n < 1. */
+  random(): number;
+  /** Rejects with the signal's reason when it aborts. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** A fresh id: `newId("msg")` → `msg_...`. */
+  newId(prefix: string): string;
+}
+
+/**
+ * Asks the provider once.
+ *
+ * - Resolves with a Response in Anthropic's format: JSON, or SSE when `body.stream` is true.
+ * - A failure before the first byte is a Response with Anthropic's error body, the mapped status and the upstream's
+ *   `retry-after`; the router may then ask elsewhere.
+ * - A network failure rejects; an abort of `signal` rejects with its reason.
+ * - A failure in the middle of a stream is an `event: error` in the stream, never a normal end.
+ * - Cancelling the response's body aborts the upstream request.
+ */
+export type Upstream = (call: UpstreamCall, deps: UpstreamDeps) => Promise<Response>;
