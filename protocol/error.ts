@@ -1,0 +1,76 @@
+/**
+ * Everything a request can be refused for, as data. `worker/http/errors.ts` is the one place that turns it into a
+ * response; details that are not in here stay in the log.
+ */
+export type ApiError =
+  | { readonly code: "unauthorized" }
+  | { readonly code: "forbidden_host"; readonly host: string }
+  | { readonly code: "forbidden_origin"; readonly origin: string }
+  | { readonly code: "not_found"; readonly what: string }
+  | { readonly code: "method_not_allowed"; readonly method: string; readonly allowed: string }
+  | { readonly code: "malformed_json"; readonly reason: string }
+  /** `field` is the path in the body, `additionalArgs[1]` or `prompt`. */
+  | { readonly code: "invalid_request"; readonly field: string; readonly reason: string }
+  | { readonly code: "body_too_large"; readonly maxBytes: number }
+  | { readonly code: "queue_full"; readonly max: number }
+  | { readonly code: "storage_full"; readonly freeBytes: number; readonly neededBytes: number }
+  | { readonly code: "sandbox_unavailable"; readonly reason: string }
+  | { readonly code: "internal" };
+
+export type ErrorCode = ApiError["code"];
+
+/** HTTP status of each error. */
+export const ERROR_STATUS: Record<ErrorCode, number> = {
+  unauthorized: 401,
+  forbidden_host: 403,
+  forbidden_origin: 403,
+  not_found: 404,
+  method_not_allowed: 405,
+  malformed_json: 400,
+  invalid_request: 400,
+  body_too_large: 413,
+  queue_full: 429,
+  storage_full: 507,
+  sandbox_unavailable: 503,
+  internal: 500,
+};
+
+/** What the person who sent the request reads. */
+export function errorMessage(error: ApiError): string {
+  switch (error.code) {
+    case "unauthorized":
+      return "Missing or wrong API key. Send it as `Authorization: Bearer KEY` or `x-api-key: KEY`.";
+    case "forbidden_host":
+      return `This server does not answer to the host name ${JSON.stringify(error.host)}. Use an IP address or localhost, or list the name in GANTRY_ALLOWED_HOSTS.`;
+    case "forbidden_origin":
+      return `Requests from pages of ${JSON.stringify(error.origin)} are not accepted.`;
+    case "not_found":
+      return `${error.what} not found.`;
+    case "method_not_allowed":
+      return `${error.method} is not allowed here; use ${error.allowed}.`;
+    case "malformed_json":
+      return `The body is not valid JSON: ${error.reason}`;
+    case "invalid_request":
+      return `${error.field}: ${error.reason}`;
+    case "body_too_large":
+      return `The body is larger than ${error.maxBytes} bytes.`;
+    case "queue_full":
+      return `${error.max} prompts are already waiting in this session.`;
+    case "storage_full":
+      return `Only ${error.freeBytes} bytes are free where the state is kept; ${error.neededBytes} are needed to accept work safely.`;
+    case "sandbox_unavailable":
+      return `The sandbox host does not answer: ${error.reason}`;
+    case "internal":
+      return "Something failed on our side. The log has the details under this request id.";
+  }
+}
+
+/** Thrown inside a door; the error handler of `worker/http` answers it. */
+export class RequestRefused extends Error {
+  readonly error: ApiError;
+  constructor(error: ApiError) {
+    super(errorMessage(error));
+    this.name = "RequestRefused";
+    this.error = error;
+  }
+}

@@ -1,0 +1,180 @@
+import { z } from "zod";
+
+/**
+ * The spine: everything that happens in a session is one of these events, stored in the session's log under a
+ * gap-free `seq`, and every stream and page is a view of that log.
+ *
+ * Names and shapes are those of Claude Managed Agents where it has one. Events of our own have other prefixes
+ * (`run.*`, `permission.*`). A reader ignores what it does not know.
+ */
+
+/** Largest event, in UTF-16 code units of its JSON: a frame (1 MiB) must hold it with room to spare. */
+export const MAX_EVENT_CHARS = 480_000;
+
+const text = z.object({ type: z.literal("text"), text: z.string() });
+const image = z.object({
+  type: z.literal("image"),
+  source: z.union([
+    z.object({ type: z.literal("base64"), media_type: z.string(), data: z.string() }),
+    z.object({ type: z.literal("url"), url: z.string() }),
+  ]),
+});
+export const PromptBlock = z.discriminatedUnion("type", [text, image]);
+/** One block of a prompt. */
+export type PromptBlock = z.infer<typeof PromptBlock>;
+
+/** `retrying`: wait; `exhausted`: this prompt failed, the session goes on; `terminal`: the session is over. */
+const retryStatus = z.object({ type: z.enum(["retrying", "exhausted", "terminal"]) });
+
+export const SessionError = z.object({
+  type: z.enum(["unknown_error", "model_overloaded_error", "model_rate_limited_error", "model_request_failed_error"]),
+  message: z.string(),
+  retry_status: retryStatus,
+  /** HTTP status of the model's API, kept apart from ours; null when it never answered. */
+  upstream_status: z.number().int().nullable().optional(),
+});
+
+const modelUsage = z.object({
+  input_tokens: z.number(),
+  output_tokens: z.number(),
+  cache_creation_input_tokens: z.number(),
+  cache_read_input_tokens: z.number(),
+});
+export type ModelUsage = z.infer<typeof modelUsage>;
+
+/**
+ * Why a run failed. Who finds out:
+ * - `upstream_error`, `prompt_too_long`, `refused`: the engine, from the model's API;
+ * - `max_turns`, `max_budget`: the engine, at a limit the request set;
+ * - `engine_failed`: the runner, when the engine did not start or stopped by itself;
+ * - `sandbox_lost`: the session, when the runner that held the run is gone (what it had done so far is in the log);
+ * - `deadline_exceeded`: the runner, when the run took longer than it may.
+ */
+export const RunErrorType = z.enum([
+  "upstream_error",
+  "prompt_too_long",
+  "refused",
+  "max_turns",
+  "max_budget",
+  "engine_failed",
+  "sandbox_lost",
+  "deadline_exceeded",
+]);
+export type RunErrorType = z.infer<typeof RunErrorType>;
+
+export const RunError = z.object({
+  type: RunErrorType,
+  message: z.string(),
+  upstream_status: z.number().int().nullable().optional(),
+});
+export type RunError = z.infer<typeof RunError>;
+
+/**
+ * How a run ended.
+ * - `succeeded`: the agent answered;
+ * - `failed`: it did not, `error` says why;
+ * - `interrupted`: somebody asked it to stop;
+ * - `cancelled`: it was taken out of the queue before it began.
+ */
+export const RunOutcome = z.enum(["succeeded", "failed", "interrupted", "cancelled"]);
+export type RunOutcome = z.infer<typeof RunOutcome>;
+
+const runEnded = z.object({
+  type: z.literal("run.ended"),
+  outcome: RunOutcome,
+  /** The agent's final text; "" when it gave none. */
+  result: z.string(),
+  error: RunError.nullable(),
+  usage: modelUsage.nullable(),
+  num_turns: z.number().int(),
+  duration_ms: z.number(),
+});
+export type RunEnded = z.infer<typeof runEnded>;
+
+/** What a runner may report. It is hostile by assumption: anything else it sends is refused. */
+export const RunnerEvent = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("agent.message"), content: z.array(text), parent_tool_use_id: z.string().optional() }),
+  z.object({ type: z.literal("agent.thinking"), thinking: z.string().optional() }),
+  z.object({
+    type: z.literal("agent.tool_use"),
+    name: z.string(),
+    input: z.record(z.string(), z.unknown()),
+    parent_tool_use_id: z.string().optional(),
+  }),
+  z.object({
+    type: z.literal("agent.tool_result"),
+    tool_use_id: z.string(),
+    content: z.array(z.union([text, image])),
+    is_error: z.boolean(),
+  }),
+  /** The permission mode did not allow a tool. The agent was told and went on. */
+  z.object({
+    type: z.literal("permission.denied"),
+    tool_use_id: z.string().nullable(),
+    tool: z.string(),
+    message: z.string(),
+  }),
+  z.object({ type: z.literal("agent.thread_context_compacted") }),
+  z.object({ type: z.literal("session.error"), error: SessionError }),
+  z.object({ type: z.literal("span.model_request_start"), model: z.string() }),
+  z.object({
+    type: z.literal("span.model_request_end"),
+    model_request_start_id: z.string(),
+    is_error: z.boolean(),
+    model_usage: modelUsage,
+  }),
+  /** Opens the preview of an event whose text is still arriving. */
+  z.object({
+    type: z.literal("event_start"),
+    event: z.object({ type: z.enum(["agent.message", "agent.thinking"]), id: z.string() }),
+  }),
+  /** A piece of that text. The event itself follows with all of it, unless the model was cut off. */
+  z.object({
+    type: z.literal("event_delta"),
+    event_id: z.string(),
+    delta: z.object({ type: z.literal("content_delta"), index: z.number().int(), content: text }),
+  }),
+  runEnded,
+]);
+/** An event as the runner writes it: without `seq`, which only the log gives. */
+export type RunnerEvent = z.infer<typeof RunnerEvent>;
+
+/** What the session itself adds to the log. */
+export const SessionEvent = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("user.message"), content: z.array(PromptBlock) }),
+  z.object({ type: z.literal("user.interrupt") }),
+  /** Accepted and stored. `position` 0 runs next. */
+  z.object({ type: z.literal("run.queued"), position: z.number().int(), trigger: z.string() }),
+  z.object({ type: z.literal("run.started"), model: z.string(), permission_mode: z.string() }),
+  z.object({ type: z.literal("session.status_running") }),
+  z.object({
+    type: z.literal("session.status_idle"),
+    stop_reason: z.object({
+      type: z.enum(["end_turn", "requires_action", "retries_exhausted", "budget_reached", "refusal"]),
+    }),
+    stop_details: z.null(),
+  }),
+  ...RunnerEvent.options,
+]);
+export type SessionEvent = z.infer<typeof SessionEvent>;
+
+/** Every event type there is. */
+export type EventType = SessionEvent["type"];
+
+/** What every stored event carries besides its own fields. */
+export interface EventHeader {
+  /** `sevt_...`; what other events refer to it by. */
+  readonly id: string;
+  /** Place in the session's log: 1, 2, 3, ... */
+  readonly seq: number;
+  /** The run it belongs to; null for what happens between runs. */
+  readonly run_id: string | null;
+  /** ISO time at which it was recorded. */
+  readonly processed_at: string;
+}
+
+/** An event as it stands in the log and on the wire. */
+export type StoredEvent = EventHeader & SessionEvent;
+
+/** Types that exist only to show text while it arrives; a client asks for them. */
+export const PREVIEW_TYPES: readonly EventType[] = ["event_start", "event_delta"];

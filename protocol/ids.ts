@@ -1,0 +1,27 @@
+/** What an id names. The prefix is part of the id, so a log line or an error tells what it is about. */
+export type IdKind = "session" | "event" | "run" | "request" | "runner";
+
+const PREFIX = { session: "sesn_", event: "sevt_", run: "run_", request: "req_", runner: "rnr_" } as const;
+
+/** Crockford base32: no letters that are mistaken for digits, safe in URLs, file names and Durable Object names. */
+const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
+
+/**
+ * A new id: prefix, 10 characters of time (so that ids sort by age) and 26 characters that hold 128 random bits
+ * (so that nobody guesses one).
+ */
+export function newId(kind: IdKind, nowMs: number = Date.now()): string {
+  let time = "";
+  for (let rest = nowMs, i = 0; i < 10; i++, rest = Math.floor(rest / 32)) time = ALPHABET.charAt(rest % 32) + time;
+  const bytes = crypto.getRandomValues(new Uint8Array(26));
+  let random = "";
+  for (const byte of bytes) random += ALPHABET.charAt(byte & 31);
+  return PREFIX[kind] + time + random;
+}
+
+const SHAPE = /^[0-9a-hjkmnp-tv-z]{36}$/;
+
+/** Whether `text` has the form of an id of that kind. Says nothing about whether the thing exists. */
+export function isId(kind: IdKind, text: string): boolean {
+  return text.startsWith(PREFIX[kind]) && SHAPE.test(text.slice(PREFIX[kind].length));
+}

@@ -1,0 +1,130 @@
+import { z } from "zod";
+import { PromptBlock, RunnerEvent } from "./event.ts";
+
+/**
+ * The link: one WebSocket between a session and its runner, dialled by the session.
+ *
+ * The session opens with `hello {epoch, cursor}`. The runner answers `welcome` and sends every frame after the
+ * cursor again; frames are numbered per runner and kept until acknowledged, so a link may be cut anywhere. A link
+ * with a higher epoch replaces the one before, which the runner closes; one with a lower epoch is refused.
+ */
+
+/** Version of this contract. A peer accepts its own and the one before. */
+export const PROTOCOL_VERSION = 1;
+
+/** Largest WebSocket message in UTF-16 code units; a bigger one travels in parts. */
+export const MAX_MESSAGE_CHARS = 500_000;
+
+/** WebSocket close codes of our own. */
+export const CLOSE = { replaced: 4001, staleEpoch: 4002, badMessage: 4003, unauthorized: 4004 } as const;
+
+export const PermissionMode = z.enum(["default", "acceptEdits", "bypassPermissions", "plan", "dontAsk"]);
+export type PermissionMode = z.infer<typeof PermissionMode>;
+
+/** What a request may say about how the engine runs. Each field is the engine's option of that name. */
+export const RunOptions = z.object({
+  model: z.string(),
+  permissionMode: PermissionMode,
+  maxTurns: z.number().int().positive(),
+  maxBudgetUsd: z.number().positive().optional(),
+  appendSystemPrompt: z.string().optional(),
+  allowedTools: z.array(z.string()).optional(),
+  disallowedTools: z.array(z.string()).optional(),
+  effort: z.enum(["low", "medium", "high", "xhigh", "max"]).optional(),
+});
+export type RunOptions = z.infer<typeof RunOptions>;
+
+/** Session → runner. */
+export const Command = z.discriminatedUnion("type", [
+  z.object({
+    type: z.literal("hello"),
+    protocol: z.number().int(),
+    epoch: z.number().int(),
+    /** Last frame stored, and the runner that sent it. */
+    cursor: z.object({ runnerId: z.string(), frame: z.number().int() }).nullable(),
+  }),
+  z.object({ type: z.literal("ack"), frame: z.number().int() }),
+  z.object({
+    type: z.literal("run.start"),
+    runId: z.string(),
+    prompt: z.array(PromptBlock),
+    options: RunOptions,
+    /** Id of the engine's own conversation, chosen by us and the same for the whole session. */
+    engineSessionId: z.string(),
+    models: z.object({
+      /** Where the engine sends its model calls. */
+      baseUrl: z.string(),
+      /** Short-lived token for that; opens nothing else and dies with the session's lease. */
+      token: z.string(),
+      /** The model's context window in tokens, where the engine cannot know it. */
+      contextTokens: z.number().int().positive().optional(),
+    }),
+    /** A run that takes longer is stopped. */
+    deadlineMs: z.number().int().positive(),
+  }),
+  z.object({ type: z.literal("run.interrupt"), runId: z.string() }),
+  z.object({ type: z.literal("ping"), at: z.number() }),
+]);
+export type Command = z.infer<typeof Command>;
+export type RunStart = Extract<Command, { type: "run.start" }>;
+
+/** An event in a frame. The runner names it so that previews and results can refer to each other. */
+export const FramedEvent = z.intersection(z.object({ id: z.string().max(64), at: z.number() }), RunnerEvent);
+export type FramedEvent = z.infer<typeof FramedEvent>;
+
+export const Frame = z.object({
+  type: z.literal("frame"),
+  /** 1, 2, 3, ... per runner and session. */
+  frame: z.number().int().positive(),
+  runId: z.string().nullable(),
+  /** Kept as it came; each is checked on its own, so that one bad event does not cost the others. */
+  events: z.array(z.unknown()),
+});
+export type Frame = z.infer<typeof Frame>;
+
+/** Runner → session. */
+export const Report = z.discriminatedUnion("type", [
+  z.object({
+    type: z.literal("welcome"),
+    protocol: z.number().int(),
+    runnerId: z.string(),
+    /** The run in progress, if any. */
+    activeRunId: z.string().nullable(),
+    /** Runs that ended here lately, so that a start that was delivered twice is seen as such. */
+    endedRunIds: z.array(z.string()),
+  }),
+  Frame,
+  z.object({ type: z.literal("pong"), at: z.number() }),
+]);
+export type Report = z.infer<typeof Report>;
+
+const Part = z.object({ type: z.literal("part"), index: z.number().int(), of: z.number().int().max(200), text: z.string() });
+
+/** Cuts a message that is too big for one WebSocket message into parts. */
+export function toMessages(message: Command | Report): string[] {
+  const json = JSON.stringify(message);
+  if (json.length <= MAX_MESSAGE_CHARS) return [json];
+  const of = Math.ceil(json.length / (MAX_MESSAGE_CHARS / 2));
+  const size = Math.ceil(json.length / of);
+  return Array.from({ length: of }, (_, index) =>
+    JSON.stringify({ type: "part", index, of, text: json.slice(index * size, (index + 1) * size) }),
+  );
+}
+
+/** Puts parts together again. One per link and direction. */
+export class MessageAssembler {
+  #parts: string[] = [];
+
+  /** The parsed JSON of a whole message, or undefined while parts are missing. Throws on what is not our JSON. */
+  push(data: string): unknown {
+    const value: unknown = JSON.parse(data);
+    if (typeof value !== "object" || value === null || !("type" in value) || value.type !== "part") return value;
+    const part = Part.parse(value);
+    if (part.index !== this.#parts.length) throw new Error(`part ${part.index} came after ${this.#parts.length} parts`);
+    this.#parts.push(part.text);
+    if (this.#parts.length < part.of) return undefined;
+    const whole = this.#parts.join("");
+    this.#parts = [];
+    return JSON.parse(whole);
+  }
+}

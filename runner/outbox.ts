@@ -1,0 +1,89 @@
+import { MAX_MESSAGE_CHARS } from "@gantry/protocol/link.ts";
+import type { Frame, FramedEvent } from "@gantry/protocol/link.ts";
+
+/** How long pieces of text gather before they leave: a frame, a commit and an ack for each would cost more. */
+const GATHER_MS = 15;
+
+/** Unacknowledged text above which previews are given up. What matters (messages, results, the end) is never dropped. */
+const MAX_UNACKED_CHARS = 64_000_000;
+
+/**
+ * Numbered frames, kept until the session says it has stored them. A frame may be sent many times; the number tells
+ * the session what it has. Lives as long as the runner holds the session, over any number of links.
+ */
+export class Outbox {
+  #nextFrame = 1;
+  #unacked: { frame: Frame; chars: number }[] = [];
+  #unackedChars = 0;
+  #gathering: FramedEvent[] = [];
+  #gatheringFor: string | null = null;
+  #gatheringChars = 0;
+  #timer: NodeJS.Timeout | null = null;
+  readonly #send: (frame: Frame) => void;
+
+  /** @param send hands a new frame to the link, if there is one. Must not throw. */
+  constructor(send: (frame: Frame) => void) {
+    this.#send = send;
+  }
+
+  /** Adds an event of a run (null: between runs). Pieces of text wait up to 15 ms for company; all else leaves now. */
+  push(runId: string | null, event: FramedEvent): void {
+    if (this.#gathering.length > 0 && this.#gatheringFor !== runId) this.flush();
+    this.#gatheringFor = runId;
+    const last = this.#gathering.at(-1);
+    if (event.type === "event_delta" && last?.type === "event_delta" && last.event_id === event.event_id) {
+      const text = last.delta.content.text + event.delta.content.text;
+      this.#gathering[this.#gathering.length - 1] = { ...last, delta: { ...last.delta, content: { type: "text", text } } };
+      this.#gatheringChars += event.delta.content.text.length;
+    } else {
+      this.#gathering.push(event);
+      this.#gatheringChars += JSON.stringify(event).length;
+    }
+    if (event.type !== "event_delta" || this.#gatheringChars > MAX_MESSAGE_CHARS / 2) this.flush();
+    else this.#timer ??= setTimeout(() => this.flush(), GATHER_MS);
+  }
+
+  /** Closes the frame that is being gathered. */
+  flush(): void {
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = null;
+    if (this.#gathering.length === 0) return;
+    const frame: Frame = { type: "frame", frame: this.#nextFrame++, runId: this.#gatheringFor, events: this.#gathering };
+    this.#gathering = [];
+    const chars = this.#gatheringChars;
+    this.#gatheringChars = 0;
+    this.#unacked.push({ frame, chars });
+    this.#unackedChars += chars;
+    if (this.#unackedChars > MAX_UNACKED_CHARS) this.#dropPreviews();
+    this.#send(frame);
+  }
+
+  /** Everything after frame `after`, to be sent again on a new link. */
+  since(after: number): Frame[] {
+    this.flush();
+    return this.#unacked.filter((kept) => kept.frame.frame > after).map((kept) => kept.frame);
+  }
+
+  /** The session has stored all frames up to this one. */
+  ack(frame: number): void {
+    while (this.#unacked[0] && this.#unacked[0].frame.frame <= frame) {
+      this.#unackedChars -= this.#unacked.shift()?.chars ?? 0;
+    }
+  }
+
+  /** Whether something waits to be stored. */
+  get pending(): boolean {
+    return this.#unacked.length > 0 || this.#gathering.length > 0;
+  }
+
+  #dropPreviews(): void {
+    for (const kept of this.#unacked) {
+      const events = (kept.frame.events as FramedEvent[]).filter((e) => e.type !== "event_delta" && e.type !== "event_start");
+      if (events.length === kept.frame.events.length) continue;
+      kept.frame = { ...kept.frame, events };
+      const chars = JSON.stringify(events).length;
+      this.#unackedChars -= kept.chars - chars;
+      kept.chars = chars;
+    }
+  }
+}

@@ -1,0 +1,290 @@
+import type { SDKMessage } from "@anthropic-ai/claude-agent-sdk";
+import { MAX_EVENT_CHARS } from "@gantry/protocol/event.ts";
+import type { ModelUsage, RunEnded, RunError, RunnerEvent } from "@gantry/protocol/event.ts";
+
+/**
+ * SDK message → events, as a pure function over a small state. It never throws: the engine sends message types that
+ * are in no declaration file, and a run must not die of one that we do not know.
+ */
+
+/** What the translation remembers between messages of one run. */
+export interface TranslateState {
+  /** The model request in progress. */
+  readonly span: { readonly id: string; readonly messageId: string; readonly usage: ModelUsage } | null;
+  /** Previews that were opened for the message in progress and have no event yet, in order of their blocks. */
+  readonly previews: readonly { readonly id: string; readonly type: "agent.message" | "agent.thinking"; readonly block: number }[];
+  /** Event id of each tool call, by the id the model gave it. */
+  readonly toolCalls: Readonly<Record<string, string>>;
+  /** Last text the agent wrote: the result where the engine gives none. */
+  readonly lastText: string;
+  /** Ids of background tasks still running in the engine. */
+  readonly backgroundTasks: readonly string[];
+}
+
+export const initialState: TranslateState = { span: null, previews: [], toolCalls: {}, lastText: "", backgroundTasks: [] };
+
+/** An event and the id other events refer to it by. */
+export type TranslatedEvent = RunnerEvent & { readonly id: string };
+
+export interface Translation {
+  readonly state: TranslateState;
+  readonly events: readonly TranslatedEvent[];
+}
+
+/** @param newId makes a fresh event id; an argument so that tests can count. */
+export function translate(state: TranslateState, message: SDKMessage, newId: () => string): Translation {
+  switch (message.type) {
+    case "stream_event":
+      return fromStream(state, message, newId);
+    case "assistant":
+      return fromAssistant(state, message, newId);
+    case "user":
+      return fromUser(state, message, newId);
+    case "system":
+      return fromSystem(state, message, newId);
+    case "result":
+      return fromResult(state, message, newId);
+    default:
+      return { state, events: [] };
+  }
+}
+
+type Of<T extends SDKMessage["type"]> = Extract<SDKMessage, { type: T }>;
+
+const NO_USAGE: ModelUsage = { input_tokens: 0, output_tokens: 0, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 };
+
+function toUsage(usage: object | null | undefined, before: ModelUsage = NO_USAGE): ModelUsage {
+  const given = (usage ?? {}) as Record<string, unknown>;
+  const pick = (key: keyof ModelUsage): number => (typeof given[key] === "number" ? given[key] : before[key]);
+  return {
+    input_tokens: pick("input_tokens"),
+    output_tokens: pick("output_tokens"),
+    cache_creation_input_tokens: pick("cache_creation_input_tokens"),
+    cache_read_input_tokens: pick("cache_read_input_tokens"),
+  };
+}
+
+/** Ends a model request that never finished: what the previews showed is not going to be confirmed. */
+function closeSpan(state: TranslateState, newId: () => string, isError: boolean): Translation {
+  if (!state.span) return { state, events: [] };
+  const { id, usage } = state.span;
+  return {
+    state: { ...state, span: null, previews: [] },
+    events: [{ type: "span.model_request_end", id: newId(), model_request_start_id: id, is_error: isError, model_usage: usage }],
+  };
+}
+
+function fromStream(state: TranslateState, message: Of<"stream_event">, newId: () => string): Translation {
+  // A sub-agent's stream would interleave with the main one; its finished messages are enough.
+  if (message.parent_tool_use_id !== null) return { state, events: [] };
+  const event = message.event;
+  switch (event.type) {
+    case "message_start": {
+      const closed = closeSpan(state, newId, true);
+      const id = newId();
+      return {
+        state: { ...closed.state, span: { id, messageId: event.message.id, usage: toUsage(event.message.usage) }, previews: [] },
+        events: [...closed.events, { type: "span.model_request_start", id, model: event.message.model }],
+      };
+    }
+    case "content_block_start": {
+      const kind = event.content_block.type;
+      if (kind !== "text" && kind !== "thinking") return { state, events: [] };
+      const type = kind === "text" ? "agent.message" : "agent.thinking";
+      const id = newId();
+      return {
+        state: { ...state, previews: [...state.previews, { id, type, block: event.index }] },
+        events: [{ type: "event_start", id: newId(), event: { type, id } }],
+      };
+    }
+    case "content_block_delta": {
+      const preview = state.previews.find((p) => p.block === event.index);
+      if (event.delta.type !== "text_delta" || preview?.type !== "agent.message") return { state, events: [] };
+      const content = { type: "text" as const, text: event.delta.text };
+      return {
+        state,
+        events: [{ type: "event_delta", id: newId(), event_id: preview.id, delta: { type: "content_delta", index: 0, content } }],
+      };
+    }
+    case "message_delta":
+      if (!state.span) return { state, events: [] };
+      return { state: { ...state, span: { ...state.span, usage: toUsage(event.usage, state.span.usage) } }, events: [] };
+    case "message_stop":
+      return closeSpan(state, newId, false);
+    default:
+      return { state, events: [] };
+  }
+}
+
+function fromAssistant(state: TranslateState, message: Of<"assistant">, newId: () => string): Translation {
+  // With `error` this is the engine's own wording of a failed request; the result says it again, with its status.
+  if (message.error) return { state, events: [] };
+  let next = state;
+  const events: TranslatedEvent[] = [];
+  const parent = message.parent_tool_use_id === null ? undefined : state.toolCalls[message.parent_tool_use_id];
+  const under = parent === undefined ? {} : { parent_tool_use_id: parent };
+  const claimPreview = (type: "agent.message" | "agent.thinking"): string => {
+    const found = parent === undefined ? next.previews.find((p) => p.type === type) : undefined;
+    if (!found) return newId();
+    next = { ...next, previews: next.previews.filter((p) => p !== found) };
+    return found.id;
+  };
+  for (const block of message.message.content) {
+    if (block.type === "text") {
+      if (block.text === "") continue;
+      events.push({ type: "agent.message", id: claimPreview("agent.message"), content: [{ type: "text", text: clip(block.text) }], ...under });
+      if (parent === undefined) next = { ...next, lastText: block.text };
+    } else if (block.type === "thinking") {
+      events.push({ type: "agent.thinking", id: claimPreview("agent.thinking"), thinking: clip(block.thinking) });
+    } else if (block.type === "tool_use") {
+      const id = newId();
+      next = { ...next, toolCalls: { ...next.toolCalls, [block.id]: id } };
+      events.push({ type: "agent.tool_use", id, name: block.name, input: clipInput(block.input), ...under });
+    }
+  }
+  return { state: next, events };
+}
+
+function fromUser(state: TranslateState, message: Of<"user">, newId: () => string): Translation {
+  const content = message.message.content;
+  if (typeof content === "string") return { state, events: [] };
+  const events: TranslatedEvent[] = [];
+  for (const block of content) {
+    if (block.type !== "tool_result") continue;
+    const toolUseId = state.toolCalls[block.tool_use_id];
+    if (toolUseId === undefined) continue;
+    events.push({
+      type: "agent.tool_result",
+      id: newId(),
+      tool_use_id: toolUseId,
+      content: toResultContent(block.content),
+      is_error: block.is_error === true,
+    });
+  }
+  return { state, events };
+}
+
+function fromSystem(state: TranslateState, message: Of<"system">, newId: () => string): Translation {
+  switch (message.subtype) {
+    case "permission_denied": {
+      const toolUseId = state.toolCalls[message.tool_use_id] ?? null;
+      return {
+        state,
+        events: [{ type: "permission.denied", id: newId(), tool_use_id: toolUseId, tool: message.tool_name, message: clip(message.message) }],
+      };
+    }
+    case "api_retry": {
+      const closed = closeSpan(state, newId, true);
+      const error = {
+        type: errorTypeOf(message.error_status),
+        message: `The model's API failed (${message.error_status ?? "no answer"}); try ${message.attempt} of ${message.max_retries} in ${Math.round(message.retry_delay_ms)} ms.`,
+        retry_status: { type: "retrying" as const },
+        upstream_status: message.error_status,
+      };
+      return { state: closed.state, events: [...closed.events, { type: "session.error", id: newId(), error }] };
+    }
+    case "compact_boundary":
+      return { state, events: [{ type: "agent.thread_context_compacted", id: newId() }] };
+    case "background_tasks_changed":
+      return { state: { ...state, backgroundTasks: message.tasks.map((task) => task.task_id) }, events: [] };
+    default:
+      return { state, events: [] };
+  }
+}
+
+function fromResult(state: TranslateState, message: Of<"result">, newId: () => string): Translation {
+  // More input is already queued in the engine: this result ends an earlier turn, not the run.
+  if ((message.queued_turn_count ?? 0) > 0) return { state, events: [] };
+  const closed = closeSpan(state, newId, true);
+  const failure = failureOf(message);
+  const events: TranslatedEvent[] = [...closed.events];
+  if (failure?.type === "upstream_error") {
+    const status = failure.upstream_status ?? null;
+    events.push({
+      type: "session.error",
+      id: newId(),
+      error: { type: errorTypeOf(status), message: failure.message, retry_status: { type: "exhausted" }, upstream_status: status },
+    });
+  }
+  const interrupted = wasInterrupted(message);
+  const result = message.subtype === "success" && !message.is_error ? message.result || state.lastText : state.lastText;
+  const ended: RunEnded & { id: string } = {
+    type: "run.ended",
+    id: newId(),
+    outcome: interrupted ? "interrupted" : failure ? "failed" : "succeeded",
+    result: clip(result),
+    error: interrupted ? null : failure,
+    usage: toUsage(message.usage),
+    num_turns: message.num_turns,
+    duration_ms: message.duration_ms,
+  };
+  // Tool ids and background tasks outlive a run: the engine may speak of them in the next one.
+  return { state: { ...initialState, toolCalls: closed.state.toolCalls, backgroundTasks: closed.state.backgroundTasks }, events: [...events, ended] };
+}
+
+function wasInterrupted(message: Of<"result">): boolean {
+  return message.subtype === "error_during_execution" && (message.terminal_reason ?? "").startsWith("aborted");
+}
+
+/** `subtype: "success"` does not mean success: failures of the API come as success with `is_error`. */
+function failureOf(message: Of<"result">): RunError | null {
+  if (message.subtype === "success") {
+    if (!message.is_error) return null;
+    if (message.terminal_reason === "prompt_too_long") return { type: "prompt_too_long", message: clip(message.result) };
+    if (message.stop_reason === "refusal") return { type: "refused", message: clip(message.result) };
+    return { type: "upstream_error", message: clip(message.result), upstream_status: message.api_error_status ?? null };
+  }
+  // The engine's "[ede_diagnostic] ..." lines are for its makers.
+  const said = message.errors.filter((line) => !line.startsWith("[ede_diagnostic]")).join("\n");
+  switch (message.subtype) {
+    case "error_max_turns":
+      return { type: "max_turns", message: said || "The run reached its limit of turns." };
+    case "error_max_budget_usd":
+      return { type: "max_budget", message: said || "The run reached its budget." };
+    default:
+      return { type: "engine_failed", message: said || "The engine stopped with an error." };
+  }
+}
+
+function errorTypeOf(status: number | null): "model_overloaded_error" | "model_rate_limited_error" | "model_request_failed_error" {
+  if (status === 529) return "model_overloaded_error";
+  return status === 429 ? "model_rate_limited_error" : "model_request_failed_error";
+}
+
+type ResultContent = Extract<RunnerEvent, { type: "agent.tool_result" }>["content"];
+
+function toResultContent(content: unknown): ResultContent {
+  if (typeof content === "string") return [{ type: "text", text: clip(content) }];
+  if (!Array.isArray(content)) return [];
+  let room = MAX_EVENT_CHARS / 2;
+  const out: ResultContent = [];
+  for (const block of content as Record<string, unknown>[]) {
+    if (block["type"] === "text" && typeof block["text"] === "string") {
+      const text = clip(block["text"], room);
+      room -= text.length;
+      out.push({ type: "text", text });
+    } else if (block["type"] === "image") {
+      const size = JSON.stringify(block).length;
+      // An image that is cut is no image; say that there was one.
+      if (size > room) out.push({ type: "text", text: `[image of ${size} characters left out]` });
+      else {
+        room -= size;
+        out.push(block as ResultContent[number]);
+      }
+    }
+    if (room <= 0) break;
+  }
+  return out;
+}
+
+/** Cuts a text so that its event fits a frame and a row. The engine keeps the whole; the log says what is missing. */
+function clip(text: string, max: number = MAX_EVENT_CHARS / 4): string {
+  return text.length <= max ? text : `${text.slice(0, max)}\n[${text.length - max} more characters left out]`;
+}
+
+function clipInput(input: unknown): Record<string, unknown> {
+  if (typeof input !== "object" || input === null) return {};
+  const json = JSON.stringify(input);
+  if (json.length <= MAX_EVENT_CHARS / 2) return input as Record<string, unknown>;
+  return Object.fromEntries(Object.entries(input).map(([key, value]) => [key, typeof value === "string" ? clip(value, 20_000) : `[${JSON.stringify(value)?.length ?? 0} characters left out]`]));
+}

@@ -1,0 +1,28 @@
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { isId } from "@gantry/protocol/ids.ts";
+import type { SessionFolders } from "./environment.ts";
+
+/** Makes (or finds) the folders of a session under `root`. Throws on an id that is not one: it becomes a path. */
+export async function openFolders(root: string, sessionId: string): Promise<SessionFolders> {
+  if (!isId("session", sessionId)) throw new Error(`not a session id: ${JSON.stringify(sessionId)}`);
+  const base = join(root, sessionId);
+  const folders = { workspace: join(base, "workspace"), home: join(base, "home"), config: join(base, "engine"), tmp: join(base, "tmp") };
+  for (const folder of Object.values(folders)) await mkdir(folder, { recursive: true, mode: 0o700 });
+  return folders;
+}
+
+/**
+ * Whether the engine has a conversation of that id to resume. Resuming one that is not there ends the engine, and so
+ * does choosing the id of one that is; `continue` would silently start afresh. The transcript lies under the folder
+ * of its working directory, whose name we need not know.
+ */
+export function hasTranscript(folders: SessionFolders, engineSessionId: string): boolean {
+  const projects = join(folders.config, "projects");
+  if (!existsSync(projects)) return false;
+  return readdirSync(projects).some((slug) => {
+    const file = join(projects, slug, `${engineSessionId}.jsonl`);
+    return existsSync(file) && statSync(file).size > 0;
+  });
+}
