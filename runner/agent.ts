@@ -1,0 +1,160 @@
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { query } from "@anthropic-ai/claude-agent-sdk";
+import type { Options, Query, SDKMessage, SDKUserMessage } from "@anthropic-ai/claude-agent-sdk";
+import type { PromptBlock } from "@gantry/protocol/event.ts";
+import type { PermissionMode, RunStart } from "@gantry/protocol/link.ts";
+import { engineEnvironment, engineModel, engineTools, isClaude } from "./environment.ts";
+import type { SessionFolders } from "./environment.ts";
+
+/** The only file that talks to the Agent SDK. */
+
+/** What an engine is started with and cannot change afterwards. A run that wants other values gets a new engine. */
+export function engineProfile(command: RunStart): string {
+  const { maxTurns, maxBudgetUsd, appendSystemPrompt, allowedTools, disallowedTools, effort, model } = command.options;
+  return JSON.stringify([maxTurns, maxBudgetUsd, appendSystemPrompt, allowedTools, disallowedTools, effort, isClaude(model), command.models]);
+}
+
+export interface EngineHandlers {
+  /** Each message of the engine, in order. */
+  readonly onMessage: (message: SDKMessage) => void;
+  /** The engine is gone, once, however it ended; `reason` says what is known. */
+  readonly onExit: (reason: string) => void;
+}
+
+/** Ends with the runner: a runner that is killed must not leave an engine working for nobody (Linux only). */
+const SETPRIV = ["/usr/bin/setpriv", "/bin/setpriv"].find((path) => process.platform === "linux" && existsSync(path));
+
+/**
+ * One live `claude` process with streaming input: a prompt goes in, messages come out, and it stays for the next one.
+ */
+export class Engine {
+  readonly profile: string;
+  readonly #query: Query;
+  readonly #input = new PromptInput();
+  readonly #stderr: string[] = [];
+  #model: string;
+  #permissionMode: PermissionMode;
+  #exited = false;
+
+  constructor(args: {
+    readonly command: RunStart;
+    readonly folders: SessionFolders;
+    readonly marker: string;
+    readonly path: string;
+    readonly resume: boolean;
+    readonly handlers: EngineHandlers;
+  }) {
+    const { command, folders } = args;
+    const { options } = command;
+    this.profile = engineProfile(command);
+    this.#model = options.model;
+    this.#permissionMode = options.permissionMode;
+    const tools = engineTools(options.model);
+    const sdkOptions: Options = {
+      cwd: folders.workspace,
+      env: engineEnvironment({ folders, models: command.models, model: options.model, marker: args.marker, path: args.path, isRoot: process.getuid?.() === 0 }),
+      model: engineModel(options.model),
+      maxTurns: options.maxTurns,
+      permissionMode: options.permissionMode,
+      // Lets a later run of the same engine switch to it; by itself it permits nothing.
+      allowDangerouslySkipPermissions: true,
+      systemPrompt: { type: "preset", preset: "claude_code", ...(options.appendSystemPrompt ? { append: options.appendSystemPrompt } : {}) },
+      // A workspace is data: without these two a cloned repository configures the engine and takes its key.
+      settingSources: [],
+      strictMcpConfig: true,
+      includePartialMessages: true,
+      ...(args.resume ? { resume: command.engineSessionId } : { sessionId: command.engineSessionId }),
+      ...(tools ? { tools, thinking: { type: "disabled" } } : {}),
+      ...(options.maxBudgetUsd === undefined ? {} : { maxBudgetUsd: options.maxBudgetUsd }),
+      ...(options.allowedTools ? { allowedTools: options.allowedTools } : {}),
+      ...(options.disallowedTools ? { disallowedTools: options.disallowedTools } : {}),
+      ...(options.effort ? { effort: options.effort } : {}),
+      spawnClaudeCodeProcess: ({ command: program, args: argv, cwd, env }) => {
+        const [file, prefix] = SETPRIV ? [SETPRIV, ["--pdeathsig", "KILL", program]] : [program, []];
+        const child = spawn(file, [...prefix, ...argv], { cwd, env, stdio: ["pipe", "pipe", "pipe"] });
+        child.stderr.setEncoding("utf8").on("data", (text: string) => {
+          this.#stderr.push(text);
+          if (this.#stderr.length > 50) this.#stderr.shift();
+        });
+        return child;
+      },
+    };
+    this.#query = query({ prompt: this.#input, options: sdkOptions });
+    const ended = this.#pump(args.handlers);
+    const initialized = this.#query.initializationResult().then(
+      () => undefined,
+      () => undefined,
+    );
+    this.started = Promise.race([initialized, ended]);
+  }
+
+  /** Resolves when the engine has started, or has failed to. Its first prompt need not wait for this. */
+  readonly started: Promise<void>;
+
+  get alive(): boolean {
+    return !this.#exited;
+  }
+
+  /** Gives it a prompt, after switching model and permission mode where they differ. Rejects when the engine is gone. */
+  async prompt(content: readonly PromptBlock[], model: string, permissionMode: PermissionMode): Promise<void> {
+    if (model !== this.#model) {
+      await this.#query.setModel(engineModel(model));
+      this.#model = model;
+    }
+    if (permissionMode !== this.#permissionMode) {
+      await this.#query.setPermissionMode(permissionMode);
+      this.#permissionMode = permissionMode;
+    }
+    this.#input.push({ type: "user", message: { role: "user", content: content as SDKUserMessage["message"]["content"] }, parent_tool_use_id: null });
+  }
+
+  /** Asks the engine to stop what it does and to stay. Resolves when it has heard; the result comes as a message. */
+  async interrupt(): Promise<void> {
+    await this.#query.interrupt();
+  }
+
+  /** Ends the input; the engine gets two seconds, then SIGTERM. */
+  close(): void {
+    this.#input.end();
+    this.#query.close();
+  }
+
+  async #pump(handlers: EngineHandlers): Promise<void> {
+    let reason = "The engine ended.";
+    try {
+      for await (const message of this.#query) handlers.onMessage(message);
+    } catch (error) {
+      reason = error instanceof Error ? error.message : String(error);
+    }
+    this.#exited = true;
+    const stderr = this.#stderr.join("").trim();
+    handlers.onExit(stderr ? `${reason}\n${stderr.slice(-2000)}` : reason);
+  }
+}
+
+/** The engine's input: an endless iterable that one prompt after another is put into. */
+class PromptInput implements AsyncIterable<SDKUserMessage> {
+  #waiting: SDKUserMessage[] = [];
+  #wake: (() => void) | null = null;
+  #ended = false;
+
+  push(message: SDKUserMessage): void {
+    this.#waiting.push(message);
+    this.#wake?.();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#wake?.();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<SDKUserMessage, void> {
+    for (;;) {
+      const next = this.#waiting.shift();
+      if (next) yield next;
+      else if (this.#ended) return;
+      else await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+}

@@ -1,0 +1,166 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import { createServer } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
+import { availableParallelism } from "node:os";
+import { statfs } from "node:fs/promises";
+import { newId, isId } from "@gantry/protocol/ids.ts";
+import { CLOSE, Command, MessageAssembler, toMessages } from "@gantry/protocol/link.ts";
+import pLimit from "p-limit";
+import { WebSocketServer } from "ws";
+import type { WebSocket } from "ws";
+import { SessionHost } from "./session-host.ts";
+
+export interface RunnerSettings {
+  readonly host: string;
+  readonly port: number;
+  /** Whoever dials must show it. */
+  readonly token: string;
+  /** Where the sessions' folders are. */
+  readonly root: string;
+  readonly markerPrefix: string;
+  /** PATH of the engine and what it runs. */
+  readonly path: string;
+  readonly idleMs: number;
+  readonly log: (entry: Record<string, unknown>) => void;
+}
+
+/** A runner that listens. */
+export interface Runner {
+  readonly port: number;
+  /** Interrupts what runs, waits until the frames are stored or `graceMs` is over, and ends all engines. */
+  drain(graceMs: number): Promise<void>;
+}
+
+/** Largest message taken from the other side; ours are half a million characters at most. */
+const MAX_PAYLOAD_BYTES = 4_000_000;
+
+/**
+ * The runner's door: `GET /health`, and one WebSocket a session at `/sessions/{id}/link`.
+ * One program: it hosts a single session in a container and many on one machine.
+ */
+export async function startRunner(settings: RunnerSettings): Promise<Runner> {
+  const runnerId = newId("runner");
+  const hosts = new Map<string, SessionHost>();
+  const links = new Map<string, { socket: WebSocket; epoch: number }>();
+  const admit = pLimit(availableParallelism());
+  const { log } = settings;
+
+  const hostOf = (sessionId: string): SessionHost => {
+    let host = hosts.get(sessionId);
+    if (!host) {
+      host = new SessionHost({ ...settings, sessionId, runnerId, admit });
+      hosts.set(sessionId, host);
+    }
+    return host;
+  };
+
+  const server = createServer((request, response) => {
+    void answer(request, settings, { runnerId, admit, hosts }).then(({ status, body }) => {
+      response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+    });
+  });
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_PAYLOAD_BYTES, perMessageDeflate: false });
+
+  server.on("upgrade", (request, socket, head) => {
+    const sessionId = /^\/sessions\/([^/]+)\/link$/.exec(request.url ?? "")?.[1];
+    if (!authorised(request, settings.token) || !sessionId || !isId("session", sessionId)) {
+      socket.end(`HTTP/1.1 ${sessionId ? "401 Unauthorized" : "404 Not Found"}\r\nconnection: close\r\n\r\n`);
+      return;
+    }
+    sockets.handleUpgrade(request, socket, head, (ws) => serve(ws, sessionId));
+  });
+
+  function serve(socket: WebSocket, sessionId: string): void {
+    const assembler = new MessageAssembler();
+    let greeted = false;
+    socket.on("message", (data: Buffer) => {
+      try {
+        const value = assembler.push(data.toString("utf8"));
+        if (value === undefined) return;
+        const command = Command.parse(value);
+        if (command.type === "hello") {
+          greeted = greet(socket, sessionId, command.epoch, command.cursor);
+        } else if (greeted && links.get(sessionId)?.socket === socket) {
+          hostOf(sessionId).handle(command);
+        }
+      } catch (error) {
+        log({ event: "bad_command", sessionId, error: String(error) });
+        socket.close(CLOSE.badMessage, "bad message");
+      }
+    });
+    socket.on("close", () => {
+      if (links.get(sessionId)?.socket !== socket) return;
+      links.delete(sessionId);
+      hosts.get(sessionId)?.detach();
+    });
+    socket.on("error", (error) => log({ event: "link_error", sessionId, error: error.message }));
+  }
+
+  function greet(socket: WebSocket, sessionId: string, epoch: number, cursor: { runnerId: string; frame: number } | null): boolean {
+    const current = links.get(sessionId);
+    if (current && current.socket !== socket) {
+      if (epoch <= current.epoch) {
+        socket.close(CLOSE.staleEpoch, "a newer link exists");
+        return false;
+      }
+      // Closed, not forgotten: whoever holds the old link must notice at once.
+      current.socket.close(CLOSE.replaced, "replaced by a newer link");
+    }
+    links.set(sessionId, { socket, epoch });
+    hostOf(sessionId).attach((report) => {
+      for (const message of toMessages(report)) socket.send(message);
+    }, cursor);
+    return true;
+  }
+
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject).listen(settings.port, settings.host, resolve);
+  });
+  log({ event: "runner_ready", runnerId, port: portOf(server) });
+
+  return {
+    port: portOf(server),
+    async drain(graceMs) {
+      const until = Date.now() + graceMs;
+      for (const host of hosts.values()) host.interrupt("user");
+      while (Date.now() < until && [...hosts.values()].some((host) => host.busy)) await new Promise((r) => setTimeout(r, 25));
+      await Promise.all([...hosts.values()].map((host) => host.close()));
+      for (const { socket } of links.values()) socket.terminate();
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+async function answer(
+  request: IncomingMessage,
+  settings: RunnerSettings,
+  state: { runnerId: string; admit: { activeCount: number; pendingCount: number }; hosts: Map<string, SessionHost> },
+): Promise<{ status: number; body: unknown }> {
+  if (!authorised(request, settings.token)) return { status: 401, body: { error: "unauthorized" } };
+  if (request.method !== "GET" || request.url !== "/health") return { status: 404, body: { error: "not_found" } };
+  const disk = await statfs(settings.root).catch(() => null);
+  const all = [...state.hosts.values()];
+  return {
+    status: 200,
+    body: {
+      status: "ok",
+      runnerId: state.runnerId,
+      freeBytes: disk ? disk.bavail * disk.bsize : null,
+      engines: all.filter((host) => host.engineAlive).length,
+      busySessions: all.filter((host) => host.busy).length,
+      enginesStarting: state.admit.activeCount,
+      enginesWaiting: state.admit.pendingCount,
+    },
+  };
+}
+
+function authorised(request: IncomingMessage, token: string): boolean {
+  const given = createHash("sha256").update(request.headers.authorization ?? "").digest();
+  return timingSafeEqual(given, createHash("sha256").update(`Bearer ${token}`).digest());
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  return typeof address === "object" && address ? address.port : 0;
+}

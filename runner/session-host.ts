@@ -1,0 +1,258 @@
+import { newId } from "@gantry/protocol/ids.ts";
+import type { RunError } from "@gantry/protocol/event.ts";
+import type { Command, Frame, Report, RunStart } from "@gantry/protocol/link.ts";
+import { PROTOCOL_VERSION } from "@gantry/protocol/link.ts";
+import type { LimitFunction } from "p-limit";
+import { Engine, engineProfile } from "./agent.ts";
+import type { SessionFolders } from "./environment.ts";
+import { Outbox } from "./outbox.ts";
+import { killMarked } from "./processes.ts";
+import { initialState, translate } from "./translate.ts";
+import type { TranslatedEvent } from "./translate.ts";
+import { hasTranscript, openFolders } from "./workspace.ts";
+
+/** How long an interrupted engine may take to say so before its input is closed, and then before it is killed. */
+const INTERRUPT_GRACE_MS = 1_500;
+const CLOSE_GRACE_MS = 2_500;
+
+/** Ended runs that are remembered, so that a start that comes twice does not run twice. */
+const REMEMBERED_RUNS = 200;
+
+export interface HostSettings {
+  readonly sessionId: string;
+  readonly runnerId: string;
+  readonly root: string;
+  /** Prefix of the marker that all processes of this runner's state folder carry. */
+  readonly markerPrefix: string;
+  readonly path: string;
+  /** An engine without a run is ended after this time. */
+  readonly idleMs: number;
+  /** Admits engine starts, about one a core: more at once only make each slower. */
+  readonly admit: LimitFunction;
+  readonly log: (entry: Record<string, unknown>) => void;
+}
+
+interface ActiveRun {
+  readonly command: RunStart;
+  readonly startedAt: number;
+  interrupted: RunError["type"] | "user" | null;
+  readonly deadline: NodeJS.Timeout;
+}
+
+/**
+ * One session on this runner: its engine, the run in progress and the frames that wait to be stored.
+ * Knows nothing of the queue: the session starts one run at a time and a second start is refused.
+ */
+export class SessionHost {
+  readonly #settings: HostSettings;
+  readonly #outbox: Outbox;
+  readonly #marker: string;
+  #send: ((report: Report) => void) | null = null;
+  #folders: SessionFolders | null = null;
+  #engine: Engine | null = null;
+  #run: ActiveRun | null = null;
+  #ended: string[] = [];
+  #state = initialState;
+  #idle: NodeJS.Timeout | null = null;
+
+  constructor(settings: HostSettings) {
+    this.#settings = settings;
+    this.#marker = `${settings.markerPrefix}${settings.sessionId}`;
+    this.#outbox = new Outbox((frame) => this.#send?.(frame));
+  }
+
+  /** Something is running or unsaved: the runner may not forget this session. */
+  get busy(): boolean {
+    return this.#run !== null || this.#outbox.pending;
+  }
+
+  get engineAlive(): boolean {
+    return this.#engine?.alive ?? false;
+  }
+
+  /** A link has been opened: says what there is and sends again what was not stored. */
+  attach(send: (report: Report) => void, cursor: { runnerId: string; frame: number } | null): void {
+    this.#send = send;
+    send({
+      type: "welcome",
+      protocol: PROTOCOL_VERSION,
+      runnerId: this.#settings.runnerId,
+      activeRunId: this.#run?.command.runId ?? null,
+      endedRunIds: this.#ended,
+    });
+    const after = cursor?.runnerId === this.#settings.runnerId ? cursor.frame : 0;
+    for (const frame of this.#outbox.since(after)) send(frame satisfies Frame);
+  }
+
+  detach(): void {
+    this.#send = null;
+  }
+
+  handle(command: Exclude<Command, { type: "hello" }>): void {
+    switch (command.type) {
+      case "ack":
+        return this.#outbox.ack(command.frame);
+      case "ping":
+        return this.#send?.({ type: "pong", at: command.at });
+      case "run.start":
+        return this.#start(command);
+      case "run.interrupt":
+        if (this.#run?.command.runId === command.runId) this.interrupt("user");
+        return;
+      default:
+        command satisfies never;
+    }
+  }
+
+  /** Stops the run in progress, whatever it takes; see the grace times above. */
+  interrupt(why: NonNullable<ActiveRun["interrupted"]>): void {
+    const run = this.#run;
+    if (!run || run.interrupted) return;
+    run.interrupted = why;
+    const engine = this.#engine;
+    if (!engine) return this.#end(run, "Stopped before it began.");
+    engine.interrupt().catch((error: unknown) => this.#log("interrupt_failed", { error: String(error) }));
+    setTimeout(() => {
+      if (this.#run !== run) return;
+      this.#log("interrupt_escalated", { step: "close" });
+      engine.close();
+      setTimeout(() => {
+        if (this.#run !== run) return;
+        this.#log("interrupt_escalated", { step: "kill" });
+        void killMarked(this.#marker).then(() => this.#end(run, "The engine had to be killed."));
+      }, CLOSE_GRACE_MS);
+    }, INTERRUPT_GRACE_MS);
+  }
+
+  /** Ends the engine and everything it started. */
+  async close(): Promise<void> {
+    if (this.#idle) clearTimeout(this.#idle);
+    this.#engine?.close();
+    this.#engine = null;
+    await killMarked(this.#marker);
+  }
+
+  #start(command: RunStart): void {
+    if (this.#run?.command.runId === command.runId || this.#ended.includes(command.runId)) return;
+    if (this.#run) {
+      this.#log("second_run_refused", { runId: command.runId });
+      return;
+    }
+    if (this.#idle) clearTimeout(this.#idle);
+    const deadline = setTimeout(() => this.interrupt("deadline_exceeded"), command.deadlineMs);
+    const run: ActiveRun = { command, startedAt: Date.now(), interrupted: null, deadline };
+    this.#run = run;
+    this.#begin(run).catch((error: unknown) => this.#end(run, error instanceof Error ? error.message : String(error)));
+  }
+
+  async #begin(run: ActiveRun): Promise<void> {
+    const { command } = run;
+    if (this.#engine && (!this.#engine.alive || this.#engine.profile !== engineProfile(command))) await this.#stopEngine();
+    if (!this.#engine) await this.#admitEngine(run);
+    if (this.#run !== run) return;
+    await this.#engine?.prompt(command.prompt, command.options.model, command.options.permissionMode);
+  }
+
+  /** Waits for a turn to start an engine. Returns once it is spawned; the turn is held until it has started. */
+  async #admitEngine(run: ActiveRun): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#settings
+        .admit(async () => {
+          if (this.#run !== run) return resolve();
+          const engine = await this.#startEngine(run.command);
+          resolve();
+          await engine.started;
+        })
+        .catch(reject);
+    });
+  }
+
+  async #startEngine(command: RunStart): Promise<Engine> {
+    this.#folders ??= await openFolders(this.#settings.root, this.#settings.sessionId);
+    const folders = this.#folders;
+    const engine: Engine = new Engine({
+      command,
+      folders,
+      marker: this.#marker,
+      path: this.#settings.path,
+      resume: hasTranscript(folders, command.engineSessionId),
+      handlers: {
+        onMessage: (message) => {
+          if (this.#engine !== engine) return;
+          const { state, events } = translate(this.#state, message, () => newId("event"));
+          this.#state = state;
+          for (const event of events) this.#record(event);
+        },
+        onExit: (reason) => {
+          if (this.#engine !== engine) return;
+          this.#engine = null;
+          this.#log("engine_exit", { reason });
+          const ending = this.#run;
+          void killMarked(this.#marker).then(() => ending && this.#end(ending, reason));
+        },
+      },
+    });
+    this.#engine = engine;
+    this.#log("engine_start", { model: command.options.model });
+    return engine;
+  }
+
+  async #stopEngine(): Promise<void> {
+    const engine = this.#engine;
+    this.#engine = null;
+    engine?.close();
+    // The transcript is written as it goes; two seconds of grace would only be felt by whoever waits.
+    await killMarked(this.#marker);
+  }
+
+  /** Sends an event on its way; the end of the run also ends it here. */
+  #record(event: TranslatedEvent): void {
+    const run = this.#run;
+    if (event.type !== "run.ended") {
+      this.#outbox.push(run?.command.runId ?? null, { ...event, at: Date.now() });
+      return;
+    }
+    if (!run) return; // the engine finished something of its own between runs
+    const why = run.interrupted;
+    const outcome = why === "user" ? { outcome: "interrupted" as const, error: null } : why ? failed(why) : {};
+    this.#finish(run, { ...event, ...outcome, duration_ms: Date.now() - run.startedAt });
+  }
+
+  /** Ends a run the engine did not end. */
+  #end(run: ActiveRun, reason: string): void {
+    if (this.#run !== run) return;
+    const why = run.interrupted;
+    const outcome = why === "user" ? { outcome: "interrupted" as const, error: null } : failed(why ?? "engine_failed", reason);
+    this.#finish(run, {
+      type: "run.ended",
+      id: newId("event"),
+      result: this.#state.lastText,
+      usage: null,
+      num_turns: 0,
+      duration_ms: Date.now() - run.startedAt,
+      ...outcome,
+    });
+    this.#state = { ...initialState, toolCalls: this.#state.toolCalls };
+  }
+
+  #finish(run: ActiveRun, event: TranslatedEvent): void {
+    clearTimeout(run.deadline);
+    const leftovers = run.interrupted !== null && this.#state.backgroundTasks.length > 0;
+    this.#run = null;
+    this.#ended = [...this.#ended, run.command.runId].slice(-REMEMBERED_RUNS);
+    this.#outbox.push(run.command.runId, { ...event, at: Date.now() });
+    // An interrupt leaves the engine's background tasks running: whoever stops a run means those too.
+    if (leftovers) void this.#stopEngine();
+    this.#idle = setTimeout(() => void this.close(), this.#settings.idleMs);
+    this.#idle.unref();
+  }
+
+  #log(event: string, details: Record<string, unknown>): void {
+    this.#settings.log({ event, sessionId: this.#settings.sessionId, ...details });
+  }
+}
+
+function failed(type: RunError["type"], reason = ""): { outcome: "failed"; error: RunError } {
+  const message = type === "deadline_exceeded" ? "The run took longer than it may and was stopped." : reason || "The run failed.";
+  return { outcome: "failed", error: { type, message } };
+}

@@ -1,0 +1,40 @@
+import type { Report } from "@gantry/protocol/link.ts";
+import type { Run } from "./run-queue.ts";
+
+/** What the driver decides, as functions of what it knows. */
+
+/**
+ * After a link has been opened, about the run in progress:
+ * - `none`: there is none;
+ * - `attached`: the runner has it, or had it and its end is among the frames that follow;
+ * - `send`: the runner has never heard of it: this is its start;
+ * - `lost`: it was sent to a runner that is gone. It may have done anything, so it is not started again.
+ */
+export function onWelcome(run: Run | null, welcome: Extract<Report, { type: "welcome" }>): "none" | "attached" | "send" | "lost" {
+  if (!run) return "none";
+  if (welcome.activeRunId === run.id || welcome.endedRunIds.includes(run.id)) return "attached";
+  if (run.sentTo === null || run.sentTo === welcome.runnerId) return "send";
+  return "lost";
+}
+
+/**
+ * About a frame: `store` the next one, `repeat` one that is stored already (acknowledge again), `gap` when one is
+ * missing: the link is closed and the runner sends everything again.
+ */
+export function onFrame(stored: number, frame: number): "store" | "repeat" | "gap" {
+  if (frame <= stored) return "repeat";
+  return frame === stored + 1 ? "store" : "gap";
+}
+
+/** Silence after which a link counts as dead although the socket is open: a runner answers a ping at once. */
+export const SILENCE_LIMIT_MS = 12_000;
+
+/** How long a runner may be out of reach before the run it held is given up. */
+export const UNREACHABLE_LIMIT_MS = 60_000;
+
+/** What the watchdog does with an active run. */
+export function onWatchdog(args: { now: number; linked: boolean; lastHeardAt: number; unreachableSince: number | null }): "ping" | "dial" | "redial" | "give_up" {
+  if (args.linked) return args.now - args.lastHeardAt > SILENCE_LIMIT_MS ? "redial" : "ping";
+  if (args.unreachableSince !== null && args.now - args.unreachableSince > UNREACHABLE_LIMIT_MS) return "give_up";
+  return "dial";
+}

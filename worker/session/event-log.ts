@@ -1,0 +1,110 @@
+import type { SessionEvent } from "@gantry/protocol/event.ts";
+import type { Row, Sql } from "./sql.ts";
+
+/** An event that is to be written: the log gives it its `seq`. */
+export interface NewEvent {
+  readonly id: string;
+  readonly runId: string | null;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly event: SessionEvent;
+}
+
+/** A piece of the log as text, ready for the wire. */
+export interface LogPage {
+  /** One JSON object an event, in order. */
+  readonly lines: readonly string[];
+  /** `seq` of the last event read; the cursor for the next page. */
+  readonly last: number;
+}
+
+/**
+ * Longest text of one row: Cloudflare allows 2 MB in UTF-8, the local runtime more. Longer ones (a prompt of ten
+ * megabytes) are kept in parts.
+ */
+const MAX_ROW_CHARS = 500_000;
+
+/**
+ * The session's event log. There is one way to read it, pull after a cursor, and every stream and page uses it: so
+ * there is no gap between what was and what comes, and a slow reader costs nothing.
+ */
+export class EventLog {
+  readonly #sql: Sql;
+  #waiting: (() => void)[] = [];
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+  }
+
+  /** Writes events in order. Call inside the transaction that changes the state they tell of. Returns the last `seq`. */
+  append(events: readonly NewEvent[]): number {
+    let seq = this.last();
+    for (const { id, runId, at, event } of events) {
+      seq += 1;
+      const { type, ...payload } = event as SessionEvent & { id?: unknown; at?: unknown };
+      delete payload.id;
+      delete payload.at;
+      const data = JSON.stringify(payload);
+      const inRow = data.length <= MAX_ROW_CHARS ? data : "";
+      this.#sql.exec("INSERT INTO events (seq, id, run_id, type, at, data) VALUES (?, ?, ?, ?, ?, ?)", seq, id, runId, type, at, inRow);
+      if (inRow === "") {
+        for (let part = 0; part * MAX_ROW_CHARS < data.length; part++) {
+          const piece = data.slice(part * MAX_ROW_CHARS, (part + 1) * MAX_ROW_CHARS);
+          this.#sql.exec("INSERT INTO event_parts (seq, part, data) VALUES (?, ?, ?)", seq, part, piece);
+        }
+      }
+    }
+    return seq;
+  }
+
+  /** Wakes readers. Call after the transaction has ended. */
+  announce(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const wake of waiting) wake();
+  }
+
+  /** `seq` of the newest event, 0 when there is none. */
+  last(): number {
+    return Number(this.#sql.exec("SELECT COALESCE(MAX(seq), 0) AS seq FROM events").toArray()[0]?.["seq"] ?? 0);
+  }
+
+  /** Up to `limit` events after `seq`. Stops earlier at about two million characters, but gives at least one. */
+  after(seq: number, limit: number): LogPage {
+    const rows = this.#sql.exec("SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit).toArray();
+    const lines: string[] = [];
+    let last = seq;
+    let chars = 0;
+    for (const row of rows) {
+      const line = toLine(row, String(row["data"]) || this.#parts(Number(row["seq"])));
+      lines.push(line);
+      last = Number(row["seq"]);
+      chars += line.length;
+      if (chars > 2_000_000) break;
+    }
+    return { lines, last };
+  }
+
+  /** The payload of one event as JSON text. */
+  payload(seq: number): string {
+    const row = this.#sql.exec("SELECT data FROM events WHERE seq = ?", seq).toArray()[0];
+    return String(row?.["data"] ?? "") || this.#parts(seq);
+  }
+
+  /** Resolves at the next announcement. */
+  changed(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #parts(seq: number): string {
+    const rows = this.#sql.exec("SELECT data FROM event_parts WHERE seq = ? ORDER BY part", seq).toArray();
+    return rows.map((row) => String(row["data"])).join("");
+  }
+}
+
+/** Header and payload are joined as text: parsing and writing each event again would cost more than reading it. */
+function toLine(row: Row, data: string): string {
+  const runId = row["run_id"] === null ? "null" : JSON.stringify(row["run_id"]);
+  const header = `{"type":${JSON.stringify(row["type"])},"id":${JSON.stringify(row["id"])},"seq":${row["seq"]},"run_id":${runId},"processed_at":"${new Date(Number(row["at"])).toISOString()}"`;
+  return data === "{}" ? `${header}}` : `${header},${data.slice(1)}`;
+}

@@ -1,0 +1,92 @@
+import type { RunOptions } from "@gantry/protocol/link.ts";
+import type { Row, Sql } from "./sql.ts";
+
+/**
+ * State of a run.
+ * - `queued`: accepted and stored; `submit` puts it here. Leaves by `start` when the one before has ended, or by
+ *   `end` when it is cancelled. A crash changes nothing.
+ * - `running`: the one run in progress. It leaves by `end`, once. After a crash it is still `running`, and the driver
+ *   finds out from the runner whether it goes on or is lost.
+ * - `ended`: for ever.
+ */
+export type RunState = "queued" | "running" | "ended";
+
+export interface Run {
+  readonly id: string;
+  readonly state: RunState;
+  readonly options: RunOptions;
+  /** `seq` of the `user.message` that holds its prompt. */
+  readonly promptSeq: number;
+  /** The runner it was sent to; null before. It decides what a crash means. */
+  readonly sentTo: string | null;
+  readonly interruptRequested: boolean;
+}
+
+/** Prompts that may wait in one session. */
+export const MAX_QUEUED = 100;
+
+/** First in, first out, one at a time. All in SQLite; nothing is remembered in memory. */
+export class RunQueue {
+  readonly #sql: Sql;
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+  }
+
+  add(run: { id: string; trigger: string; options: RunOptions; promptSeq: number; now: number }): void {
+    this.#sql.exec(
+      "INSERT INTO runs (id, state, trigger, options, prompt_seq, created_at) VALUES (?, 'queued', ?, ?, ?, ?)",
+      run.id,
+      run.trigger,
+      JSON.stringify(run.options),
+      run.promptSeq,
+      run.now,
+    );
+  }
+
+  running(): Run | null {
+    return toRun(this.#sql.exec("SELECT * FROM runs WHERE state = 'running'").toArray()[0]);
+  }
+
+  next(): Run | null {
+    return toRun(this.#sql.exec("SELECT * FROM runs WHERE state = 'queued' ORDER BY place LIMIT 1").toArray()[0]);
+  }
+
+  get(id: string): Run | null {
+    return toRun(this.#sql.exec("SELECT * FROM runs WHERE id = ?", id).toArray()[0]);
+  }
+
+  /** How many wait. */
+  queued(): number {
+    return Number(this.#sql.exec("SELECT COUNT(*) AS n FROM runs WHERE state = 'queued'").toArray()[0]?.["n"] ?? 0);
+  }
+
+  start(id: string, now: number): void {
+    this.#sql.exec("UPDATE runs SET state = 'running', started_at = ? WHERE id = ? AND state = 'queued'", now, id);
+  }
+
+  /** Must be stored before the start is sent: from then on a lost runner means a lost run, never a second start. */
+  sent(id: string, runnerId: string): void {
+    this.#sql.exec("UPDATE runs SET sent_to = ? WHERE id = ?", runnerId, id);
+  }
+
+  requestInterrupt(id: string, now: number): void {
+    this.#sql.exec("UPDATE runs SET interrupt_at = ? WHERE id = ?", now, id);
+  }
+
+  end(id: string, now: number): void {
+    this.#sql.exec("UPDATE runs SET state = 'ended', ended_at = ? WHERE id = ?", now, id);
+  }
+}
+
+function toRun(row: Row | undefined): Run | null {
+  if (!row) return null;
+  return {
+    id: String(row["id"]),
+    state: String(row["state"]) as RunState,
+    options: JSON.parse(String(row["options"])) as RunOptions,
+    promptSeq: Number(row["prompt_seq"]),
+    sentTo: row["sent_to"] === null ? null : String(row["sent_to"]),
+    interruptRequested: row["interrupt_at"] !== null,
+  };
+}

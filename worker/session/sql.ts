@@ -1,0 +1,29 @@
+/** A row of a result. */
+export type Row = Record<string, SqlStorageValue>;
+
+/** What the session's modules need of SQLite: a Durable Object's storage has it, and so has a ten-line adapter in tests. */
+export interface Sql {
+  exec(query: string, ...bindings: SqlStorageValue[]): { toArray(): Row[] };
+}
+
+/** Runs statements as one: all or none. Must be synchronous. */
+export type Transaction = <T>(work: () => T) => T;
+
+/** Tables of one session. Every table and column is explained in docs/storage.md. */
+export function createTables(sql: Sql): void {
+  sql.exec(`CREATE TABLE IF NOT EXISTS session (
+    id TEXT PRIMARY KEY, account TEXT NOT NULL, created_at INTEGER NOT NULL, engine_session_id TEXT NOT NULL,
+    epoch INTEGER NOT NULL DEFAULT 0, runner_id TEXT, frame INTEGER NOT NULL DEFAULT 0, token TEXT)`);
+  sql.exec(`CREATE TABLE IF NOT EXISTS runs (
+    place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, state TEXT NOT NULL, trigger TEXT NOT NULL, options TEXT NOT NULL,
+    prompt_seq INTEGER NOT NULL, sent_to TEXT, interrupt_at INTEGER, created_at INTEGER NOT NULL, started_at INTEGER, ended_at INTEGER)`);
+  sql.exec(`CREATE INDEX IF NOT EXISTS runs_by_state ON runs (state, place)`);
+  sql.exec(`CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL, run_id TEXT, type TEXT NOT NULL, at INTEGER NOT NULL, data TEXT NOT NULL)`);
+  sql.exec(`CREATE TABLE IF NOT EXISTS event_parts (seq INTEGER NOT NULL, part INTEGER NOT NULL, data TEXT NOT NULL, PRIMARY KEY (seq, part))`);
+}
+
+/** Whether the session was ever created. Reads only: asking for an id that nobody made leaves nothing behind. */
+export function tablesExist(sql: Sql): boolean {
+  return sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'session'").toArray().length > 0;
+}
