@@ -61,6 +61,15 @@ export class RunQueue {
     return Number(this.#sql.exec("SELECT COUNT(*) AS n FROM runs WHERE state = 'queued'").toArray()[0]?.["n"] ?? 0);
   }
 
+  /** The session's status as the log last told it. */
+  status(): "idle" | "running" {
+    return this.#sql.exec("SELECT status FROM session").toArray()[0]?.["status"] === "running" ? "running" : "idle";
+  }
+
+  setStatus(status: "idle" | "running"): void {
+    this.#sql.exec("UPDATE session SET status = ?", status);
+  }
+
   start(id: string, now: number): void {
     this.#sql.exec("UPDATE runs SET state = 'running', started_at = ? WHERE id = ? AND state = 'queued'", now, id);
   }

@@ -12,7 +12,7 @@ export type Transaction = <T>(work: () => T) => T;
 /** Tables of one session. Every table and column is explained in docs/storage.md. */
 export function createTables(sql: Sql): void {
   sql.exec(`CREATE TABLE IF NOT EXISTS session (
-    id TEXT PRIMARY KEY, account TEXT NOT NULL, created_at INTEGER NOT NULL, engine_session_id TEXT NOT NULL,
+    id TEXT PRIMARY KEY, account TEXT NOT NULL, created_at INTEGER NOT NULL, engine_session_id TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'idle',
     epoch INTEGER NOT NULL DEFAULT 0, runner_id TEXT, frame INTEGER NOT NULL DEFAULT 0, token TEXT)`);
   sql.exec(`CREATE TABLE IF NOT EXISTS runs (
     place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, state TEXT NOT NULL, trigger TEXT NOT NULL, options TEXT NOT NULL,

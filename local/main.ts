@@ -1,0 +1,123 @@
+import { createHash, randomBytes } from "node:crypto";
+import { appendFileSync, existsSync, mkdirSync, renameSync, statSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { parseRouterConfig } from "@gantry/router/config.ts";
+import { defaultModel } from "@gantry/router/routes.ts";
+import { buildWorker } from "./build.ts";
+import { lockState } from "./lock.ts";
+import { keepRunner } from "./runner-process.ts";
+import { BadSetting, readSettings } from "./settings.ts";
+import type { Settings } from "./settings.ts";
+import { startWorker } from "./workerd.ts";
+
+/** `npm start`: the whole product on this machine. */
+
+const MAX_LOG_BYTES = 20_000_000;
+
+try {
+  await start(readSettings(process.env, process.cwd()));
+} catch (error) {
+  console.error(error instanceof BadSetting ? error.message : error);
+  process.exit(1);
+}
+
+async function start(settings: Settings): Promise<void> {
+  const lock = lockState(settings.state);
+  if (!lock) throw new BadSetting(`Another Gantry is running on the state folder ${settings.state}. Stop it, or set GANTRY_STATE to another folder.`);
+  for (const name of settings.secrets) delete process.env[name];
+  const port = await freePort(settings.host, settings.port);
+  for (const line of settings.warnings) console.log(`Warning: ${line}`);
+  if ((await buildWorker()) === "built") console.log("The Worker was built.");
+
+  const log = openLog(settings.state);
+  const runnerToken = randomBytes(32).toString("base64url");
+  const marker = `${createHash("sha256").update(settings.state).digest("hex").slice(0, 16)}:`;
+  const runner = await keepRunner({
+    token: runnerToken,
+    root: join(settings.state, "sandboxes"),
+    markerPrefix: marker,
+    log,
+    onRestart: (why) => console.error(`${why}; starting it again. Runs it held end as lost and say so.`),
+  });
+  const address = urlHost(settings.host);
+  const worker = await startWorker({
+    host: settings.host,
+    port,
+    state: settings.state,
+    bindings: {
+      ...settings.bindings,
+      GANTRY_API_KEY: settings.apiKey,
+      LITELLM_CONFIG_TEXT: settings.routes,
+      RUNNER_URL: `http://127.0.0.1:${runner.port}`,
+      RUNNER_TOKEN: runnerToken,
+      MODELS_URL: `http://${settings.host === "0.0.0.0" || settings.host === "::" ? "127.0.0.1" : address}:${port}`,
+      SANDBOX_LEVEL: "none",
+    },
+    onLog: log,
+    onRestart: () => console.error("workerd ended and was started again; runs in progress are picked up where they were."),
+  });
+
+  let stopping = false;
+  const stop = (signal: string): void => {
+    if (stopping) return;
+    stopping = true;
+    console.log(`\n${signal}: stopping; what waits continues at the next start.`);
+    // The runner first, while the Worker can still store its last events.
+    void runner
+      .stop()
+      .then(() => worker.stop())
+      .then(() => lock.release())
+      .finally(() => process.exit(0));
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stop(signal));
+  sayReady(settings, `http://${address}:${worker.url.port}`);
+}
+
+/** The port, checked to be free: workerd's own complaint about it is long and late. 0 picks one. */
+async function freePort(host: string, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer()
+      .once("error", (error: NodeJS.ErrnoException) => {
+        reject(new BadSetting(error.code === "EADDRINUSE" ? `Port ${port} on ${host} is in use. Set PORT to another one.` : `HOST ${host}, PORT ${port}: ${error.message}`));
+      })
+      .listen(port, host, () => {
+        const address = probe.address();
+        probe.close(() => resolve(typeof address === "object" && address ? address.port : port));
+      });
+  });
+}
+
+/** Everything the parts report goes to one file of JSON lines; the screen is for people. */
+function openLog(state: string): (line: string) => void {
+  const folder = join(state, "log");
+  const file = join(folder, "gantry.ndjson");
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  return (line) => {
+    if (existsSync(file) && statSync(file).size > MAX_LOG_BYTES) renameSync(file, `${file}.1`);
+    appendFileSync(file, `${line}\n`, { mode: 0o600 });
+  };
+}
+
+function urlHost(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
+}
+
+function sayReady(settings: Settings, url: string): void {
+  const { config } = parseRouterConfig(settings.routes);
+  const model = defaultModel(settings.bindings, config);
+  const lines = [
+    `Gantry is ready at ${url}`,
+    "",
+    `API key:  ${settings.apiKey}`,
+    `Model:    ${model}${model.startsWith("demo/") ? " (no provider key found: a scripted demonstration drives the real Claude Code; set ANTHROPIC_API_KEY, OPENROUTER_API_KEY, GROQ_API_KEY or OPENAI_API_KEY for a real one)" : ""}`,
+    `Sandbox:  weak. Agents run as your user in a folder and HOME of their own; there is no jail yet, so commands are not allowed unless a request says bypassPermissions.`,
+    `State:    ${settings.state}`,
+    "",
+    "Try:",
+    `  curl -N -H "Authorization: Bearer ${settings.apiKey}" -d '{"prompt":"What is 7 * 6?"}' ${url}/claude-code`,
+    "",
+  ];
+  console.log(lines.join("\n"));
+}
+

@@ -1,0 +1,85 @@
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { ROOT } from "./build.ts";
+
+export interface RunnerOptions {
+  readonly token: string;
+  readonly root: string;
+  readonly markerPrefix: string;
+  readonly log: (line: string) => void;
+  /** The runner died and comes back on the same port. */
+  readonly onRestart: (why: string) => void;
+}
+
+/** A runner that is kept alive. */
+export interface RunnerProcess {
+  readonly port: number;
+  readonly pid: () => number | undefined;
+  /** SIGTERM, and SIGKILL when it takes too long. */
+  stop(): Promise<void>;
+}
+
+const STOP_MS = 15_000;
+
+/**
+ * Starts the runner and starts it again whenever it dies, on the same port, because the Worker knows that one. It is
+ * in a process group of its own, so that Ctrl-C reaches the launcher only, and it ends by itself when its standard
+ * input does: a launcher that is killed leaves nothing.
+ */
+export async function keepRunner(options: RunnerOptions): Promise<RunnerProcess> {
+  let stopping = false;
+  let port = 0;
+  let child: ChildProcess;
+  let exited: Promise<void>;
+
+  const start = async (): Promise<void> => {
+    child = spawn(process.execPath, [join(ROOT, "runner", "main.ts")], {
+      cwd: ROOT,
+      detached: true,
+      stdio: ["pipe", "pipe", "pipe"],
+      env: { PATH: process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin", LANG: "C.UTF-8" },
+    });
+    exited = new Promise((resolve) => child.once("close", () => resolve()));
+    const settings = { host: "127.0.0.1", port, token: options.token, root: options.root, markerPrefix: options.markerPrefix, path: process.env["PATH"] ?? "", idleMs: 600_000 };
+    child.stdin?.on("error", () => {}).write(`${JSON.stringify(settings)}\n`);
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => options.log(JSON.stringify({ from: "runner", stderr: text })));
+    const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
+    port = await new Promise<number>((resolve, reject) => {
+      lines.on("line", (line) => {
+        const ready = /^\{"ready":\{"port":(\d+)\}\}$/.exec(line)?.[1];
+        if (ready) resolve(Number(ready));
+        else options.log(line);
+      });
+      child.once("close", (code) => reject(new Error(`the runner ended with ${code} before it was ready`)));
+    });
+    child.once("close", (code, signal) => {
+      if (stopping) return;
+      options.onRestart(`the runner ended (${signal ?? code})`);
+      void again(200);
+    });
+  };
+
+  const again = async (pauseMs: number): Promise<void> => {
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    if (stopping) return;
+    await start().catch((error: unknown) => {
+      options.onRestart(String(error));
+      void again(Math.min(pauseMs * 2, 5_000));
+    });
+  };
+
+  await start();
+  return {
+    port,
+    pid: () => child.pid,
+    async stop() {
+      stopping = true;
+      child.kill("SIGTERM");
+      const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
+      await exited;
+      clearTimeout(timer);
+    },
+  };
+}

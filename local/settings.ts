@@ -1,0 +1,71 @@
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { join, resolve } from "node:path";
+import { parseEnv } from "node:util";
+import { parseRouterConfig, referencedEnv } from "@gantry/router/config.ts";
+import { PermissionMode } from "@gantry/protocol/link.ts";
+
+/** What the launcher was asked for, checked. */
+export interface Settings {
+  readonly host: string;
+  readonly port: number;
+  /** Absolute path of the state folder. */
+  readonly state: string;
+  readonly apiKey: string;
+  /** Text of the routes file. */
+  readonly routes: string;
+  /** Bindings of the Worker that come from the environment: settings, and the keys that routes use. */
+  readonly bindings: Record<string, string>;
+  /** Names of variables that hold secrets; they are taken out of our own environment, so that no child inherits them. */
+  readonly secrets: readonly string[];
+  /** Things the user should know, a line each. */
+  readonly warnings: readonly string[];
+}
+
+/** Something the user must change; the message says what and where. */
+export class BadSetting extends Error {}
+
+const PROVIDER_KEYS = ["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "OPENROUTER_API_KEY", "GROQ_API_KEY", "OPENAI_API_KEY"];
+const PASSED_ON = ["MODEL", "GANTRY_PERMISSION_MODE", "GANTRY_ALLOWED_HOSTS", "GANTRY_MIN_FREE_BYTES", "GANTRY_RUN_MINUTES"];
+
+/** Reads settings from the environment, then `.env` and `.dev.vars` of `folder`; the environment wins. */
+export function readSettings(environment: NodeJS.ProcessEnv, folder: string): Settings {
+  const files = [".env", ".dev.vars"].map((name) => join(folder, name)).filter((path) => existsSync(path));
+  const fromFiles = Object.assign({}, ...files.toReversed().map((path) => parseEnv(readFileSync(path, "utf8")))) as Record<string, string>;
+  const env = { ...fromFiles, ...environment };
+  const port = numberOf(env, "PORT", 8787, 0, 65_535);
+  const state = resolve(folder, env["GANTRY_STATE"] || ".gantry");
+  mkdirSync(state, { recursive: true, mode: 0o700 });
+  const mode = env["GANTRY_PERMISSION_MODE"];
+  if (mode && mode !== "full" && !PermissionMode.safeParse(mode).success) {
+    throw new BadSetting(`GANTRY_PERMISSION_MODE is ${JSON.stringify(mode)}; it must be one of ${PermissionMode.options.join(", ")}.`);
+  }
+  const routesPath = resolve(folder, env["LITELLM_CONFIG"] || "litellm_config.yaml");
+  if (!existsSync(routesPath)) throw new BadSetting(`LITELLM_CONFIG: there is no file ${routesPath}.`);
+  const routes = readFileSync(routesPath, "utf8");
+  const { config, problems } = parseRouterConfig(routes);
+  const shown = problems.map((p) => `${routesPath}:${p.line}:${p.column} ${p.path}: ${p.message}`);
+  if (problems.some((p) => p.severity === "error") || !config) throw new BadSetting(["The routes file has errors:", ...shown].join("\n  "));
+  const secrets = [...new Set([...PROVIDER_KEYS, ...referencedEnv(config)])];
+  const bindings: Record<string, string> = {};
+  for (const name of [...PASSED_ON, ...secrets]) if (env[name]) bindings[name] = env[name];
+  return { host: env["HOST"] || "127.0.0.1", port, state, apiKey: env["GANTRY_API_KEY"] || keptKey(state), routes, bindings, secrets: [...secrets, "GANTRY_API_KEY"], warnings: shown };
+}
+
+function numberOf(env: NodeJS.ProcessEnv, name: string, fallback: number, min: number, max: number): number {
+  const text = env[name];
+  if (!text) return fallback;
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= min && value <= max) return value;
+  throw new BadSetting(`${name} is ${JSON.stringify(text)}; it must be a whole number from ${min} to ${max}.`);
+}
+
+/** The admin key of this state folder, made at the first start. */
+function keptKey(state: string): string {
+  const path = join(state, "api-key");
+  if (existsSync(path)) return readFileSync(path, "utf8").trim();
+  const key = `gk_${randomBytes(32).toString("base64url")}`;
+  writeFileSync(path, `${key}\n`, { mode: 0o600 });
+  chmodSync(path, 0o600);
+  return key;
+}

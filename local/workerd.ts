@@ -1,0 +1,85 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Miniflare, convertV4MiniflareOptions } from "miniflare";
+import workerdPath from "workerd";
+import { BUILD } from "./build.ts";
+
+export interface WorkerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly state: string;
+  readonly bindings: Record<string, string>;
+  readonly onLog: (line: string) => void;
+  readonly onRestart: () => void;
+}
+
+/** The running Worker. */
+export interface WorkerProcess {
+  readonly url: URL;
+  stop(): Promise<void>;
+}
+
+/**
+ * Makes workerd die with its parent. By itself it outlives a `kill -9` of Node, keeps the port and goes on serving.
+ * On Linux the system does it; elsewhere the next start ends what the last one left, by the pid noted here.
+ * In a session of its own, so that Ctrl-C is heard by the launcher alone, which ends things in order.
+ */
+function tieWorkerd(state: string): void {
+  const wrapper = join(state, "workerd.sh");
+  const pidFile = join(state, "workerd.pid");
+  const tools = process.platform === "linux" ? ["setsid", "setpriv"].filter((name) => existsSync(`/usr/bin/${name}`)) : [];
+  const prefix = [...(tools.includes("setsid") ? ["setsid"] : []), ...(tools.includes("setpriv") ? ["setpriv --pdeathsig KILL"] : [])].join(" ");
+  writeFileSync(wrapper, `#!/bin/sh\necho $$ > '${pidFile}'\nexec ${prefix} '${workerdPath}' "$@"\n`, { mode: 0o700 });
+  process.env["MINIFLARE_WORKERD_PATH"] = wrapper;
+  endOrphan(pidFile);
+}
+
+function endOrphan(pidFile: string): void {
+  if (!existsSync(pidFile)) return;
+  const pid = Number(readFileSync(pidFile, "utf8"));
+  rmSync(pidFile);
+  if (!Number.isInteger(pid) || pid < 2) return;
+  try {
+    const command = execFileSync("ps", ["-p", String(pid), "-o", "command="], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+    if (command.includes("workerd")) process.kill(pid, "SIGKILL");
+  } catch {
+    // No such process: nothing was left.
+  }
+}
+
+/** Starts the built Worker in Miniflare, through its API: no wrangler, no esbuild in this process. */
+export async function startWorker(options: WorkerOptions): Promise<WorkerProcess> {
+  mkdirSync(options.state, { recursive: true });
+  tieWorkerd(options.state);
+  const stored = JSON.parse(readFileSync(join(BUILD, "options.json"), "utf8")) as { bindings?: Record<string, unknown> };
+  const texts = readdirSync(BUILD).filter((name) => name.endsWith(".yaml"));
+  const miniflare = new Miniflare(
+    convertV4MiniflareOptions({
+      host: options.host,
+      port: options.port,
+      cf: false,
+      telemetry: { enabled: false },
+      resourcePersistencePath: join(options.state, "storage"),
+      handleStructuredLogs: ({ message }) => options.onLog(message),
+      unsafeHandleRuntimeRestart: () => options.onRestart(),
+      workers: [
+        {
+          ...stored,
+          // Part of the path of every session's file: with another name all of them would be gone.
+          name: "gantry",
+          modules: [
+            { type: "ESModule", path: join(BUILD, "worker.js"), contents: readFileSync(join(BUILD, "worker.js"), "utf8") },
+            ...texts.map((name) => ({ type: "Text" as const, path: join(BUILD, name), contents: readFileSync(join(BUILD, name), "utf8") })),
+          ],
+          modulesRoot: BUILD,
+          bindings: { ...stored.bindings, ...options.bindings },
+        },
+      ],
+    }),
+  );
+  const url = await miniflare.ready;
+  // Miniflare's own handlers end the process at once; the launcher has things to do first.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.removeAllListeners(signal);
+  return { url, stop: () => miniflare.dispose() };
+}

@@ -1,0 +1,27 @@
+import type { Session } from "./session/session.ts";
+
+/** Bindings and settings of the Worker: `wrangler.jsonc`, and on one machine the launcher. */
+export interface Env {
+  readonly SESSION: DurableObjectNamespace<Session>;
+  /** Admin key. Without one every request is refused. */
+  readonly GANTRY_API_KEY?: string;
+  /** For requests that name no permission mode. */
+  readonly GANTRY_PERMISSION_MODE?: string;
+  /** Default model. */
+  readonly MODEL?: string;
+  /** Text of `litellm_config.yaml` in place of the bundled one. */
+  readonly LITELLM_CONFIG_TEXT?: string;
+  /** Host names, beside IP addresses and localhost, that this server answers to; comma-separated, `*` for any. */
+  readonly GANTRY_ALLOWED_HOSTS?: string;
+  /** Where engines send their model calls. */
+  readonly MODELS_URL?: string;
+  /** The runner on this machine, and what opens it. */
+  readonly RUNNER_URL?: string;
+  readonly RUNNER_TOKEN?: string;
+  /** Free bytes below which nothing is accepted. */
+  readonly GANTRY_MIN_FREE_BYTES?: string;
+  /** Longest time a run may take, in minutes. */
+  readonly GANTRY_RUN_MINUTES?: string;
+  /** How far the sandbox holds: `none` until there is a jail or a container. */
+  readonly SANDBOX_LEVEL?: string;
+}

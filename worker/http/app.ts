@@ -1,0 +1,47 @@
+import { RequestRefused } from "@gantry/protocol/error.ts";
+import { newId } from "@gantry/protocol/ids.ts";
+import { Hono } from "hono";
+import { report } from "../log.ts";
+import { claudeCode } from "./claude-code.ts";
+import type { App } from "./context.ts";
+import { errorResponse } from "./errors.ts";
+import { listEvents, sendEvents, streamEvents } from "./events.ts";
+import { authenticate, checkHost } from "./guard.ts";
+import { authenticateEngine, countTokens, messages } from "./messages.ts";
+import { health, root } from "./root.ts";
+
+/** All doors, and what every request passes on its way to one. */
+export function createApp(): Hono<App> {
+  const app = new Hono<App>();
+
+  app.use(async (c, next) => {
+    const requestId = newId("request");
+    const started = Date.now();
+    c.set("requestId", requestId);
+    await next();
+    if (!c.res.headers.has("request-id")) c.header("request-id", requestId);
+    c.header("x-request-id", requestId);
+    report({ event: "request", requestId, method: c.req.method, path: c.req.path, status: c.res.status, ms: Date.now() - started });
+  });
+  app.use(checkHost);
+  app.use("/v1/messages", authenticateEngine);
+  app.use("/v1/messages/*", authenticateEngine);
+  app.use(authenticate);
+
+  app.get("/", root);
+  app.get("/health", health);
+  app.post("/claude-code", claudeCode);
+  app.post("/v1/messages", messages);
+  app.post("/v1/messages/count_tokens", countTokens);
+  app.post("/v1/sessions/:id/events", sendEvents);
+  app.get("/v1/sessions/:id/events", listEvents);
+  app.get("/v1/sessions/:id/events/stream", streamEvents);
+
+  app.notFound((c) => {
+    const allowed = [...new Set(app.routes.filter((route) => route.path === c.req.path && route.method !== "ALL").map((route) => route.method))];
+    const error = allowed.length > 0 ? { code: "method_not_allowed" as const, method: c.req.method, allowed: allowed.join(", ") } : { code: "not_found" as const, what: `${c.req.method} ${c.req.path}` };
+    return errorResponse(new RequestRefused(error), c.req.path, c.get("requestId"));
+  });
+  app.onError((error, c) => errorResponse(error, c.req.path, c.get("requestId")));
+  return app;
+}

@@ -1,0 +1,54 @@
+import { RequestRefused } from "@gantry/protocol/error.ts";
+import type { z } from "zod";
+
+/** Largest body of a request. */
+export const MAX_BODY_BYTES = 10 * 1024 * 1024;
+
+/** Reads and validates a JSON body, whatever its content type says. Refuses with the name of the first bad field. */
+export async function readJson<T extends z.ZodType>(request: Request, schema: T): Promise<z.infer<T>> {
+  const bytes = await readBytes(request);
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
+  } catch {
+    throw new RequestRefused({ code: "malformed_json", reason: "it is not UTF-8" });
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new RequestRefused({ code: "malformed_json", reason: error instanceof Error ? error.message : "unreadable" });
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw refusedBy(parsed.error);
+}
+
+/** The refusal that names the first field a schema did not like. */
+export function refusedBy(error: z.ZodError): RequestRefused {
+  const issue = error.issues[0];
+  const path = [...(issue?.path ?? [])];
+  if (issue?.code === "unrecognized_keys" && issue.keys[0] !== undefined) path.push(issue.keys[0]);
+  const field = path.reduce<string>((text, key) => (typeof key === "number" ? `${text}[${key}]` : text === "" ? String(key) : `${text}.${String(key)}`), "");
+  const reason = issue?.code === "unrecognized_keys" ? "unknown field" : (issue?.message ?? "invalid");
+  return new RequestRefused({ code: "invalid_request", field: field || "body", reason });
+}
+
+async function readBytes(request: Request): Promise<Uint8Array> {
+  const tooLarge = new RequestRefused({ code: "body_too_large", maxBytes: MAX_BODY_BYTES });
+  if (Number(request.headers.get("content-length") ?? 0) > MAX_BODY_BYTES) throw tooLarge;
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
+    size += chunk.byteLength;
+    if (size > MAX_BODY_BYTES) throw tooLarge;
+    chunks.push(chunk);
+  }
+  const whole = new Uint8Array(size);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return whole;
+}

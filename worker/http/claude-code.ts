@@ -1,0 +1,74 @@
+import type { StoredEvent } from "@gantry/protocol/event.ts";
+import { RunOptions } from "@gantry/protocol/link.ts";
+import type { Context } from "hono";
+import { z } from "zod";
+import { parseAdditionalArgs } from "./additional-args.ts";
+import { readJson } from "./body.ts";
+import type { App } from "./context.ts";
+import { toBody, toLines } from "./ndjson.ts";
+import { completeOptions } from "./run-options.ts";
+import { SeedLines, runErrorStatus } from "./seed-lines.ts";
+import type { SeedLine } from "./seed-lines.ts";
+import { submit, unknownSession } from "./sessions.ts";
+import type { Accepted } from "./sessions.ts";
+
+/** Body of `POST /claude-code`. */
+export const ClaudeCodeRequest = z.strictObject({
+  prompt: z.string("is required and must be a text").refine((text) => text.trim() !== "", "must not be empty"),
+  model: z.string().min(1).optional(),
+  stream: z.boolean().default(true),
+  verbose: z.boolean().default(false),
+  maxTurns: RunOptions.shape.maxTurns.optional(),
+  permissionMode: z.string().optional(),
+  sessionId: z.string().optional(),
+  additionalArgs: z.array(z.string()).default([]),
+});
+
+/**
+ * The seeds' door: one prompt in, and the run's story out, as one JSON object a line while it happens, or as one
+ * object at the end. A client that goes away stops nothing: the run belongs to its session.
+ */
+export async function claudeCode(c: Context<App>): Promise<Response> {
+  const body = await readJson(c.req.raw, ClaudeCodeRequest);
+  const { verbose: verboseArg, ...fromArgs } = parseAdditionalArgs(body.additionalArgs);
+  const options = completeOptions(c.env, {
+    ...fromArgs,
+    ...(body.model === undefined ? {} : { model: body.model }),
+    ...(body.maxTurns === undefined ? {} : { maxTurns: body.maxTurns }),
+    ...(body.permissionMode === undefined ? {} : { permissionMode: body.permissionMode }),
+  });
+  const { account } = c.get("principal");
+  const accepted = await submit(c.env, account, body.sessionId, {
+    prompt: [{ type: "text", text: body.prompt }],
+    options,
+    trigger: "claude-code",
+  });
+  const events = await accepted.stub.stream(account, accepted.after, accepted.runId);
+  if (!events) throw unknownSession(accepted.sessionId);
+  const requestId = c.get("requestId");
+  const lines = new SeedLines({ sessionId: accepted.sessionId, runId: accepted.runId, requestId, verbose: body.verbose || verboseArg === true });
+  const headers = { "x-session-id": accepted.sessionId, "x-run-id": accepted.runId, "cache-control": "no-store" };
+  if (body.stream) {
+    return new Response(toBody(story(events, accepted, lines)), { headers: { ...headers, "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" } });
+  }
+  const messages: SeedLine[] = [];
+  for await (const text of story(events, accepted, lines)) {
+    for (const line of text.split("\n")) if (line !== "") messages.push(JSON.parse(line) as SeedLine);
+  }
+  const last = messages.pop();
+  const answer = { ...last, ...(body.verbose ? { messages } : {}) };
+  return c.json(answer, { status: last?.type === "error" ? runErrorStatus(String(last["error"])) : 200, headers } as ResponseInit & { status: 200 });
+}
+
+async function* story(events: ReadableStream<Uint8Array>, accepted: Accepted, lines: SeedLines): AsyncGenerator<string> {
+  for await (const text of toLines(events)) {
+    if (text === "") {
+      yield "\n"; // heartbeat
+      continue;
+    }
+    const event = JSON.parse(text) as StoredEvent;
+    if (event.run_id !== accepted.runId) continue; // the run before this one is still talking
+    const out = lines.of(event);
+    if (out.length > 0) yield out.map((line) => `${JSON.stringify(line)}\n`).join("");
+  }
+}

@@ -1,0 +1,36 @@
+import { RequestRefused } from "@gantry/protocol/error.ts";
+import { isId, newId } from "@gantry/protocol/ids.ts";
+import type { Env } from "../env.ts";
+import type { Session, Submission } from "../session/session.ts";
+import { checkSpace } from "./space.ts";
+
+/** The object of a session id; an id of the wrong form is nobody's. */
+export function sessionStub(env: Env, sessionId: string): DurableObjectStub<Session> {
+  if (!isId("session", sessionId)) throw new RequestRefused({ code: "not_found", what: `Session ${JSON.stringify(sessionId)}` });
+  return env.SESSION.get(env.SESSION.idFromName(sessionId));
+}
+
+/** Refuses with 404. The same for a session of another account. */
+export function unknownSession(sessionId: string): RequestRefused {
+  return new RequestRefused({ code: "not_found", what: `Session ${JSON.stringify(sessionId)}` });
+}
+
+/** An accepted run and where its events begin. */
+export interface Accepted {
+  readonly sessionId: string;
+  readonly runId: string;
+  readonly after: number;
+  readonly stub: DurableObjectStub<Session>;
+}
+
+/** Hands a prompt to a session, making one where none is named. When it returns, the prompt is durable. */
+export async function submit(env: Env, account: string, sessionId: string | undefined, submission: Submission): Promise<Accepted> {
+  await checkSpace(env);
+  const id = sessionId ?? newId("session");
+  const stub = sessionStub(env, id);
+  if (sessionId === undefined) await stub.create(account);
+  const submitted = await stub.submit(account, submission);
+  if (submitted.ok) return { sessionId: id, runId: submitted.runId, after: submitted.after, stub };
+  if (submitted.error === "queue_full") throw new RequestRefused({ code: "queue_full", max: 100 });
+  throw unknownSession(id);
+}

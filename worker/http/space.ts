@@ -1,0 +1,42 @@
+import { RequestRefused } from "@gantry/protocol/error.ts";
+import type { Env } from "../env.ts";
+
+/** What the runner says of itself. */
+export interface RunnerHealth {
+  readonly status: string;
+  readonly freeBytes: number | null;
+  readonly engines: number;
+  readonly busySessions: number;
+  readonly enginesStarting: number;
+  readonly enginesWaiting: number;
+}
+
+/** An answer is believed this long. */
+const FRESH_MS = 2_000;
+
+const DEFAULT_MIN_FREE_BYTES = 200_000_000;
+
+let known: { at: number; health: RunnerHealth | null } | null = null;
+
+/** Asks the runner on this machine how it is; null when it does not answer. */
+export async function runnerHealth(env: Env): Promise<RunnerHealth | null> {
+  if (known && Date.now() - known.at < FRESH_MS) return known.health;
+  const health = await fetch(`${env.RUNNER_URL}/health`, {
+    headers: { authorization: `Bearer ${env.RUNNER_TOKEN ?? ""}` },
+    signal: AbortSignal.timeout(2_000),
+  })
+    .then((response) => response.json<RunnerHealth>())
+    .catch(() => null);
+  known = { at: Date.now(), health };
+  return health;
+}
+
+/**
+ * Refuses with 507 while the disk is nearly full. SQLite resets the object when it cannot write, so the prompt must
+ * be refused before it is accepted. A runner that does not answer says nothing about the disk.
+ */
+export async function checkSpace(env: Env): Promise<void> {
+  const free = (await runnerHealth(env))?.freeBytes;
+  const needed = Number(env.GANTRY_MIN_FREE_BYTES ?? DEFAULT_MIN_FREE_BYTES);
+  if (typeof free === "number" && free < needed) throw new RequestRefused({ code: "storage_full", freeBytes: free, neededBytes: needed });
+}

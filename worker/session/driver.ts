@@ -1,0 +1,312 @@
+import { PromptBlock } from "@gantry/protocol/event.ts";
+import type { RunEnded, RunError, SessionEvent } from "@gantry/protocol/event.ts";
+import { FramedEvent } from "@gantry/protocol/link.ts";
+import type { Frame, Report, RunStart } from "@gantry/protocol/link.ts";
+import { onFrame, onWatchdog, onWelcome } from "./decide.ts";
+import type { EventLog, NewEvent } from "./event-log.ts";
+import type { Lease } from "./lease.ts";
+import type { Link, LinkHandlers } from "./link.ts";
+import type { Run, RunQueue } from "./run-queue.ts";
+import type { Transaction } from "./sql.ts";
+
+/** While a run is active the watchdog looks this often. */
+export const WATCHDOG_MS = 3_000;
+
+/** First pause before dialling again; doubles up to the watchdog's period. */
+const REDIAL_MS = 150;
+
+export interface DriverDeps {
+  readonly log: EventLog;
+  readonly queue: RunQueue;
+  readonly lease: Lease;
+  readonly transaction: Transaction;
+  readonly dial: (hello: { epoch: number; cursor: { runnerId: string; frame: number } | null }, handlers: LinkHandlers) => Promise<Link>;
+  /** Sets the one alarm, or takes it away. */
+  readonly setAlarm: (at: number | null) => void;
+  readonly now: () => number;
+  readonly newEventId: () => string;
+  readonly newToken: () => string;
+  readonly engineSessionId: () => string;
+  readonly models: (model: string) => { baseUrl: string; contextTokens?: number };
+  readonly deadlineMs: number;
+  readonly report: (entry: Record<string, unknown>) => void;
+}
+
+/**
+ * Makes queued runs happen: starts the next one, keeps a link to the runner while one is active, stores what the
+ * runner reports and only then acknowledges it. Everything it must not forget is in SQLite; what is in memory (the
+ * link) can be lost at any moment, and the alarm brings the driver back.
+ */
+export class Driver {
+  readonly #deps: DriverDeps;
+  #link: Link | null = null;
+  #dialling = false;
+  #lastHeardAt = 0;
+  #unreachableSince: number | null = null;
+  #redialMs = REDIAL_MS;
+
+  constructor(deps: DriverDeps) {
+    this.#deps = deps;
+  }
+
+  /** Call whenever something may have changed: a prompt was accepted, a run ended, the object woke up. */
+  kick(): void {
+    const { queue } = this.#deps;
+    const run = queue.running() ?? this.#startNext();
+    if (!run) {
+      // An open link would keep the object in memory for ever; dialling again costs milliseconds.
+      this.#link?.close("idle");
+      this.#link = null;
+      this.#deps.setAlarm(null);
+      return;
+    }
+    this.#deps.setAlarm(this.#deps.now() + WATCHDOG_MS);
+    if (!this.#link) void this.#connect();
+    else if (run.sentTo === null) this.#send(run);
+  }
+
+  /** The alarm. Arms the next one first: a fired alarm is gone, and what follows may fail. */
+  watch(): void {
+    const { queue, now, setAlarm } = this.#deps;
+    const run = queue.running() ?? this.#startNext();
+    if (!run) return setAlarm(null);
+    setAlarm(now() + WATCHDOG_MS);
+    const decision = onWatchdog({ now: now(), linked: this.#link !== null, lastHeardAt: this.#lastHeardAt, unreachableSince: this.#unreachableSince });
+    switch (decision) {
+      case "ping":
+        return this.#link?.send({ type: "ping", at: now() });
+      case "redial":
+        this.#link?.close("silent");
+        this.#link = null;
+        return void this.#connect();
+      case "dial":
+        return void this.#connect();
+      case "give_up":
+        this.#unreachableSince = null;
+        return this.#endLost(run, "The sandbox could not be reached for a minute; what it had done until then is in the log.");
+      default:
+        decision satisfies never;
+    }
+  }
+
+  /** Asks the run in progress to stop. False when there is none. */
+  interrupt(): boolean {
+    const { queue, now, transaction, log, newEventId } = this.#deps;
+    const run = queue.running();
+    if (!run) return false;
+    transaction(() => {
+      log.append([{ id: newEventId(), runId: run.id, at: now(), event: { type: "user.interrupt" } }]);
+      queue.requestInterrupt(run.id, now());
+      if (run.sentTo === null) this.#end(run, { outcome: "interrupted", error: null });
+    });
+    log.announce();
+    if (run.sentTo === null) this.kick();
+    else this.#link?.send({ type: "run.interrupt", runId: run.id });
+    return true;
+  }
+
+  #startNext(): Run | null {
+    const { queue, log, now, transaction, newEventId } = this.#deps;
+    const next = queue.next();
+    if (!next) return null;
+    const first = queue.status() === "idle";
+    transaction(() => {
+      queue.start(next.id, now());
+      queue.setStatus("running");
+      const events: SessionEvent[] = [
+        ...(first ? [{ type: "session.status_running" as const }] : []),
+        { type: "run.started", model: next.options.model, permission_mode: next.options.permissionMode },
+      ];
+      log.append(events.map((event) => ({ id: newEventId(), runId: next.id, at: now(), event })));
+    });
+    log.announce();
+    return queue.running();
+  }
+
+  async #connect(): Promise<void> {
+    if (this.#dialling) return;
+    this.#dialling = true;
+    const { lease, now, report } = this.#deps;
+    let mine: Link | null = null;
+    try {
+      const link = await this.#deps.dial(
+        { epoch: lease.nextEpoch(), cursor: lease.cursor() },
+        {
+          onReport: (message) => {
+            if (mine && this.#link !== mine) return;
+            this.#lastHeardAt = now();
+            this.#receive(message);
+          },
+          onClose: (reason) => {
+            if (this.#link !== mine) return;
+            this.#link = null;
+            report({ event: "link_closed", reason });
+            this.#redialSoon();
+          },
+        },
+      );
+      mine = link;
+      this.#link = link;
+      this.#lastHeardAt = now();
+      this.#unreachableSince = null;
+      this.#redialMs = REDIAL_MS;
+    } catch (error) {
+      this.#unreachableSince ??= now();
+      report({ event: "dial_failed", error: String(error) });
+      this.#redialSoon();
+    } finally {
+      this.#dialling = false;
+    }
+  }
+
+  /** Tries again before the watchdog would. The alarm stays: a timer dies with the object. */
+  #redialSoon(): void {
+    if (!this.#deps.queue.running()) return;
+    const pause = this.#redialMs;
+    this.#redialMs = Math.min(this.#redialMs * 2, WATCHDOG_MS);
+    setTimeout(() => {
+      if (!this.#link && this.#deps.queue.running()) void this.#connect();
+    }, pause);
+  }
+
+  #receive(report: Report): void {
+    switch (report.type) {
+      case "welcome":
+        return this.#welcome(report);
+      case "frame":
+        return this.#store(report);
+      case "pong":
+        return;
+      default:
+        report satisfies never;
+    }
+  }
+
+  #welcome(welcome: Extract<Report, { type: "welcome" }>): void {
+    const { queue, lease, newToken } = this.#deps;
+    const run = queue.running();
+    const decision = onWelcome(run, welcome);
+    if (lease.cursor()?.runnerId !== welcome.runnerId) lease.moveTo(welcome.runnerId, newToken());
+    switch (decision) {
+      case "none":
+        return;
+      case "attached":
+        if (run?.interruptRequested) this.#link?.send({ type: "run.interrupt", runId: run.id });
+        return;
+      case "send":
+        return run ? this.#send(run) : undefined;
+      case "lost":
+        return run ? this.#endLost(run, "The sandbox that ran this was lost; what it had done until then is in the log.") : undefined;
+      default:
+        decision satisfies never;
+    }
+  }
+
+  #send(run: Run): void {
+    const { queue, lease, log, models, engineSessionId, deadlineMs } = this.#deps;
+    const runnerId = lease.cursor()?.runnerId;
+    const token = lease.token();
+    if (!this.#link || runnerId === undefined || token === null) return; // the welcome is still to come and sends it
+    const prompt = PromptBlock.array().parse((JSON.parse(log.payload(run.promptSeq)) as { content: unknown }).content);
+    const command: RunStart = {
+      type: "run.start",
+      runId: run.id,
+      prompt,
+      options: run.options,
+      engineSessionId: engineSessionId(),
+      models: { ...models(run.options.model), token },
+      deadlineMs,
+    };
+    queue.sent(run.id, runnerId);
+    this.#link.send(command);
+    if (run.interruptRequested) this.#link.send({ type: "run.interrupt", runId: run.id });
+  }
+
+  #store(frame: Frame): void {
+    const { queue, lease, log, transaction, report } = this.#deps;
+    const stored = lease.cursor()?.frame ?? 0;
+    const decision = onFrame(stored, frame.frame);
+    if (decision === "gap") {
+      report({ event: "frame_gap", stored, got: frame.frame });
+      this.#link?.close("frame gap");
+      this.#link = null;
+      return this.#redialSoon();
+    }
+    if (decision === "store") {
+      const run = queue.running();
+      const events = this.#accept(frame, run);
+      const ended = events.find((entry) => entry.event.type === "run.ended");
+      transaction(() => {
+        log.append(events.filter((entry) => entry !== ended));
+        if (run && ended) this.#end(run, ended.event as RunEnded, ended);
+        lease.advance(frame.frame);
+      });
+      log.announce();
+      if (ended) {
+        this.#acknowledge(frame.frame);
+        return this.kick();
+      }
+    }
+    this.#acknowledge(Math.max(stored, frame.frame));
+  }
+
+  #acknowledge(frame: number): void {
+    this.#link?.send({ type: "ack", frame });
+  }
+
+  /** The events of a frame that may be stored: well-formed, and of the run in progress or of none. */
+  #accept(frame: Frame, run: Run | null): NewEvent[] {
+    const { report, now, newEventId } = this.#deps;
+    if (frame.runId !== null && frame.runId !== run?.id) {
+      report({ event: "frame_of_other_run", runId: frame.runId, current: run?.id ?? null });
+      return [];
+    }
+    return frame.events.flatMap((value): NewEvent[] => {
+      const parsed = FramedEvent.safeParse(value);
+      if (parsed.success) {
+        const { id, at, ...event } = parsed.data;
+        return [{ id, runId: frame.runId, at: Math.min(at, now()), event: event as SessionEvent }];
+      }
+      // It would come back for ever if it were refused; the log says that something is missing.
+      const message = `The runner reported something unreadable: ${parsed.error.issues[0]?.message ?? "unknown"}`;
+      const error = { type: "unknown_error" as const, message, retry_status: { type: "exhausted" as const } };
+      return [{ id: newEventId(), runId: frame.runId, at: now(), event: { type: "session.error", error } }];
+    });
+  }
+
+  #endLost(run: Run, message: string): void {
+    const { transaction, log, queue } = this.#deps;
+    transaction(() => this.#end(run, { outcome: run.interruptRequested ? "interrupted" : "failed", error: { type: "sandbox_lost", message } }));
+    log.announce();
+    if (!queue.running()) this.kick();
+  }
+
+  /** Ends a run: its one terminal event, and the session's status if nothing waits. Inside a transaction. */
+  #end(run: Run, how: { outcome: RunEnded["outcome"]; error: RunError | null }, reported?: NewEvent): void {
+    const { queue, log, now, newEventId } = this.#deps;
+    queue.end(run.id, now());
+    const event: RunEnded = { type: "run.ended", result: "", usage: null, num_turns: 0, duration_ms: 0, ...how };
+    const events: NewEvent[] = [reported ?? { id: newEventId(), runId: run.id, at: now(), event }];
+    if (!queue.next()) {
+      queue.setStatus("idle");
+      const stop_reason = { type: stopReasonOf(how) };
+      events.push({ id: newEventId(), runId: run.id, at: now(), event: { type: "session.status_idle", stop_reason, stop_details: null } });
+    }
+    log.append(events);
+  }
+}
+
+function stopReasonOf(how: { outcome: RunEnded["outcome"]; error: RunError | null }): "end_turn" | "retries_exhausted" | "budget_reached" | "refusal" {
+  switch (how.error?.type) {
+    case "max_budget":
+      return "budget_reached";
+    case "refused":
+      return "refusal";
+    case "upstream_error":
+    case "sandbox_lost":
+    case "engine_failed":
+      return "retries_exhausted";
+    default:
+      return "end_turn";
+  }
+}

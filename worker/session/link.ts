@@ -1,0 +1,67 @@
+import { CLOSE, MessageAssembler, PROTOCOL_VERSION, Report, toMessages } from "@gantry/protocol/link.ts";
+import type { Command } from "@gantry/protocol/link.ts";
+import { RUNNER_PORT } from "../sandbox/sandbox.ts";
+import type { Sandbox } from "../sandbox/sandbox.ts";
+
+export interface LinkHandlers {
+  /** Each report, in order, already validated. */
+  readonly onReport: (report: Report) => void;
+  /** Once, however it ended. */
+  readonly onClose: (reason: string) => void;
+}
+
+/** An open link to the runner. */
+export interface Link {
+  send(command: Command): void;
+  close(reason: string): void;
+}
+
+/** Time for the runner to accept a link. */
+const DIAL_TIMEOUT_MS = 5_000;
+
+/** Dials the runner and says hello. Rejects when it cannot be reached. */
+export async function dial(
+  sandbox: Sandbox,
+  sessionId: string,
+  hello: { epoch: number; cursor: { runnerId: string; frame: number } | null },
+  handlers: LinkHandlers,
+): Promise<Link> {
+  sandbox.start();
+  const response = await sandbox.getTcpPort(RUNNER_PORT).fetch(`http://runner/sessions/${sessionId}/link`, {
+    headers: { upgrade: "websocket" },
+    signal: AbortSignal.timeout(DIAL_TIMEOUT_MS),
+  });
+  const socket = response.webSocket;
+  if (!socket) throw new Error(`the runner answered ${response.status} instead of a link`);
+  const assembler = new MessageAssembler();
+  let open = true;
+  const closed = (reason: string): void => {
+    if (!open) return;
+    open = false;
+    handlers.onClose(reason);
+  };
+  socket.addEventListener("message", (event) => {
+    if (!open) return;
+    try {
+      const value = assembler.push(typeof event.data === "string" ? event.data : new TextDecoder().decode(event.data));
+      if (value !== undefined) handlers.onReport(Report.parse(value));
+    } catch (error) {
+      socket.close(CLOSE.badMessage, "bad message");
+      closed(`bad message: ${String(error)}`);
+    }
+  });
+  socket.addEventListener("close", (event) => closed(`closed ${event.code} ${event.reason}`));
+  socket.addEventListener("error", () => closed("socket error"));
+  socket.accept();
+  const send = (command: Command): void => {
+    for (const message of toMessages(command)) socket.send(message);
+  };
+  send({ type: "hello", protocol: PROTOCOL_VERSION, ...hello });
+  return {
+    send,
+    close(reason) {
+      open = false;
+      socket.close(1000, reason.slice(0, 100));
+    },
+  };
+}

@@ -1,0 +1,11 @@
+import type { Env } from "./env.ts";
+import { createApp } from "./http/app.ts";
+
+/** The Worker: requests to doors, and the session objects. */
+export { Session } from "./session/session.ts";
+
+const app = createApp();
+
+export default {
+  fetch: (request, env, ctx) => app.fetch(request, env, ctx),
+} satisfies ExportedHandler<Env>;
