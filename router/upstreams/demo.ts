@@ -1,0 +1,74 @@
+/**
+ * The demonstration model: an upstream without a provider.
+ *
+ * It speaks the Messages API and dictates text and tool calls, so that the real engine really writes files and runs
+ * commands before anyone has a key. It never calls the network. What it does with a prompt: `docs/demo-model.md`.
+ */
+import { errorResponse } from "../errors.ts";
+import type { Attempts } from "../demo/attempts.ts";
+import { createAttempts } from "../demo/attempts.ts";
+import type { Conversation } from "../demo/conversation.ts";
+import { toConversation } from "../demo/conversation.ts";
+import { summaryStep, titleStep } from "../demo/chores.ts";
+import { estimateInputTokens, toMessage, toUsage } from "../demo/message.ts";
+import { ruleStep } from "../demo/rules.ts";
+import type { ScriptedStep } from "../demo/script.ts";
+import { scriptedStep } from "../demo/script.ts";
+import { toSse } from "../demo/sse.ts";
+import type { Upstream } from "./upstream.ts";
+
+/** One demonstration model. `attempts` is all it remembers between calls. */
+export function createDemoUpstream(attempts: Attempts = createAttempts()): Upstream {
+  return async (call, deps) => {
+    const { body, requestId, signal } = call;
+    const headers = { "request-id": requestId };
+    signal.throwIfAborted();
+    if (call.kind === "count_tokens") return Response.json({ input_tokens: estimateInputTokens(body) }, { headers });
+
+    const conversation = toConversation(body);
+    const chosen = chooseStep(conversation);
+    if ("error" in chosen) return errorResponse({ status: 400, message: chosen.error }, requestId);
+    const { step } = chosen;
+
+    if (step.fail !== undefined) {
+      const { status, times = Infinity, retryAfter } = step.fail;
+      if (attempts.next(conversation.promptMessage, conversation.replies) <= times) {
+        const message = `Scripted failure: ${status}.`;
+        return errorResponse(
+          { status, message, retryAfter: retryAfter === undefined ? undefined : String(retryAfter) },
+          requestId,
+        );
+      }
+    }
+    if (step.ttftMs) await deps.sleep(step.ttftMs, signal);
+
+    const message = toMessage(step, body, (prefix) => deps.newId(prefix));
+    if (body.stream !== true) {
+      call.onUsage(toUsage(message.usage));
+      return Response.json(message, { headers });
+    }
+    const stream = toSse(message, step, {
+      sleep: (ms, stop) => deps.sleep(ms, stop),
+      signal,
+      requestId,
+      onEnd: (usage) => call.onUsage(toUsage(usage)),
+    });
+    return new Response(stream, {
+      headers: { ...headers, "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" },
+    });
+  };
+}
+
+/** The one that the router uses. */
+export const demoUpstream: Upstream = createDemoUpstream();
+
+function chooseStep(conversation: Conversation): ScriptedStep {
+  switch (conversation.purpose) {
+    case "title":
+      return { step: titleStep(conversation) };
+    case "summary":
+      return { step: summaryStep(conversation) };
+    case "prompt":
+      return scriptedStep(conversation.promptMessage, conversation.replies) ?? { step: ruleStep(conversation) };
+  }
+}
