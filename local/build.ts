@@ -11,7 +11,15 @@ export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 /** Where the built Worker lies: `worker.js`, text modules, `options.json`, `inputs`. */
 export const BUILD = join(ROOT, "dist", "worker");
 
-const INPUTS = ["worker", "router", "protocol", "wrangler.jsonc", "litellm_config.yaml", "package-lock.json", "local/build.ts"];
+const INPUTS = [
+  "worker",
+  "router",
+  "protocol",
+  "wrangler.jsonc",
+  "litellm_config.yaml",
+  "package-lock.json",
+  "local/build.ts",
+];
 
 /**
  * Builds the Worker when its inputs changed: wrangler makes the bundle, its option reader the bindings, both from
@@ -23,10 +31,14 @@ export async function buildWorker(): Promise<"built" | "unchanged"> {
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === inputs) return "unchanged";
   rmSync(BUILD, { recursive: true, force: true });
   mkdirSync(BUILD, { recursive: true });
-  await promisify(execFile)(process.execPath, [join(ROOT, "node_modules", "wrangler", "bin", "wrangler.js"), "deploy", "--dry-run", "--outdir", BUILD], {
-    cwd: ROOT,
-    env: { ...process.env, WRANGLER_SEND_METRICS: "false" },
-  }).catch((error: unknown) => {
+  await promisify(execFile)(
+    process.execPath,
+    [join(ROOT, "node_modules", "wrangler", "bin", "wrangler.js"), "deploy", "--dry-run", "--outdir", BUILD],
+    {
+      cwd: ROOT,
+      env: { ...process.env, WRANGLER_SEND_METRICS: "false" },
+    },
+  ).catch((error: unknown) => {
     const { stdout = "", stderr = "" } = error as { stdout?: string; stderr?: string };
     throw new Error(`The Worker could not be built.\n${stdout}${stderr}`);
   });
@@ -45,7 +57,7 @@ function fingerprint(): string {
     if (!stat) return;
     if (stat.isDirectory()) {
       for (const name of readdirSync(join(ROOT, path)).toSorted()) if (name !== "node_modules") add(join(path, name));
-    } else if (!/\.test\.ts$/.test(path)) {
+    } else if (!path.endsWith(".test.ts")) {
       hash.update(`${path}\0${stat.size}\0${stat.mtimeMs}\n`);
     }
   };

@@ -24,7 +24,10 @@ try {
 
 async function start(settings: Settings): Promise<void> {
   const lock = lockState(settings.state);
-  if (!lock) throw new BadSetting(`Another Gantry is running on the state folder ${settings.state}. Stop it, or set GANTRY_STATE to another folder.`);
+  if (!lock)
+    throw new BadSetting(
+      `Another Gantry is running on the state folder ${settings.state}. Stop it, or set GANTRY_STATE to another folder.`,
+    );
   for (const name of settings.secrets) delete process.env[name];
   const port = await freePort(settings.host, settings.port);
   for (const line of settings.warnings) console.log(`Warning: ${line}`);
@@ -55,7 +58,8 @@ async function start(settings: Settings): Promise<void> {
       SANDBOX_LEVEL: "none",
     },
     onLog: log,
-    onRestart: () => console.error("workerd ended and was started again; runs in progress are picked up where they were."),
+    onRestart: () =>
+      console.error("workerd ended and was started again; runs in progress are picked up where they were."),
   });
 
   let stopping = false;
@@ -79,7 +83,13 @@ async function freePort(host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer()
       .once("error", (error: NodeJS.ErrnoException) => {
-        reject(new BadSetting(error.code === "EADDRINUSE" ? `Port ${port} on ${host} is in use. Set PORT to another one.` : `HOST ${host}, PORT ${port}: ${error.message}`));
+        reject(
+          new BadSetting(
+            error.code === "EADDRINUSE"
+              ? `Port ${port} on ${host} is in use. Set PORT to another one.`
+              : `HOST ${host}, PORT ${port}: ${error.message}`,
+          ),
+        );
       })
       .listen(port, host, () => {
         const address = probe.address();
@@ -120,4 +130,3 @@ function sayReady(settings: Settings, url: string): void {
   ];
   console.log(lines.join("\n"));
 }
-

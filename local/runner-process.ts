@@ -42,9 +42,19 @@ export async function keepRunner(options: RunnerOptions): Promise<RunnerProcess>
       env: { PATH: process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin", LANG: "C.UTF-8" },
     });
     exited = new Promise((resolve) => child.once("close", () => resolve()));
-    const settings = { host: "127.0.0.1", port, token: options.token, root: options.root, markerPrefix: options.markerPrefix, path: process.env["PATH"] ?? "", idleMs: 600_000 };
+    const settings = {
+      host: "127.0.0.1",
+      port,
+      token: options.token,
+      root: options.root,
+      markerPrefix: options.markerPrefix,
+      path: process.env["PATH"] ?? "",
+      idleMs: 600_000,
+    };
     child.stdin?.on("error", () => {}).write(`${JSON.stringify(settings)}\n`);
-    child.stderr?.setEncoding("utf8").on("data", (text: string) => options.log(JSON.stringify({ from: "runner", stderr: text })));
+    child.stderr
+      ?.setEncoding("utf8")
+      .on("data", (text: string) => options.log(JSON.stringify({ from: "runner", stderr: text })));
     const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
     port = await new Promise<number>((resolve, reject) => {
       lines.on("line", (line) => {

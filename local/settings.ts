@@ -2,7 +2,8 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "n
 import { randomBytes } from "node:crypto";
 import { join, resolve } from "node:path";
 import { parseEnv } from "node:util";
-import { parseRouterConfig, referencedEnv } from "@gantry/router/config.ts";
+import { parseRouterConfig } from "@gantry/router/config.ts";
+import { referencedEnv } from "@gantry/router/routes.ts";
 import { PermissionMode } from "@gantry/protocol/link.ts";
 
 /** What the launcher was asked for, checked. */
@@ -25,31 +26,58 @@ export interface Settings {
 /** Something the user must change; the message says what and where. */
 export class BadSetting extends Error {}
 
-const PROVIDER_KEYS = ["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "OPENROUTER_API_KEY", "GROQ_API_KEY", "OPENAI_API_KEY"];
-const PASSED_ON = ["MODEL", "GANTRY_PERMISSION_MODE", "GANTRY_ALLOWED_HOSTS", "GANTRY_MIN_FREE_BYTES", "GANTRY_RUN_MINUTES"];
+const PROVIDER_KEYS = [
+  "ANTHROPIC_API_KEY",
+  "CLAUDE_CODE_OAUTH_TOKEN",
+  "OPENROUTER_API_KEY",
+  "GROQ_API_KEY",
+  "OPENAI_API_KEY",
+];
+const PASSED_ON = [
+  "MODEL",
+  "GANTRY_PERMISSION_MODE",
+  "GANTRY_ALLOWED_HOSTS",
+  "GANTRY_MIN_FREE_BYTES",
+  "GANTRY_RUN_MINUTES",
+];
 
 /** Reads settings from the environment, then `.env` and `.dev.vars` of `folder`; the environment wins. */
 export function readSettings(environment: NodeJS.ProcessEnv, folder: string): Settings {
   const files = [".env", ".dev.vars"].map((name) => join(folder, name)).filter((path) => existsSync(path));
-  const fromFiles = Object.assign({}, ...files.toReversed().map((path) => parseEnv(readFileSync(path, "utf8")))) as Record<string, string>;
+  const fromFiles = Object.assign(
+    {},
+    ...files.toReversed().map((path) => parseEnv(readFileSync(path, "utf8"))),
+  ) as Record<string, string>;
   const env = { ...fromFiles, ...environment };
   const port = numberOf(env, "PORT", 8787, 0, 65_535);
   const state = resolve(folder, env["GANTRY_STATE"] || ".gantry");
   mkdirSync(state, { recursive: true, mode: 0o700 });
   const mode = env["GANTRY_PERMISSION_MODE"];
   if (mode && mode !== "full" && !PermissionMode.safeParse(mode).success) {
-    throw new BadSetting(`GANTRY_PERMISSION_MODE is ${JSON.stringify(mode)}; it must be one of ${PermissionMode.options.join(", ")}.`);
+    throw new BadSetting(
+      `GANTRY_PERMISSION_MODE is ${JSON.stringify(mode)}; it must be one of ${PermissionMode.options.join(", ")}.`,
+    );
   }
   const routesPath = resolve(folder, env["LITELLM_CONFIG"] || "litellm_config.yaml");
   if (!existsSync(routesPath)) throw new BadSetting(`LITELLM_CONFIG: there is no file ${routesPath}.`);
   const routes = readFileSync(routesPath, "utf8");
   const { config, problems } = parseRouterConfig(routes);
   const shown = problems.map((p) => `${routesPath}:${p.line}:${p.column} ${p.path}: ${p.message}`);
-  if (problems.some((p) => p.severity === "error") || !config) throw new BadSetting(["The routes file has errors:", ...shown].join("\n  "));
+  if (problems.some((p) => p.severity === "error"))
+    throw new BadSetting(["The routes file has errors:", ...shown].join("\n  "));
   const secrets = [...new Set([...PROVIDER_KEYS, ...referencedEnv(config)])];
   const bindings: Record<string, string> = {};
   for (const name of [...PASSED_ON, ...secrets]) if (env[name]) bindings[name] = env[name];
-  return { host: env["HOST"] || "127.0.0.1", port, state, apiKey: env["GANTRY_API_KEY"] || keptKey(state), routes, bindings, secrets: [...secrets, "GANTRY_API_KEY"], warnings: shown };
+  return {
+    host: env["HOST"] || "127.0.0.1",
+    port,
+    state,
+    apiKey: env["GANTRY_API_KEY"] || keptKey(state),
+    routes,
+    bindings,
+    secrets: [...secrets, "GANTRY_API_KEY"],
+    warnings: shown,
+  };
 }
 
 function numberOf(env: NodeJS.ProcessEnv, name: string, fallback: number, min: number, max: number): number {

@@ -2,7 +2,8 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Miniflare, convertV4MiniflareOptions } from "miniflare";
-import workerdPath from "workerd";
+import type { Json, V4WorkerOptions } from "miniflare";
+import workerd from "workerd";
 import { BUILD } from "./build.ts";
 
 export interface WorkerOptions {
@@ -28,9 +29,15 @@ export interface WorkerProcess {
 function tieWorkerd(state: string): void {
   const wrapper = join(state, "workerd.sh");
   const pidFile = join(state, "workerd.pid");
-  const tools = process.platform === "linux" ? ["setsid", "setpriv"].filter((name) => existsSync(`/usr/bin/${name}`)) : [];
-  const prefix = [...(tools.includes("setsid") ? ["setsid"] : []), ...(tools.includes("setpriv") ? ["setpriv --pdeathsig KILL"] : [])].join(" ");
-  writeFileSync(wrapper, `#!/bin/sh\necho $$ > '${pidFile}'\nexec ${prefix} '${workerdPath}' "$@"\n`, { mode: 0o700 });
+  const tools =
+    process.platform === "linux" ? ["setsid", "setpriv"].filter((name) => existsSync(`/usr/bin/${name}`)) : [];
+  const prefix = [
+    ...(tools.includes("setsid") ? ["setsid"] : []),
+    ...(tools.includes("setpriv") ? ["setpriv --pdeathsig KILL"] : []),
+  ].join(" ");
+  writeFileSync(wrapper, `#!/bin/sh\necho $$ > '${pidFile}'\nexec ${prefix} '${workerd.default}' "$@"\n`, {
+    mode: 0o700,
+  });
   process.env["MINIFLARE_WORKERD_PATH"] = wrapper;
   endOrphan(pidFile);
 }
@@ -41,7 +48,10 @@ function endOrphan(pidFile: string): void {
   rmSync(pidFile);
   if (!Number.isInteger(pid) || pid < 2) return;
   try {
-    const command = execFileSync("ps", ["-p", String(pid), "-o", "command="], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+    const command = execFileSync("ps", ["-p", String(pid), "-o", "command="], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    });
     if (command.includes("workerd")) process.kill(pid, "SIGKILL");
   } catch {
     // No such process: nothing was left.
@@ -52,7 +62,9 @@ function endOrphan(pidFile: string): void {
 export async function startWorker(options: WorkerOptions): Promise<WorkerProcess> {
   mkdirSync(options.state, { recursive: true });
   tieWorkerd(options.state);
-  const stored = JSON.parse(readFileSync(join(BUILD, "options.json"), "utf8")) as { bindings?: Record<string, unknown> };
+  const stored = JSON.parse(readFileSync(join(BUILD, "options.json"), "utf8")) as V4WorkerOptions & {
+    bindings?: Record<string, Json>;
+  };
   const texts = readdirSync(BUILD).filter((name) => name.endsWith(".yaml"));
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
@@ -69,8 +81,16 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerProcess
           // Part of the path of every session's file: with another name all of them would be gone.
           name: "gantry",
           modules: [
-            { type: "ESModule", path: join(BUILD, "worker.js"), contents: readFileSync(join(BUILD, "worker.js"), "utf8") },
-            ...texts.map((name) => ({ type: "Text" as const, path: join(BUILD, name), contents: readFileSync(join(BUILD, name), "utf8") })),
+            {
+              type: "ESModule",
+              path: join(BUILD, "worker.js"),
+              contents: readFileSync(join(BUILD, "worker.js"), "utf8"),
+            },
+            ...texts.map((name) => ({
+              type: "Text" as const,
+              path: join(BUILD, name),
+              contents: readFileSync(join(BUILD, name), "utf8"),
+            })),
           ],
           modulesRoot: BUILD,
           bindings: { ...stored.bindings, ...options.bindings },

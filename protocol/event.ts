@@ -48,7 +48,8 @@ export type ModelUsage = z.infer<typeof modelUsage>;
  * - `max_turns`, `max_budget`: the engine, at a limit the request set;
  * - `engine_failed`: the runner, when the engine did not start or stopped by itself;
  * - `sandbox_lost`: the session, when the runner that held the run is gone (what it had done so far is in the log);
- * - `deadline_exceeded`: the runner, when the run took longer than it may.
+ * - `deadline_exceeded`: the runner, when the run took longer than it may;
+ * - `server_stopped`: the runner, when it was told to end while the run was in progress.
  */
 export const RunErrorType = z.enum([
   "upstream_error",
@@ -59,6 +60,7 @@ export const RunErrorType = z.enum([
   "engine_failed",
   "sandbox_lost",
   "deadline_exceeded",
+  "server_stopped",
 ]);
 export type RunErrorType = z.infer<typeof RunErrorType>;
 

@@ -94,11 +94,18 @@ export const Report = z.discriminatedUnion("type", [
     endedRunIds: z.array(z.string()),
   }),
   Frame,
+  /** The runner is ending and did not take this run: it may be sent to the next one. */
+  z.object({ type: z.literal("refused"), runId: z.string() }),
   z.object({ type: z.literal("pong"), at: z.number() }),
 ]);
 export type Report = z.infer<typeof Report>;
 
-const Part = z.object({ type: z.literal("part"), index: z.number().int(), of: z.number().int().max(200), text: z.string() });
+const Part = z.object({
+  type: z.literal("part"),
+  index: z.number().int(),
+  of: z.number().int().max(200),
+  text: z.string(),
+});
 
 /** Cuts a message that is too big for one WebSocket message into parts. */
 export function toMessages(message: Command | Report): string[] {

@@ -12,7 +12,16 @@ import type { SessionFolders } from "./environment.ts";
 /** What an engine is started with and cannot change afterwards. A run that wants other values gets a new engine. */
 export function engineProfile(command: RunStart): string {
   const { maxTurns, maxBudgetUsd, appendSystemPrompt, allowedTools, disallowedTools, effort, model } = command.options;
-  return JSON.stringify([maxTurns, maxBudgetUsd, appendSystemPrompt, allowedTools, disallowedTools, effort, isClaude(model), command.models]);
+  return JSON.stringify([
+    maxTurns,
+    maxBudgetUsd,
+    appendSystemPrompt,
+    allowedTools,
+    disallowedTools,
+    effort,
+    isClaude(model),
+    command.models,
+  ]);
 }
 
 export interface EngineHandlers {
@@ -53,13 +62,24 @@ export class Engine {
     const tools = engineTools(options.model);
     const sdkOptions: Options = {
       cwd: folders.workspace,
-      env: engineEnvironment({ folders, models: command.models, model: options.model, marker: args.marker, path: args.path, isRoot: process.getuid?.() === 0 }),
+      env: engineEnvironment({
+        folders,
+        models: command.models,
+        model: options.model,
+        marker: args.marker,
+        path: args.path,
+        isRoot: process.getuid?.() === 0,
+      }),
       model: engineModel(options.model),
       maxTurns: options.maxTurns,
       permissionMode: options.permissionMode,
       // Lets a later run of the same engine switch to it; by itself it permits nothing.
       allowDangerouslySkipPermissions: true,
-      systemPrompt: { type: "preset", preset: "claude_code", ...(options.appendSystemPrompt ? { append: options.appendSystemPrompt } : {}) },
+      systemPrompt: {
+        type: "preset",
+        preset: "claude_code",
+        ...(options.appendSystemPrompt ? { append: options.appendSystemPrompt } : {}),
+      },
       // A workspace is data: without these two a cloned repository configures the engine and takes its key.
       settingSources: [],
       strictMcpConfig: true,
@@ -106,7 +126,11 @@ export class Engine {
       await this.#query.setPermissionMode(permissionMode);
       this.#permissionMode = permissionMode;
     }
-    this.#input.push({ type: "user", message: { role: "user", content: content as SDKUserMessage["message"]["content"] }, parent_tool_use_id: null });
+    this.#input.push({
+      type: "user",
+      message: { role: "user", content: content as SDKUserMessage["message"]["content"] },
+      parent_tool_use_id: null,
+    });
   }
 
   /** Asks the engine to stop what it does and to stay. Resolves when it has heard; the result comes as a message. */

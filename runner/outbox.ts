@@ -33,7 +33,10 @@ export class Outbox {
     const last = this.#gathering.at(-1);
     if (event.type === "event_delta" && last?.type === "event_delta" && last.event_id === event.event_id) {
       const text = last.delta.content.text + event.delta.content.text;
-      this.#gathering[this.#gathering.length - 1] = { ...last, delta: { ...last.delta, content: { type: "text", text } } };
+      this.#gathering[this.#gathering.length - 1] = {
+        ...last,
+        delta: { ...last.delta, content: { type: "text", text } },
+      };
       this.#gatheringChars += event.delta.content.text.length;
     } else {
       this.#gathering.push(event);
@@ -48,7 +51,12 @@ export class Outbox {
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
     if (this.#gathering.length === 0) return;
-    const frame: Frame = { type: "frame", frame: this.#nextFrame++, runId: this.#gatheringFor, events: this.#gathering };
+    const frame: Frame = {
+      type: "frame",
+      frame: this.#nextFrame++,
+      runId: this.#gatheringFor,
+      events: this.#gathering,
+    };
     this.#gathering = [];
     const chars = this.#gatheringChars;
     this.#gatheringChars = 0;
@@ -78,7 +86,9 @@ export class Outbox {
 
   #dropPreviews(): void {
     for (const kept of this.#unacked) {
-      const events = (kept.frame.events as FramedEvent[]).filter((e) => e.type !== "event_delta" && e.type !== "event_start");
+      const events = (kept.frame.events as FramedEvent[]).filter(
+        (e) => e.type !== "event_delta" && e.type !== "event_start",
+      );
       if (events.length === kept.frame.events.length) continue;
       kept.frame = { ...kept.frame, events };
       const chars = JSON.stringify(events).length;

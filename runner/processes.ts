@@ -44,7 +44,10 @@ async function findWithPs(marker: string, prefix: boolean): Promise<number[]> {
  * Kills everything that carries the marker and returns how many processes that were. Looks again until none is left,
  * because a process may fork between the look and the kill; gives up after twenty rounds.
  */
-export async function killMarked(marker: string, options: { prefix?: boolean; except?: readonly number[] } = {}): Promise<number> {
+export async function killMarked(
+  marker: string,
+  options: { prefix?: boolean; except?: readonly number[] } = {},
+): Promise<number> {
   const killed = new Set<number>();
   for (let round = 0; round < 20; round++) {
     const pids = (await findMarked(marker, options.prefix)).filter((pid) => !options.except?.includes(pid));

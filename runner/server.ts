@@ -44,11 +44,13 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
   const links = new Map<string, { socket: WebSocket; epoch: number }>();
   const admit = pLimit(availableParallelism());
   const { log } = settings;
+  let draining = false;
 
   const hostOf = (sessionId: string): SessionHost => {
     let host = hosts.get(sessionId);
     if (!host) {
       host = new SessionHost({ ...settings, sessionId, runnerId, admit });
+      if (draining) host.drain();
       hosts.set(sessionId, host);
     }
     return host;
@@ -96,7 +98,12 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
     socket.on("error", (error) => log({ event: "link_error", sessionId, error: error.message }));
   }
 
-  function greet(socket: WebSocket, sessionId: string, epoch: number, cursor: { runnerId: string; frame: number } | null): boolean {
+  function greet(
+    socket: WebSocket,
+    sessionId: string,
+    epoch: number,
+    cursor: { runnerId: string; frame: number } | null,
+  ): boolean {
     const current = links.get(sessionId);
     if (current && current.socket !== socket) {
       if (epoch <= current.epoch) {
@@ -122,8 +129,10 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
     port: portOf(server),
     async drain(graceMs) {
       const until = Date.now() + graceMs;
-      for (const host of hosts.values()) host.interrupt("user");
-      while (Date.now() < until && [...hosts.values()].some((host) => host.busy)) await new Promise((r) => setTimeout(r, 25));
+      draining = true;
+      for (const host of hosts.values()) host.drain();
+      while (Date.now() < until && [...hosts.values()].some((host) => host.busy))
+        await new Promise((r) => setTimeout(r, 25));
       await Promise.all([...hosts.values()].map((host) => host.close()));
       for (const { socket } of links.values()) socket.terminate();
       server.closeAllConnections();
@@ -156,7 +165,9 @@ async function answer(
 }
 
 function authorised(request: IncomingMessage, token: string): boolean {
-  const given = createHash("sha256").update(request.headers.authorization ?? "").digest();
+  const given = createHash("sha256")
+    .update(request.headers.authorization ?? "")
+    .digest();
   return timingSafeEqual(given, createHash("sha256").update(`Bearer ${token}`).digest());
 }
 

@@ -54,6 +54,7 @@ export class SessionHost {
   #ended: string[] = [];
   #state = initialState;
   #idle: NodeJS.Timeout | null = null;
+  #draining = false;
 
   constructor(settings: HostSettings) {
     this.#settings = settings;
@@ -124,6 +125,12 @@ export class SessionHost {
     }, INTERRUPT_GRACE_MS);
   }
 
+  /** Takes no more runs and stops the one in progress. */
+  drain(): void {
+    this.#draining = true;
+    this.interrupt("server_stopped");
+  }
+
   /** Ends the engine and everything it started. */
   async close(): Promise<void> {
     if (this.#idle) clearTimeout(this.#idle);
@@ -134,6 +141,7 @@ export class SessionHost {
 
   #start(command: RunStart): void {
     if (this.#run?.command.runId === command.runId || this.#ended.includes(command.runId)) return;
+    if (this.#draining) return this.#send?.({ type: "refused", runId: command.runId });
     if (this.#run) {
       this.#log("second_run_refused", { runId: command.runId });
       return;
@@ -147,7 +155,8 @@ export class SessionHost {
 
   async #begin(run: ActiveRun): Promise<void> {
     const { command } = run;
-    if (this.#engine && (!this.#engine.alive || this.#engine.profile !== engineProfile(command))) await this.#stopEngine();
+    if (this.#engine && (!this.#engine.alive || this.#engine.profile !== engineProfile(command)))
+      await this.#stopEngine();
     if (!this.#engine) await this.#admitEngine(run);
     if (this.#run !== run) return;
     await this.#engine?.prompt(command.prompt, command.options.model, command.options.permissionMode);
@@ -222,7 +231,8 @@ export class SessionHost {
   #end(run: ActiveRun, reason: string): void {
     if (this.#run !== run) return;
     const why = run.interrupted;
-    const outcome = why === "user" ? { outcome: "interrupted" as const, error: null } : failed(why ?? "engine_failed", reason);
+    const outcome =
+      why === "user" ? { outcome: "interrupted" as const, error: null } : failed(why ?? "engine_failed", reason);
     this.#finish(run, {
       type: "run.ended",
       id: newId("event"),
@@ -253,6 +263,10 @@ export class SessionHost {
 }
 
 function failed(type: RunError["type"], reason = ""): { outcome: "failed"; error: RunError } {
-  const message = type === "deadline_exceeded" ? "The run took longer than it may and was stopped." : reason || "The run failed.";
+  const said: Partial<Record<RunError["type"], string>> = {
+    deadline_exceeded: "The run took longer than it may and was stopped.",
+    server_stopped: "The server was stopped while this ran; the next prompt continues the session.",
+  };
+  const message = said[type] ?? (reason || "The run failed.");
   return { outcome: "failed", error: { type, message } };
 }

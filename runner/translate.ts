@@ -12,7 +12,11 @@ export interface TranslateState {
   /** The model request in progress. */
   readonly span: { readonly id: string; readonly messageId: string; readonly usage: ModelUsage } | null;
   /** Previews that were opened for the message in progress and have no event yet, in order of their blocks. */
-  readonly previews: readonly { readonly id: string; readonly type: "agent.message" | "agent.thinking"; readonly block: number }[];
+  readonly previews: readonly {
+    readonly id: string;
+    readonly type: "agent.message" | "agent.thinking";
+    readonly block: number;
+  }[];
   /** Event id of each tool call, by the id the model gave it. */
   readonly toolCalls: Readonly<Record<string, string>>;
   /** Last text the agent wrote: the result where the engine gives none. */
@@ -21,7 +25,13 @@ export interface TranslateState {
   readonly backgroundTasks: readonly string[];
 }
 
-export const initialState: TranslateState = { span: null, previews: [], toolCalls: {}, lastText: "", backgroundTasks: [] };
+export const initialState: TranslateState = {
+  span: null,
+  previews: [],
+  toolCalls: {},
+  lastText: "",
+  backgroundTasks: [],
+};
 
 /** An event and the id other events refer to it by. */
 export type TranslatedEvent = RunnerEvent & { readonly id: string };
@@ -51,7 +61,12 @@ export function translate(state: TranslateState, message: SDKMessage, newId: () 
 
 type Of<T extends SDKMessage["type"]> = Extract<SDKMessage, { type: T }>;
 
-const NO_USAGE: ModelUsage = { input_tokens: 0, output_tokens: 0, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 };
+const NO_USAGE: ModelUsage = {
+  input_tokens: 0,
+  output_tokens: 0,
+  cache_creation_input_tokens: 0,
+  cache_read_input_tokens: 0,
+};
 
 function toUsage(usage: object | null | undefined, before: ModelUsage = NO_USAGE): ModelUsage {
   const given = (usage ?? {}) as Record<string, unknown>;
@@ -70,7 +85,15 @@ function closeSpan(state: TranslateState, newId: () => string, isError: boolean)
   const { id, usage } = state.span;
   return {
     state: { ...state, span: null, previews: [] },
-    events: [{ type: "span.model_request_end", id: newId(), model_request_start_id: id, is_error: isError, model_usage: usage }],
+    events: [
+      {
+        type: "span.model_request_end",
+        id: newId(),
+        model_request_start_id: id,
+        is_error: isError,
+        model_usage: usage,
+      },
+    ],
   };
 }
 
@@ -83,7 +106,11 @@ function fromStream(state: TranslateState, message: Of<"stream_event">, newId: (
       const closed = closeSpan(state, newId, true);
       const id = newId();
       return {
-        state: { ...closed.state, span: { id, messageId: event.message.id, usage: toUsage(event.message.usage) }, previews: [] },
+        state: {
+          ...closed.state,
+          span: { id, messageId: event.message.id, usage: toUsage(event.message.usage) },
+          previews: [],
+        },
         events: [...closed.events, { type: "span.model_request_start", id, model: event.message.model }],
       };
     }
@@ -103,12 +130,22 @@ function fromStream(state: TranslateState, message: Of<"stream_event">, newId: (
       const content = { type: "text" as const, text: event.delta.text };
       return {
         state,
-        events: [{ type: "event_delta", id: newId(), event_id: preview.id, delta: { type: "content_delta", index: 0, content } }],
+        events: [
+          {
+            type: "event_delta",
+            id: newId(),
+            event_id: preview.id,
+            delta: { type: "content_delta", index: 0, content },
+          },
+        ],
       };
     }
     case "message_delta":
       if (!state.span) return { state, events: [] };
-      return { state: { ...state, span: { ...state.span, usage: toUsage(event.usage, state.span.usage) } }, events: [] };
+      return {
+        state: { ...state, span: { ...state.span, usage: toUsage(event.usage, state.span.usage) } },
+        events: [],
+      };
     case "message_stop":
       return closeSpan(state, newId, false);
     default:
@@ -132,7 +169,12 @@ function fromAssistant(state: TranslateState, message: Of<"assistant">, newId: (
   for (const block of message.message.content) {
     if (block.type === "text") {
       if (block.text === "") continue;
-      events.push({ type: "agent.message", id: claimPreview("agent.message"), content: [{ type: "text", text: clip(block.text) }], ...under });
+      events.push({
+        type: "agent.message",
+        id: claimPreview("agent.message"),
+        content: [{ type: "text", text: clip(block.text) }],
+        ...under,
+      });
       if (parent === undefined) next = { ...next, lastText: block.text };
     } else if (block.type === "thinking") {
       events.push({ type: "agent.thinking", id: claimPreview("agent.thinking"), thinking: clip(block.thinking) });
@@ -170,7 +212,15 @@ function fromSystem(state: TranslateState, message: Of<"system">, newId: () => s
       const toolUseId = state.toolCalls[message.tool_use_id] ?? null;
       return {
         state,
-        events: [{ type: "permission.denied", id: newId(), tool_use_id: toolUseId, tool: message.tool_name, message: clip(message.message) }],
+        events: [
+          {
+            type: "permission.denied",
+            id: newId(),
+            tool_use_id: toolUseId,
+            tool: message.tool_name,
+            message: clip(message.message),
+          },
+        ],
       };
     }
     case "api_retry": {
@@ -203,7 +253,12 @@ function fromResult(state: TranslateState, message: Of<"result">, newId: () => s
     events.push({
       type: "session.error",
       id: newId(),
-      error: { type: errorTypeOf(status), message: failure.message, retry_status: { type: "exhausted" }, upstream_status: status },
+      error: {
+        type: errorTypeOf(status),
+        message: failure.message,
+        retry_status: { type: "exhausted" },
+        upstream_status: status,
+      },
     });
   }
   const interrupted = wasInterrupted(message);
@@ -219,7 +274,10 @@ function fromResult(state: TranslateState, message: Of<"result">, newId: () => s
     duration_ms: message.duration_ms,
   };
   // Tool ids and background tasks outlive a run: the engine may speak of them in the next one.
-  return { state: { ...initialState, toolCalls: closed.state.toolCalls, backgroundTasks: closed.state.backgroundTasks }, events: [...events, ended] };
+  return {
+    state: { ...initialState, toolCalls: closed.state.toolCalls, backgroundTasks: closed.state.backgroundTasks },
+    events: [...events, ended],
+  };
 }
 
 function wasInterrupted(message: Of<"result">): boolean {
@@ -230,7 +288,8 @@ function wasInterrupted(message: Of<"result">): boolean {
 function failureOf(message: Of<"result">): RunError | null {
   if (message.subtype === "success") {
     if (!message.is_error) return null;
-    if (message.terminal_reason === "prompt_too_long") return { type: "prompt_too_long", message: clip(message.result) };
+    if (message.terminal_reason === "prompt_too_long")
+      return { type: "prompt_too_long", message: clip(message.result) };
     if (message.stop_reason === "refusal") return { type: "refused", message: clip(message.result) };
     return { type: "upstream_error", message: clip(message.result), upstream_status: message.api_error_status ?? null };
   }
@@ -246,7 +305,9 @@ function failureOf(message: Of<"result">): RunError | null {
   }
 }
 
-function errorTypeOf(status: number | null): "model_overloaded_error" | "model_rate_limited_error" | "model_request_failed_error" {
+function errorTypeOf(
+  status: number | null,
+): "model_overloaded_error" | "model_rate_limited_error" | "model_request_failed_error" {
   if (status === 529) return "model_overloaded_error";
   return status === 429 ? "model_rate_limited_error" : "model_request_failed_error";
 }
@@ -286,5 +347,10 @@ function clipInput(input: unknown): Record<string, unknown> {
   if (typeof input !== "object" || input === null) return {};
   const json = JSON.stringify(input);
   if (json.length <= MAX_EVENT_CHARS / 2) return input as Record<string, unknown>;
-  return Object.fromEntries(Object.entries(input).map(([key, value]) => [key, typeof value === "string" ? clip(value, 20_000) : `[${JSON.stringify(value)?.length ?? 0} characters left out]`]));
+  return Object.fromEntries(
+    Object.entries(input).map(([key, value]) => [
+      key,
+      typeof value === "string" ? clip(value, 20_000) : `[${JSON.stringify(value)?.length ?? 0} characters left out]`,
+    ]),
+  );
 }

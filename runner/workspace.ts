@@ -8,7 +8,12 @@ import type { SessionFolders } from "./environment.ts";
 export async function openFolders(root: string, sessionId: string): Promise<SessionFolders> {
   if (!isId("session", sessionId)) throw new Error(`not a session id: ${JSON.stringify(sessionId)}`);
   const base = join(root, sessionId);
-  const folders = { workspace: join(base, "workspace"), home: join(base, "home"), config: join(base, "engine"), tmp: join(base, "tmp") };
+  const folders = {
+    workspace: join(base, "workspace"),
+    home: join(base, "home"),
+    config: join(base, "engine"),
+    tmp: join(base, "tmp"),
+  };
   for (const folder of Object.values(folders)) await mkdir(folder, { recursive: true, mode: 0o700 });
   return folders;
 }

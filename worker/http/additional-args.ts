@@ -31,13 +31,18 @@ export function parseAdditionalArgs(args: readonly string[]): ArgOptions {
   const options: Record<string, unknown> = {};
   for (let i = 0; i < args.length; i++) {
     const field = `additionalArgs[${i}]`;
-    const [name = "", inline] = splitOnce(args[i] ?? "");
+    const [name, inline] = splitOnce(args[i] ?? "");
     const flag = Object.hasOwn(FLAGS, name) ? FLAGS[name] : undefined;
     if (!flag) {
-      throw new RequestRefused({ code: "invalid_request", field, reason: `${JSON.stringify(args[i])} is not allowed; allowed are ${ALLOWED_FLAGS.join(", ")}` });
+      throw new RequestRefused({
+        code: "invalid_request",
+        field,
+        reason: `${JSON.stringify(args[i])} is not allowed; allowed are ${ALLOWED_FLAGS.join(", ")}`,
+      });
     }
     if (flag.read === "none") {
-      if (inline !== undefined) throw new RequestRefused({ code: "invalid_request", field, reason: `${name} takes no value` });
+      if (inline !== undefined)
+        throw new RequestRefused({ code: "invalid_request", field, reason: `${name} takes no value` });
       options[flag.option] = true;
       continue;
     }
@@ -45,10 +50,23 @@ export function parseAdditionalArgs(args: readonly string[]): ArgOptions {
     if (text === undefined || (inline === undefined && text.startsWith("--"))) {
       throw new RequestRefused({ code: "invalid_request", field, reason: `${name} needs a value` });
     }
-    const value = flag.read === "number" ? Number(text) : flag.read === "list" ? text.split(",").map((part) => part.trim()).filter(Boolean) : text;
+    const value =
+      flag.read === "number"
+        ? Number(text)
+        : flag.read === "list"
+          ? text
+              .split(",")
+              .map((part) => part.trim())
+              .filter(Boolean)
+          : text;
     if (flag.option !== "permissionMode" && flag.option !== "verbose") {
       const checked = RunOptions.shape[flag.option].safeParse(value);
-      if (!checked.success) throw new RequestRefused({ code: "invalid_request", field, reason: `${name}: ${refusedBy(checked.error).message.replace(/^body: /, "")}` });
+      if (!checked.success)
+        throw new RequestRefused({
+          code: "invalid_request",
+          field,
+          reason: `${name}: ${refusedBy(checked.error).message.replace(/^body: /, "")}`,
+        });
     }
     options[flag.option] = value;
   }

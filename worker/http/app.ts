@@ -21,7 +21,14 @@ export function createApp(): Hono<App> {
     await next();
     if (!c.res.headers.has("request-id")) c.header("request-id", requestId);
     c.header("x-request-id", requestId);
-    report({ event: "request", requestId, method: c.req.method, path: c.req.path, status: c.res.status, ms: Date.now() - started });
+    report({
+      event: "request",
+      requestId,
+      method: c.req.method,
+      path: c.req.path,
+      status: c.res.status,
+      ms: Date.now() - started,
+    });
   });
   app.use(checkHost);
   app.use("/v1/messages", authenticateEngine);
@@ -38,8 +45,15 @@ export function createApp(): Hono<App> {
   app.get("/v1/sessions/:id/events/stream", streamEvents);
 
   app.notFound((c) => {
-    const allowed = [...new Set(app.routes.filter((route) => route.path === c.req.path && route.method !== "ALL").map((route) => route.method))];
-    const error = allowed.length > 0 ? { code: "method_not_allowed" as const, method: c.req.method, allowed: allowed.join(", ") } : { code: "not_found" as const, what: `${c.req.method} ${c.req.path}` };
+    const allowed = [
+      ...new Set(
+        app.routes.filter((route) => route.path === c.req.path && route.method !== "ALL").map((route) => route.method),
+      ),
+    ];
+    const error =
+      allowed.length > 0
+        ? { code: "method_not_allowed" as const, method: c.req.method, allowed: allowed.join(", ") }
+        : { code: "not_found" as const, what: `${c.req.method} ${c.req.path}` };
     return errorResponse(new RequestRefused(error), c.req.path, c.get("requestId"));
   });
   app.onError((error, c) => errorResponse(error, c.req.path, c.get("requestId")));

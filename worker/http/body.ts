@@ -29,7 +29,10 @@ export function refusedBy(error: z.ZodError): RequestRefused {
   const issue = error.issues[0];
   const path = [...(issue?.path ?? [])];
   if (issue?.code === "unrecognized_keys" && issue.keys[0] !== undefined) path.push(issue.keys[0]);
-  const field = path.reduce<string>((text, key) => (typeof key === "number" ? `${text}[${key}]` : text === "" ? String(key) : `${text}.${String(key)}`), "");
+  const field = path.reduce<string>(
+    (text, key) => (typeof key === "number" ? `${text}[${key}]` : text === "" ? String(key) : `${text}.${String(key)}`),
+    "",
+  );
   const reason = issue?.code === "unrecognized_keys" ? "unknown field" : (issue?.message ?? "invalid");
   return new RequestRefused({ code: "invalid_request", field: field || "body", reason });
 }

@@ -46,10 +46,17 @@ export async function claudeCode(c: Context<App>): Promise<Response> {
   const events = await accepted.stub.stream(account, accepted.after, accepted.runId);
   if (!events) throw unknownSession(accepted.sessionId);
   const requestId = c.get("requestId");
-  const lines = new SeedLines({ sessionId: accepted.sessionId, runId: accepted.runId, requestId, verbose: body.verbose || verboseArg === true });
+  const lines = new SeedLines({
+    sessionId: accepted.sessionId,
+    runId: accepted.runId,
+    requestId,
+    verbose: body.verbose || verboseArg === true,
+  });
   const headers = { "x-session-id": accepted.sessionId, "x-run-id": accepted.runId, "cache-control": "no-store" };
   if (body.stream) {
-    return new Response(toBody(story(events, accepted, lines)), { headers: { ...headers, "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" } });
+    return new Response(toBody(story(events, accepted, lines)), {
+      headers: { ...headers, "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" },
+    });
   }
   const messages: SeedLine[] = [];
   for await (const text of story(events, accepted, lines)) {
@@ -57,10 +64,14 @@ export async function claudeCode(c: Context<App>): Promise<Response> {
   }
   const last = messages.pop();
   const answer = { ...last, ...(body.verbose ? { messages } : {}) };
-  return c.json(answer, { status: last?.type === "error" ? runErrorStatus(String(last["error"])) : 200, headers } as ResponseInit & { status: 200 });
+  return Response.json(answer, { status: last?.type === "error" ? runErrorStatus(last["error"]) : 200, headers });
 }
 
-async function* story(events: ReadableStream<Uint8Array>, accepted: Accepted, lines: SeedLines): AsyncGenerator<string> {
+async function* story(
+  events: ReadableStream<Uint8Array>,
+  accepted: Accepted,
+  lines: SeedLines,
+): AsyncGenerator<string> {
   for await (const text of toLines(events)) {
     if (text === "") {
       yield "\n"; // heartbeat

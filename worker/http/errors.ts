@@ -16,7 +16,13 @@ const ANTHROPIC_TYPE: Record<number, string> = {
 /** The one place that makes a response from an error. Under `/v1` it has Anthropic's shape, elsewhere the seeds'. */
 export function errorResponse(error: unknown, path: string, requestId: string): Response {
   const refused: ApiError = error instanceof RequestRefused ? error.error : { code: "internal" };
-  if (refused.code === "internal") report({ event: "internal_error", requestId, path, error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  if (refused.code === "internal")
+    report({
+      event: "internal_error",
+      requestId,
+      path,
+      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    });
   const status = ERROR_STATUS[refused.code];
   const message = errorMessage(refused);
   const field = refused.code === "invalid_request" ? refused.field : undefined;
@@ -24,7 +30,11 @@ export function errorResponse(error: unknown, path: string, requestId: string): 
   if (status === 401) headers["www-authenticate"] = "Bearer";
   if (refused.code === "queue_full" || refused.code === "sandbox_unavailable") headers["retry-after"] = "5";
   const body = path.startsWith("/v1/")
-    ? { type: "error", error: { type: ANTHROPIC_TYPE[status] ?? "api_error", message, ...(field ? { param: field } : {}) }, request_id: requestId }
+    ? {
+        type: "error",
+        error: { type: ANTHROPIC_TYPE[status] ?? "api_error", message, ...(field ? { param: field } : {}) },
+        request_id: requestId,
+      }
     : { type: "error", error: refused.code, message, requestId, ...(field ? { field } : {}) };
   return Response.json(body, { status, headers });
 }

@@ -32,7 +32,11 @@ export async function sendEvents(c: Context<App>): Promise<Response> {
     if (event.type === "user.interrupt") {
       data.push({ type: event.type, interrupted: await stub.interrupt(account) });
     } else {
-      const { runId } = await submit(c.env, account, sessionId, { prompt: event.content, options: completeOptions(c.env, {}), trigger: "api" });
+      const { runId } = await submit(c.env, account, sessionId, {
+        prompt: event.content,
+        options: completeOptions(c.env, {}),
+        trigger: "api",
+      });
       data.push({ type: event.type, run_id: runId });
     }
   }
@@ -43,10 +47,17 @@ export async function sendEvents(c: Context<App>): Promise<Response> {
 export async function listEvents(c: Context<App>): Promise<Response> {
   const sessionId = c.req.param("id") ?? "";
   const limit = cursorOf(c.req.query("limit"), "limit", 100);
-  const page = await sessionStub(c.env, sessionId).page(c.get("principal").account, cursorOf(c.req.query("after"), "after", 0), Math.min(Math.max(limit, 1), 1000));
+  const page = await sessionStub(c.env, sessionId).page(
+    c.get("principal").account,
+    cursorOf(c.req.query("after"), "after", 0),
+    Math.min(Math.max(limit, 1), 1000),
+  );
   if (!page) throw unknownSession(sessionId);
   const next = page.lines.length < limit ? null : String(page.last);
-  return c.body(`{"data":[${page.lines.join(",")}],"next_page":${JSON.stringify(next)}}`, 200, { "content-type": "application/json", "cache-control": "no-store" });
+  return c.body(`{"data":[${page.lines.join(",")}],"next_page":${JSON.stringify(next)}}`, 200, {
+    "content-type": "application/json",
+    "cache-control": "no-store",
+  });
 }
 
 /** The log as server-sent events from a cursor on (`Last-Event-ID` or `?after=`). Previews only with `?event_deltas=true`. */
@@ -57,7 +68,11 @@ export async function streamEvents(c: Context<App>): Promise<Response> {
   if (!events) throw unknownSession(sessionId);
   const previews = c.req.query("event_deltas") !== undefined;
   return new Response(toBody(toSse(events, previews)), {
-    headers: { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store", "x-content-type-options": "nosniff" },
+    headers: {
+      "content-type": "text/event-stream; charset=utf-8",
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+    },
   });
 }
 

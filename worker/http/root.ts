@@ -34,7 +34,13 @@ export async function health(c: Context<App>): Promise<Response> {
     status: "ok",
     version: VERSION,
     model: modelsOf(c.env).defaultModel,
-    sandbox: { level: c.env.SANDBOX_LEVEL ?? "none", reachable: runner !== null, engines: runner?.engines ?? 0, starting: runner?.enginesStarting ?? 0, waiting: runner?.enginesWaiting ?? 0 },
+    sandbox: {
+      level: c.env.SANDBOX_LEVEL ?? "none",
+      reachable: runner !== null,
+      engines: runner?.engines ?? 0,
+      starting: runner?.enginesStarting ?? 0,
+      waiting: runner?.enginesWaiting ?? 0,
+    },
     disk: { freeBytes: runner?.freeBytes ?? null },
   });
 }

@@ -1,7 +1,17 @@
 import type { RunErrorType, StoredEvent } from "@gantry/protocol/event.ts";
 
 /** One line of the seeds' stream. `type` is theirs where they have one; `status` and `permission_denied` are ours. */
-export type SeedLine = { readonly type: "status" | "assistant" | "thinking" | "tool_call" | "tool_result" | "permission_denied" | "result" | "error" } & Record<string, unknown>;
+export type SeedLine = {
+  readonly type:
+    | "status"
+    | "assistant"
+    | "thinking"
+    | "tool_call"
+    | "tool_result"
+    | "permission_denied"
+    | "result"
+    | "error";
+} & Record<string, unknown>;
 
 /**
  * Events of one run → the seeds' lines. `assistant` lines are pieces: put together in order they are the agent's text,
@@ -33,7 +43,10 @@ export class SeedLines {
       }
       case "agent.message": {
         if (event.parent_tool_use_id !== undefined && !this.#verbose) return [];
-        const rest = event.content.map((block) => block.text).join("").slice(this.#shown.get(event.id) ?? 0);
+        const rest = event.content
+          .map((block) => block.text)
+          .join("")
+          .slice(this.#shown.get(event.id) ?? 0);
         return rest === "" ? [] : [{ type: "assistant", content: rest, messageId: event.id }];
       }
       case "agent.thinking":
@@ -43,18 +56,31 @@ export class SeedLines {
         return [{ type: "tool_call", tool: event.name, input: event.input, id: event.id }];
       case "agent.tool_result": {
         const result = event.content.map((block) => (block.type === "text" ? block.text : "[image]")).join("\n");
-        return [{ type: "tool_result", tool: this.#tools.get(event.tool_use_id) ?? "", result, id: event.tool_use_id, isError: event.is_error }];
+        return [
+          {
+            type: "tool_result",
+            tool: this.#tools.get(event.tool_use_id) ?? "",
+            result,
+            id: event.tool_use_id,
+            isError: event.is_error,
+          },
+        ];
       }
       case "permission.denied":
         return [{ type: "permission_denied", tool: event.tool, message: event.message, hint: HINT }];
       case "session.error":
-        return event.error.retry_status.type === "retrying" ? [{ type: "status", status: "retrying", message: event.error.message }] : [];
+        return event.error.retry_status.type === "retrying"
+          ? [{ type: "status", status: "retrying", message: event.error.message }]
+          : [];
       case "run.ended": {
         const common = { ...this.#ids, numTurns: event.num_turns, durationMs: event.duration_ms, usage: event.usage };
         if (event.outcome === "succeeded") return [{ type: "result", result: event.result, ...common }];
         const error = event.error?.type ?? event.outcome;
-        const message = event.error?.message ?? (event.outcome === "interrupted" ? "The run was interrupted." : "The run was cancelled.");
-        const upstream = event.error?.upstream_status === undefined ? {} : { upstreamStatus: event.error.upstream_status };
+        const message =
+          event.error?.message ??
+          (event.outcome === "interrupted" ? "The run was interrupted." : "The run was cancelled.");
+        const upstream =
+          event.error?.upstream_status === undefined ? {} : { upstreamStatus: event.error.upstream_status };
         return [{ type: "error", error, message, ...upstream, result: event.result, ...common }];
       }
       default:
@@ -63,7 +89,8 @@ export class SeedLines {
   }
 }
 
-const HINT = 'The permission mode of this run does not allow it. Send "permissionMode":"bypassPermissions" to allow everything inside the sandbox, or set GANTRY_PERMISSION_MODE.';
+const HINT =
+  'The permission mode of this run does not allow it. Send "permissionMode":"bypassPermissions" to allow everything inside the sandbox, or set GANTRY_PERMISSION_MODE.';
 
 /** Our HTTP status for a run that did not succeed. The upstream's own status is in `upstreamStatus`. */
 const RUN_STATUS: Record<RunErrorType | "interrupted" | "cancelled", number> = {
@@ -75,10 +102,11 @@ const RUN_STATUS: Record<RunErrorType | "interrupted" | "cancelled", number> = {
   engine_failed: 500,
   sandbox_lost: 503,
   deadline_exceeded: 504,
+  server_stopped: 503,
   interrupted: 409,
   cancelled: 409,
 };
 
-export function runErrorStatus(error: string): number {
+export function runErrorStatus(error: unknown): number {
   return RUN_STATUS[error as keyof typeof RUN_STATUS] ?? 500;
 }

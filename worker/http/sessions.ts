@@ -6,7 +6,8 @@ import { checkSpace } from "./space.ts";
 
 /** The object of a session id; an id of the wrong form is nobody's. */
 export function sessionStub(env: Env, sessionId: string): DurableObjectStub<Session> {
-  if (!isId("session", sessionId)) throw new RequestRefused({ code: "not_found", what: `Session ${JSON.stringify(sessionId)}` });
+  if (!isId("session", sessionId))
+    throw new RequestRefused({ code: "not_found", what: `Session ${JSON.stringify(sessionId)}` });
   return env.SESSION.get(env.SESSION.idFromName(sessionId));
 }
 
@@ -24,7 +25,12 @@ export interface Accepted {
 }
 
 /** Hands a prompt to a session, making one where none is named. When it returns, the prompt is durable. */
-export async function submit(env: Env, account: string, sessionId: string | undefined, submission: Submission): Promise<Accepted> {
+export async function submit(
+  env: Env,
+  account: string,
+  sessionId: string | undefined,
+  submission: Submission,
+): Promise<Accepted> {
   await checkSpace(env);
   const id = sessionId ?? newId("session");
   const stub = sessionStub(env, id);

@@ -38,5 +38,6 @@ export async function runnerHealth(env: Env): Promise<RunnerHealth | null> {
 export async function checkSpace(env: Env): Promise<void> {
   const free = (await runnerHealth(env))?.freeBytes;
   const needed = Number(env.GANTRY_MIN_FREE_BYTES ?? DEFAULT_MIN_FREE_BYTES);
-  if (typeof free === "number" && free < needed) throw new RequestRefused({ code: "storage_full", freeBytes: free, neededBytes: needed });
+  if (typeof free === "number" && free < needed)
+    throw new RequestRefused({ code: "storage_full", freeBytes: free, neededBytes: needed });
 }

@@ -10,7 +10,10 @@ import type { Run } from "./run-queue.ts";
  * - `send`: the runner has never heard of it: this is its start;
  * - `lost`: it was sent to a runner that is gone. It may have done anything, so it is not started again.
  */
-export function onWelcome(run: Run | null, welcome: Extract<Report, { type: "welcome" }>): "none" | "attached" | "send" | "lost" {
+export function onWelcome(
+  run: Run | null,
+  welcome: Extract<Report, { type: "welcome" }>,
+): "none" | "attached" | "send" | "lost" {
   if (!run) return "none";
   if (welcome.activeRunId === run.id || welcome.endedRunIds.includes(run.id)) return "attached";
   if (run.sentTo === null || run.sentTo === welcome.runnerId) return "send";
@@ -33,7 +36,12 @@ export const SILENCE_LIMIT_MS = 12_000;
 export const UNREACHABLE_LIMIT_MS = 60_000;
 
 /** What the watchdog does with an active run. */
-export function onWatchdog(args: { now: number; linked: boolean; lastHeardAt: number; unreachableSince: number | null }): "ping" | "dial" | "redial" | "give_up" {
+export function onWatchdog(args: {
+  now: number;
+  linked: boolean;
+  lastHeardAt: number;
+  unreachableSince: number | null;
+}): "ping" | "dial" | "redial" | "give_up" {
   if (args.linked) return args.now - args.lastHeardAt > SILENCE_LIMIT_MS ? "redial" : "ping";
   if (args.unreachableSince !== null && args.now - args.unreachableSince > UNREACHABLE_LIMIT_MS) return "give_up";
   return "dial";

@@ -20,7 +20,10 @@ export interface DriverDeps {
   readonly queue: RunQueue;
   readonly lease: Lease;
   readonly transaction: Transaction;
-  readonly dial: (hello: { epoch: number; cursor: { runnerId: string; frame: number } | null }, handlers: LinkHandlers) => Promise<Link>;
+  readonly dial: (
+    hello: { epoch: number; cursor: { runnerId: string; frame: number } | null },
+    handlers: LinkHandlers,
+  ) => Promise<Link>;
   /** Sets the one alarm, or takes it away. */
   readonly setAlarm: (at: number | null) => void;
   readonly now: () => number;
@@ -71,7 +74,12 @@ export class Driver {
     const run = queue.running() ?? this.#startNext();
     if (!run) return setAlarm(null);
     setAlarm(now() + WATCHDOG_MS);
-    const decision = onWatchdog({ now: now(), linked: this.#link !== null, lastHeardAt: this.#lastHeardAt, unreachableSince: this.#unreachableSince });
+    const decision = onWatchdog({
+      now: now(),
+      linked: this.#link !== null,
+      lastHeardAt: this.#lastHeardAt,
+      unreachableSince: this.#unreachableSince,
+    });
     switch (decision) {
       case "ping":
         return this.#link?.send({ type: "ping", at: now() });
@@ -83,7 +91,10 @@ export class Driver {
         return void this.#connect();
       case "give_up":
         this.#unreachableSince = null;
-        return this.#endLost(run, "The sandbox could not be reached for a minute; what it had done until then is in the log.");
+        return this.#endLost(
+          run,
+          "The sandbox could not be reached for a minute; what it had done until then is in the log.",
+        );
       default:
         decision satisfies never;
     }
@@ -175,6 +186,13 @@ export class Driver {
         return this.#welcome(report);
       case "frame":
         return this.#store(report);
+      case "refused": {
+        const { queue } = this.#deps;
+        if (queue.running()?.id === report.runId) queue.sent(report.runId, null);
+        this.#link?.close("refused");
+        this.#link = null;
+        return this.#redialSoon();
+      }
       case "pong":
         return;
       default:
@@ -196,7 +214,9 @@ export class Driver {
       case "send":
         return run ? this.#send(run) : undefined;
       case "lost":
-        return run ? this.#endLost(run, "The sandbox that ran this was lost; what it had done until then is in the log.") : undefined;
+        return run
+          ? this.#endLost(run, "The sandbox that ran this was lost; what it had done until then is in the log.")
+          : undefined;
       default:
         decision satisfies never;
     }
@@ -276,7 +296,12 @@ export class Driver {
 
   #endLost(run: Run, message: string): void {
     const { transaction, log, queue } = this.#deps;
-    transaction(() => this.#end(run, { outcome: run.interruptRequested ? "interrupted" : "failed", error: { type: "sandbox_lost", message } }));
+    transaction(() =>
+      this.#end(run, {
+        outcome: run.interruptRequested ? "interrupted" : "failed",
+        error: { type: "sandbox_lost", message },
+      }),
+    );
     log.announce();
     if (!queue.running()) this.kick();
   }
@@ -290,13 +315,21 @@ export class Driver {
     if (!queue.next()) {
       queue.setStatus("idle");
       const stop_reason = { type: stopReasonOf(how) };
-      events.push({ id: newEventId(), runId: run.id, at: now(), event: { type: "session.status_idle", stop_reason, stop_details: null } });
+      events.push({
+        id: newEventId(),
+        runId: run.id,
+        at: now(),
+        event: { type: "session.status_idle", stop_reason, stop_details: null },
+      });
     }
     log.append(events);
   }
 }
 
-function stopReasonOf(how: { outcome: RunEnded["outcome"]; error: RunError | null }): "end_turn" | "retries_exhausted" | "budget_reached" | "refusal" {
+function stopReasonOf(how: {
+  outcome: RunEnded["outcome"];
+  error: RunError | null;
+}): "end_turn" | "retries_exhausted" | "budget_reached" | "refusal" {
   switch (how.error?.type) {
     case "max_budget":
       return "budget_reached";

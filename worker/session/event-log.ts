@@ -1,4 +1,5 @@
 import type { SessionEvent } from "@gantry/protocol/event.ts";
+import { numberOf, textOf } from "./sql.ts";
 import type { Row, Sql } from "./sql.ts";
 
 /** An event that is to be written: the log gives it its `seq`. */
@@ -46,7 +47,15 @@ export class EventLog {
       delete payload.at;
       const data = JSON.stringify(payload);
       const inRow = data.length <= MAX_ROW_CHARS ? data : "";
-      this.#sql.exec("INSERT INTO events (seq, id, run_id, type, at, data) VALUES (?, ?, ?, ?, ?, ?)", seq, id, runId, type, at, inRow);
+      this.#sql.exec(
+        "INSERT INTO events (seq, id, run_id, type, at, data) VALUES (?, ?, ?, ?, ?, ?)",
+        seq,
+        id,
+        runId,
+        type,
+        at,
+        inRow,
+      );
       if (inRow === "") {
         for (let part = 0; part * MAX_ROW_CHARS < data.length; part++) {
           const piece = data.slice(part * MAX_ROW_CHARS, (part + 1) * MAX_ROW_CHARS);
@@ -66,7 +75,7 @@ export class EventLog {
 
   /** `seq` of the newest event, 0 when there is none. */
   last(): number {
-    return Number(this.#sql.exec("SELECT COALESCE(MAX(seq), 0) AS seq FROM events").toArray()[0]?.["seq"] ?? 0);
+    return numberOf(this.#sql.exec("SELECT MAX(seq) AS seq FROM events").toArray()[0], "seq");
   }
 
   /** Up to `limit` events after `seq`. Stops earlier at about two million characters, but gives at least one. */
@@ -76,9 +85,9 @@ export class EventLog {
     let last = seq;
     let chars = 0;
     for (const row of rows) {
-      const line = toLine(row, String(row["data"]) || this.#parts(Number(row["seq"])));
+      const line = toLine(row, textOf(row, "data") || this.#parts(numberOf(row, "seq")));
       lines.push(line);
-      last = Number(row["seq"]);
+      last = numberOf(row, "seq");
       chars += line.length;
       if (chars > 2_000_000) break;
     }
@@ -88,7 +97,7 @@ export class EventLog {
   /** The payload of one event as JSON text. */
   payload(seq: number): string {
     const row = this.#sql.exec("SELECT data FROM events WHERE seq = ?", seq).toArray()[0];
-    return String(row?.["data"] ?? "") || this.#parts(seq);
+    return textOf(row, "data") || this.#parts(seq);
   }
 
   /** Resolves at the next announcement. */
@@ -98,13 +107,13 @@ export class EventLog {
 
   #parts(seq: number): string {
     const rows = this.#sql.exec("SELECT data FROM event_parts WHERE seq = ? ORDER BY part", seq).toArray();
-    return rows.map((row) => String(row["data"])).join("");
+    return rows.map((row) => textOf(row, "data")).join("");
   }
 }
 
 /** Header and payload are joined as text: parsing and writing each event again would cost more than reading it. */
 function toLine(row: Row, data: string): string {
   const runId = row["run_id"] === null ? "null" : JSON.stringify(row["run_id"]);
-  const header = `{"type":${JSON.stringify(row["type"])},"id":${JSON.stringify(row["id"])},"seq":${row["seq"]},"run_id":${runId},"processed_at":"${new Date(Number(row["at"])).toISOString()}"`;
+  const header = `{"type":${JSON.stringify(row["type"])},"id":${JSON.stringify(row["id"])},"seq":${numberOf(row, "seq")},"run_id":${runId},"processed_at":"${new Date(numberOf(row, "at")).toISOString()}"`;
   return data === "{}" ? `${header}}` : `${header},${data.slice(1)}`;
 }

@@ -1,4 +1,5 @@
-import type { Sql } from "./sql.ts";
+import { numberOf, textOf } from "./sql.ts";
+import type { Row, Sql } from "./sql.ts";
 
 /**
  * Who may write to this session and spend for it. The epoch rises with every dial, so that a runner can tell a new
@@ -15,13 +16,14 @@ export class Lease {
   /** A new epoch, higher than any before. */
   nextEpoch(): number {
     this.#sql.exec("UPDATE session SET epoch = epoch + 1");
-    return Number(this.#row()["epoch"]);
+    return numberOf(this.#row(), "epoch");
   }
 
   /** The last frame stored, and the runner that sent it. */
   cursor(): { runnerId: string; frame: number } | null {
     const row = this.#row();
-    return row["runner_id"] === null || row["runner_id"] === undefined ? null : { runnerId: String(row["runner_id"]), frame: Number(row["frame"]) };
+    const runnerId = textOf(row, "runner_id");
+    return runnerId === "" ? null : { runnerId, frame: numberOf(row, "frame") };
   }
 
   /** Another runner holds the session from now on: its frames count from 1, and the token of the old one is dead. */
@@ -35,11 +37,10 @@ export class Lease {
 
   /** The engine's token for model calls; null before the first link. */
   token(): string | null {
-    const token = this.#row()["token"];
-    return token === null || token === undefined ? null : String(token);
+    return textOf(this.#row(), "token") || null;
   }
 
-  #row(): Record<string, SqlStorageValue> {
-    return this.#sql.exec("SELECT epoch, runner_id, frame, token FROM session").toArray()[0] ?? {};
+  #row(): Row | undefined {
+    return this.#sql.exec("SELECT epoch, runner_id, frame, token FROM session").toArray()[0];
   }
 }

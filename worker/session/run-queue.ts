@@ -1,4 +1,5 @@
 import type { RunOptions } from "@gantry/protocol/link.ts";
+import { numberOf, textOf } from "./sql.ts";
 import type { Row, Sql } from "./sql.ts";
 
 /**
@@ -58,7 +59,7 @@ export class RunQueue {
 
   /** How many wait. */
   queued(): number {
-    return Number(this.#sql.exec("SELECT COUNT(*) AS n FROM runs WHERE state = 'queued'").toArray()[0]?.["n"] ?? 0);
+    return numberOf(this.#sql.exec("SELECT COUNT(*) AS n FROM runs WHERE state = 'queued'").toArray()[0], "n");
   }
 
   /** The session's status as the log last told it. */
@@ -74,8 +75,11 @@ export class RunQueue {
     this.#sql.exec("UPDATE runs SET state = 'running', started_at = ? WHERE id = ? AND state = 'queued'", now, id);
   }
 
-  /** Must be stored before the start is sent: from then on a lost runner means a lost run, never a second start. */
-  sent(id: string, runnerId: string): void {
+  /**
+   * Must be stored before the start is sent: from then on a lost runner means a lost run, never a second start.
+   * Null takes it back, when the runner says that it did not take the run.
+   */
+  sent(id: string, runnerId: string | null): void {
     this.#sql.exec("UPDATE runs SET sent_to = ? WHERE id = ?", runnerId, id);
   }
 
@@ -91,11 +95,11 @@ export class RunQueue {
 function toRun(row: Row | undefined): Run | null {
   if (!row) return null;
   return {
-    id: String(row["id"]),
-    state: String(row["state"]) as RunState,
-    options: JSON.parse(String(row["options"])) as RunOptions,
-    promptSeq: Number(row["prompt_seq"]),
-    sentTo: row["sent_to"] === null ? null : String(row["sent_to"]),
+    id: textOf(row, "id"),
+    state: textOf(row, "state") as RunState,
+    options: JSON.parse(textOf(row, "options")) as RunOptions,
+    promptSeq: numberOf(row, "prompt_seq"),
+    sentTo: textOf(row, "sent_to") || null,
     interruptRequested: row["interrupt_at"] !== null,
   };
 }

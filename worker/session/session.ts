@@ -12,7 +12,7 @@ import { EventLog } from "./event-log.ts";
 import { Lease } from "./lease.ts";
 import { dial } from "./link.ts";
 import { MAX_QUEUED, RunQueue } from "./run-queue.ts";
-import { createTables, tablesExist } from "./sql.ts";
+import { createTables, tablesExist, textOf } from "./sql.ts";
 import { streamLog } from "./stream.ts";
 
 export interface Submission {
@@ -57,7 +57,8 @@ export class Session extends DurableObject<Env> {
       now: () => Date.now(),
       newEventId: () => newId("event"),
       newToken: () => `gst_${sessionId}.${newId("request").slice(4)}`,
-      engineSessionId: () => String(sql.exec("SELECT engine_session_id FROM session").toArray()[0]?.["engine_session_id"]),
+      engineSessionId: () =>
+        textOf(sql.exec("SELECT engine_session_id FROM session").toArray()[0], "engine_session_id"),
       models: (model) => ({ baseUrl: env.MODELS_URL ?? "", ...contextTokensOf(env, model) }),
       deadlineMs: Number(env.GANTRY_RUN_MINUTES ?? DEFAULT_RUN_MINUTES) * 60_000,
       report: (entry) => report({ sessionId, ...entry }),
@@ -123,7 +124,11 @@ export class Session extends DurableObject<Env> {
   stream(account: string, after: number, untilRun: string | null): ReadableStream<Uint8Array> | null {
     if (!this.#mayUse(account)) return null;
     this.#driver.kick();
-    return streamLog(this.#log, after, (line) => untilRun !== null && line.startsWith('{"type":"run.ended"') && line.includes(`"run_id":"${untilRun}"`));
+    return streamLog(
+      this.#log,
+      after,
+      (line) => untilRun !== null && line.startsWith('{"type":"run.ended"') && line.includes(`"run_id":"${untilRun}"`),
+    );
   }
 
   /** Whether an engine may call a model with this token now; if so, for whom. */
@@ -139,7 +144,7 @@ export class Session extends DurableObject<Env> {
   }
 
   #account(): string {
-    return String(this.ctx.storage.sql.exec("SELECT account FROM session").toArray()[0]?.["account"] ?? "");
+    return textOf(this.ctx.storage.sql.exec("SELECT account FROM session").toArray()[0], "account");
   }
 
   #mayUse(account: string): boolean {

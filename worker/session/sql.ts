@@ -6,6 +6,18 @@ export interface Sql {
   exec(query: string, ...bindings: SqlStorageValue[]): { toArray(): Row[] };
 }
 
+/** A column that holds text; "" when it holds none. */
+export function textOf(row: Row | undefined, column: string): string {
+  const value = row?.[column];
+  return typeof value === "string" ? value : "";
+}
+
+/** A column that holds a number; 0 when it holds none. */
+export function numberOf(row: Row | undefined, column: string): number {
+  const value = row?.[column];
+  return typeof value === "number" ? value : 0;
+}
+
 /** Runs statements as one: all or none. Must be synchronous. */
 export type Transaction = <T>(work: () => T) => T;
 
@@ -20,7 +32,9 @@ export function createTables(sql: Sql): void {
   sql.exec(`CREATE INDEX IF NOT EXISTS runs_by_state ON runs (state, place)`);
   sql.exec(`CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL, run_id TEXT, type TEXT NOT NULL, at INTEGER NOT NULL, data TEXT NOT NULL)`);
-  sql.exec(`CREATE TABLE IF NOT EXISTS event_parts (seq INTEGER NOT NULL, part INTEGER NOT NULL, data TEXT NOT NULL, PRIMARY KEY (seq, part))`);
+  sql.exec(
+    `CREATE TABLE IF NOT EXISTS event_parts (seq INTEGER NOT NULL, part INTEGER NOT NULL, data TEXT NOT NULL, PRIMARY KEY (seq, part))`,
+  );
 }
 
 /** Whether the session was ever created. Reads only: asking for an id that nobody made leaves nothing behind. */

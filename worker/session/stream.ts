@@ -15,9 +15,9 @@ const encoder = new TextEncoder();
 export function streamLog(log: EventLog, after: number, isOver: (line: string) => boolean): ReadableStream<Uint8Array> {
   let cursor = after;
   let gone = false;
-  return new ReadableStream<Uint8Array>({
+  return new ReadableStream({
     type: "bytes",
-    async pull(controller) {
+    async pull(controller: ReadableByteStreamController) {
       for (;;) {
         if (gone) return;
         const changed = log.changed();
@@ -30,7 +30,7 @@ export function streamLog(log: EventLog, after: number, isOver: (line: string) =
           if (end >= 0) controller.close();
           return;
         }
-        let timer: ReturnType<typeof setTimeout> | undefined;
+        let timer: ReturnType<typeof setTimeout> | null = null;
         const beat = new Promise<"beat">((resolve) => (timer = setTimeout(() => resolve("beat"), HEARTBEAT_MS)));
         const woken = await Promise.race([changed, beat]);
         clearTimeout(timer);

@@ -1,0 +1,57 @@
+import { parseRouterConfig } from "@gantry/router/config.ts";
+import { createRouter } from "@gantry/router/router.ts";
+import type { Router } from "@gantry/router/router.ts";
+import { compileRoutes } from "@gantry/router/routes.ts";
+import type { RouteTable } from "@gantry/router/routes.ts";
+import { newId } from "@gantry/protocol/ids.ts";
+import bundledRoutes from "../litellm_config.yaml";
+import type { Env } from "./env.ts";
+import { report } from "./log.ts";
+
+/** The router lives as long as the isolate: it knows which upstreams are busy and which are to be left alone. */
+let current: { env: Env; router: Router; routes: RouteTable } | null = null;
+
+/** The router of this deployment, from its routes file. */
+export function modelsOf(env: Env): Router {
+  return load(env).router;
+}
+
+/** The context window a route states for a model, for engines that cannot know it. */
+export function contextTokensOf(env: Env, model: string): { contextTokens?: number } {
+  const tokens = load(env).routes.match(model)?.entries[0]?.contextTokens;
+  return tokens === undefined ? {} : { contextTokens: tokens };
+}
+
+function load(env: Env): { router: Router; routes: RouteTable } {
+  if (current?.env === env) return current;
+  const { config, problems } = parseRouterConfig(env.LITELLM_CONFIG_TEXT ?? bundledRoutes);
+  for (const problem of problems) report({ event: "routes_problem", ...problem });
+  const router = createRouter(config, {
+    // Settings and keys are bindings; the router looks names up when it calls.
+    env: env as unknown as Record<string, string | undefined>,
+    fetch: (input, init) => fetch(input, init),
+    now: () => Date.now(),
+    random: () => Math.random(),
+    sleep,
+    newId: (prefix) => `${prefix}_${newId("request").slice(4)}`,
+    log: (entry) => report({ part: "router", ...entry }),
+  });
+  current = { env, router, routes: compileRoutes(config) };
+  return current;
+}
+
+/** Rejects with the signal's reason when it aborts first. */
+function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason as Error);
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", abort);
+      resolve();
+    }, ms);
+    const abort = (): void => {
+      clearTimeout(timer);
+      reject(signal?.reason as Error);
+    };
+    signal?.addEventListener("abort", abort, { once: true });
+  });
+}
