@@ -9,3 +9,20 @@ export interface Usage {
   readonly cacheReadTokens: number;
   readonly cacheWriteTokens: number;
 }
+
+/** Reads the `usage` object of a Messages answer. Undefined when there is none or it is not one. */
+export function usageOf(value: unknown): Usage | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const usage = value as Record<string, unknown>;
+  if (typeof usage["input_tokens"] !== "number" && typeof usage["output_tokens"] !== "number") return undefined;
+  return {
+    inputTokens: tokens(usage["input_tokens"]),
+    outputTokens: tokens(usage["output_tokens"]),
+    cacheReadTokens: tokens(usage["cache_read_input_tokens"]),
+    cacheWriteTokens: tokens(usage["cache_creation_input_tokens"]),
+  };
+}
+
+function tokens(value: unknown): number {
+  return typeof value === "number" && Number.isFinite(value) && value > 0 ? value : 0;
+}

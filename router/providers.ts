@@ -1,0 +1,71 @@
+/** What a provider prefix stands for when the configuration says nothing more: address, key variable, dialect. */
+import type { ApiFormat, Deployment } from "./deployment.ts";
+
+export interface ProviderKey {
+  /** Name of the environment variable. */
+  readonly env: string;
+  readonly auth: Deployment["auth"];
+}
+
+export interface Provider {
+  readonly apiFormat: ApiFormat;
+  /** Undefined: the configuration must give `api_base`. */
+  readonly apiBase?: string;
+  /** Variable that replaces `apiBase` when it is set. */
+  readonly apiBaseEnv?: string;
+  /** Variables that may hold the key, best first. Empty: the provider needs none. */
+  readonly keys: readonly ProviderKey[];
+}
+
+function openai(apiBase: string, ...env: string[]): Provider {
+  return { apiFormat: "openai", apiBase, keys: env.map((name) => ({ env: name, auth: "bearer" })) };
+}
+
+const PROVIDERS: Readonly<Record<string, Provider>> = {
+  anthropic: {
+    apiFormat: "anthropic",
+    apiBase: "https://api.anthropic.com",
+    apiBaseEnv: "ANTHROPIC_BASE_URL",
+    keys: [
+      { env: "ANTHROPIC_API_KEY", auth: "x-api-key" },
+      { env: "ANTHROPIC_AUTH_TOKEN", auth: "bearer" },
+      { env: "CLAUDE_CODE_OAUTH_TOKEN", auth: "oauth" },
+    ],
+  },
+  openrouter: openai("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+  groq: openai("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
+  openai: { ...openai("https://api.openai.com/v1", "OPENAI_API_KEY"), apiBaseEnv: "OPENAI_BASE_URL" },
+  deepseek: openai("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
+  mistral: openai("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
+  xai: openai("https://api.x.ai/v1", "XAI_API_KEY"),
+  cerebras: openai("https://api.cerebras.ai/v1", "CEREBRAS_API_KEY"),
+  together_ai: openai("https://api.together.xyz/v1", "TOGETHERAI_API_KEY", "TOGETHER_API_KEY"),
+  fireworks_ai: openai("https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY"),
+  moonshot: openai("https://api.moonshot.ai/v1", "MOONSHOT_API_KEY"),
+  gemini: openai("https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
+  ollama: openai("http://localhost:11434/v1"),
+  lm_studio: openai("http://localhost:1234/v1"),
+  hosted_vllm: { apiFormat: "openai", keys: [] },
+  demo: { apiFormat: "demo", apiBase: "", keys: [] },
+};
+
+/** Anthropic-format addresses of providers whose usual one speaks OpenAI's (`api_format: anthropic` without `api_base`). */
+const ANTHROPIC_BASES: Readonly<Record<string, string>> = {
+  openrouter: "https://openrouter.ai/api",
+  deepseek: "https://api.deepseek.com/anthropic",
+  moonshot: "https://api.moonshot.ai/anthropic",
+};
+
+/** The provider of a prefix, or undefined for a prefix of the user's own (which then needs an `api_base`). */
+export function findProvider(name: string): Provider | undefined {
+  return Object.hasOwn(PROVIDERS, name) ? PROVIDERS[name] : undefined;
+}
+
+export function anthropicBaseOf(name: string): string | undefined {
+  return Object.hasOwn(ANTHROPIC_BASES, name) ? ANTHROPIC_BASES[name] : undefined;
+}
+
+/** Key variable of a provider we do not know: `my-gateway` → `MY_GATEWAY_API_KEY`. Such a key is optional. */
+export function conventionalKeyEnv(name: string): string {
+  return `${name.toUpperCase().replaceAll(/[^A-Z0-9]+/g, "_")}_API_KEY`;
+}

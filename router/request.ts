@@ -1,0 +1,92 @@
+/** Reads and checks an incoming request: what is refused here never reaches a provider. */
+import type { RouterFailure } from "./errors.ts";
+import type { MessagesBody } from "./upstreams/upstream.ts";
+
+/** 10 MB. Anthropic itself takes 32; Workers and the engine stay far below this. */
+export const MAX_BODY_BYTES = 10 * 1024 * 1024;
+
+/** A value, or the reason there is none. */
+export type Checked<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly failure: RouterFailure };
+
+/** Headers of the caller that may reach a provider. Everything else, credentials and cookies first, stays here. */
+const FORWARDED = /^(?:anthropic-.*|accept|user-agent|x-app|x-stainless-.*)$/;
+
+export function forwardedHeaders(from: Headers): Headers {
+  const kept = new Headers();
+  for (const [name, value] of from) if (FORWARDED.test(name)) kept.append(name, value);
+  return kept;
+}
+
+/** The body's bytes, or why not. Stops reading as soon as the limit is passed. */
+export async function readBytes(request: Request, limit = MAX_BODY_BYTES): Promise<Checked<Uint8Array>> {
+  const tooLarge = refuse(413, `The request body is larger than ${limit} bytes.`);
+  if (Number(request.headers.get("content-length") ?? 0) > limit) return tooLarge;
+  if (request.body === null) return { ok: true, value: new Uint8Array() };
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  const reader = request.body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    length += value.byteLength;
+    if (length > limit) {
+      await reader.cancel().catch(() => undefined);
+      return tooLarge;
+    }
+    pieces.push(value);
+  }
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.byteLength;
+  }
+  return { ok: true, value: whole };
+}
+
+/** A JSON object from `raw`, or a 400 that says what it is instead. */
+export function parseObject(raw: Uint8Array): Checked<Record<string, unknown>> {
+  if (raw.length === 0) return badRequest("The request has no body: a JSON object is expected.");
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(raw));
+  } catch (error) {
+    return badRequest(
+      `The request body is not JSON: ${error instanceof SyntaxError ? error.message : "it is not UTF-8"}`,
+    );
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return badRequest("The request body must be a JSON object.");
+  }
+  return { ok: true, value: value as Record<string, unknown> };
+}
+
+/** Checks what the router itself relies on; the rest is the provider's to judge. Messages name the field first. */
+export function checkMessages(
+  value: Record<string, unknown>,
+  kind: "messages" | "count_tokens",
+): Checked<MessagesBody> {
+  const { model, messages, max_tokens: maxTokens, stream } = value;
+  if (typeof model !== "string" || model === "") return badRequest("model: a non-empty string is required");
+  if (!Array.isArray(messages)) return badRequest("messages: a list is required");
+  if (messages.length === 0) return badRequest("messages: at least one message is required");
+  if (kind === "messages") {
+    if (maxTokens === undefined) return badRequest("max_tokens: Field required");
+    if (typeof maxTokens !== "number" || !Number.isInteger(maxTokens) || maxTokens < 1) {
+      return badRequest("max_tokens: a positive whole number is required");
+    }
+    if (stream !== undefined && stream !== null && typeof stream !== "boolean")
+      return badRequest("stream: true or false is required");
+  }
+  return { ok: true, value: value as MessagesBody };
+}
+
+function badRequest(message: string): { ok: false; failure: RouterFailure } {
+  return refuse(400, message);
+}
+
+function refuse(status: number, message: string): { ok: false; failure: RouterFailure } {
+  return { ok: false, failure: { status, message } };
+}

@@ -1,0 +1,149 @@
+/**
+ * Anthropic's API and everything that speaks it: passed through.
+ *
+ * The body goes on byte for byte, except the value of `model` where the route renames it and fields the configuration
+ * asks to change. The answer comes back untouched. A stream's usage is read by the router's own watch on the way out, so
+ * that bytes are looked at once; `onUsage` is called here for answers in one piece only.
+ */
+import { errorResponse, errorTypeOf, isErrorType, statusOf } from "../errors.ts";
+import { usageOf } from "../usage.ts";
+import { replaceModel } from "./replace-model.ts";
+import type { Upstream, UpstreamCall } from "./upstream.ts";
+
+const DEFAULT_VERSION = "2023-06-01";
+const OAUTH_BETA = "oauth-2025-04-20";
+
+/** Headers of an answer that mean something to the caller; the rest belongs to one hop or to the provider's account. */
+const KEPT_HEADERS =
+  /^(?:content-type|request-id|retry-after|x-should-retry|anthropic-ratelimit-.*|anthropic-priority-.*)$/;
+
+export const anthropicUpstream: Upstream = async (call, deps) => {
+  const path = call.kind === "count_tokens" ? "/v1/messages/count_tokens" : "/v1/messages";
+  const answer = await deps.fetch(`${call.deployment.apiBase}${path}${call.search}`, {
+    method: "POST",
+    headers: requestHeaders(call),
+    body: requestBody(call) as Uint8Array<ArrayBuffer>,
+    signal: call.signal,
+    // A redirect would carry the key to wherever it points.
+    redirect: "manual",
+  });
+  const headers = keptHeaders(answer.headers);
+  if (!answer.ok) return failure(call, answer, headers);
+  if (call.kind === "messages" && call.body.stream === true) {
+    const type = answer.headers.get("content-type") ?? "";
+    if (type.startsWith("text/event-stream") && answer.body !== null) {
+      return new Response(answer.body, { status: answer.status, headers });
+    }
+    return failure(call, answer, headers);
+  }
+  const bytes = await answer.arrayBuffer();
+  const parsed = parse(new TextDecoder().decode(bytes));
+  if (parsed === undefined || parsed["type"] === "error") return notAMessage(call, answer, parsed);
+  const usage = usageOf(parsed["usage"]);
+  if (usage !== undefined) call.onUsage(usage);
+  return new Response(bytes, { status: answer.status, headers });
+};
+
+function requestHeaders({ inbound, deployment }: UpstreamCall): Headers {
+  const headers = new Headers(inbound);
+  headers.set("content-type", "application/json");
+  // Compressed streams arrive in lumps, and nobody on the way reads them.
+  headers.set("accept-encoding", "identity");
+  if (!headers.has("anthropic-version")) headers.set("anthropic-version", DEFAULT_VERSION);
+  const key = deployment.apiKey;
+  if (key !== undefined) {
+    switch (deployment.auth) {
+      case "x-api-key":
+        headers.set("x-api-key", key);
+        break;
+      case "oauth": {
+        headers.set("authorization", `Bearer ${key}`);
+        const betas = headers.get("anthropic-beta");
+        if (betas === null) headers.set("anthropic-beta", OAUTH_BETA);
+        else if (!betas.includes(OAUTH_BETA)) headers.set("anthropic-beta", `${betas},${OAUTH_BETA}`);
+        break;
+      }
+      case "bearer":
+        headers.set("authorization", `Bearer ${key}`);
+        break;
+      case "none":
+        break;
+    }
+  }
+  for (const [name, value] of Object.entries(deployment.params.extraHeaders)) headers.set(name, value);
+  return headers;
+}
+
+function requestBody({ body, raw, kind, deployment }: UpstreamCall): Uint8Array {
+  const { extraBody, defaults, dropParams, maxOutputTokens } = deployment.params;
+  const tooMany = kind === "messages" && maxOutputTokens !== undefined && (body.max_tokens ?? 0) > maxOutputTokens;
+  const presets = kind === "messages" ? Object.entries(defaults).filter(([name]) => !(name in body)) : [];
+  const extras = kind === "messages" ? extraBody : {};
+  const drops = dropParams.filter((name) => name in body);
+  if (!tooMany && presets.length === 0 && drops.length === 0 && Object.keys(extras).length === 0) {
+    if (deployment.model === body.model) return raw;
+    const replaced = replaceModel(raw, deployment.model);
+    if (replaced !== undefined) return replaced;
+  }
+  const changed: Record<string, unknown> = {
+    ...body,
+    ...Object.fromEntries(presets),
+    ...extras,
+    model: deployment.model,
+  };
+  if (tooMany) changed["max_tokens"] = maxOutputTokens;
+  for (const name of drops) delete changed[name];
+  return new TextEncoder().encode(JSON.stringify(changed));
+}
+
+function keptHeaders(from: Headers): Headers {
+  const kept = new Headers();
+  for (const [name, value] of from) if (KEPT_HEADERS.test(name)) kept.append(name, value);
+  return kept;
+}
+
+/** Anything but a stream or a 2xx: an Anthropic error is passed on as it is, everything else becomes one. */
+async function failure(call: UpstreamCall, answer: Response, headers: Headers): Promise<Response> {
+  const text = await answer.text();
+  const parsed = parse(text);
+  if (!answer.ok && isAnthropicError(parsed)) return new Response(text, { status: answer.status, headers });
+  return notAMessage(call, answer, parsed);
+}
+
+function notAMessage(call: UpstreamCall, answer: Response, parsed: Record<string, unknown> | undefined): Response {
+  const error = isRecord(parsed?.["error"]) ? parsed["error"] : undefined;
+  const type = isErrorType(error?.["type"]) ? error["type"] : undefined;
+  // A 200 that is no message, and a redirect, are faults of the upstream, not of the request.
+  const status = answer.status >= 400 ? answer.status : type === undefined ? 502 : statusOf(type);
+  const said = typeof error?.["message"] === "string" ? error["message"] : undefined;
+  const kind = answer.headers.get("content-type") ?? "no content type";
+  return errorResponse(
+    {
+      status,
+      type: type ?? errorTypeOf(status),
+      message:
+        said ??
+        `The upstream of "${call.deployment.route}" answered ${answer.status} with something that is no message (${kind}).`,
+      retryAfter: answer.headers.get("retry-after") ?? undefined,
+    },
+    call.requestId,
+  );
+}
+
+function isAnthropicError(value: Record<string, unknown> | undefined): boolean {
+  const error = value?.["type"] === "error" ? value["error"] : undefined;
+  return isRecord(error) && typeof error["type"] === "string" && typeof error["message"] === "string";
+}
+
+function parse(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isRecord(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
