@@ -11,6 +11,7 @@ import { pickDefaultModel } from "./model-names.ts";
 import { checkMessages, forwardedHeaders, parseObject, readBytes } from "./request.ts";
 import { compileRoutes, type Env, toDeployment, type Unusable, unusableMessage } from "./routes.ts";
 import { anthropicUpstream } from "./upstreams/anthropic.ts";
+import { demoUpstream } from "./upstreams/demo.ts";
 import type { Upstream, UpstreamDeps } from "./upstreams/upstream.ts";
 
 /** Who is calling, as the door that authenticated the request knows it. */
@@ -44,7 +45,7 @@ export interface Router {
   readonly defaultModel: string;
 }
 
-const UPSTREAMS: Readonly<Partial<Record<ApiFormat, Upstream>>> = { anthropic: anthropicUpstream };
+const UPSTREAMS: Readonly<Partial<Record<ApiFormat, Upstream>>> = { anthropic: anthropicUpstream, demo: demoUpstream };
 
 export function createRouter(config: RouterConfig, deps: RouterDeps): Router {
   const table = compileRoutes(config);
