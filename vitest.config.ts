@@ -2,13 +2,26 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
+    // Two projects: what runs in this process, and user stories on the started product.
     projects: [
       {
         test: {
           name: "unit",
           include: ["{protocol,router,runner,worker,local}/**/*.test.ts"],
-          exclude: ["**/*.workerd.test.ts", "**/node_modules/**"],
-          environment: "node",
+          testTimeout: 30_000,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          name: "e2e",
+          include: ["e2e/**/*.test.ts"],
+          globalSetup: ["e2e/build.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          // Each file starts the whole product and engines of its own: more at once than cores only make all slow.
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
         },
       },
     ],

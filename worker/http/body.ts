@@ -37,16 +37,19 @@ export function refusedBy(error: z.ZodError): RequestRefused {
   return new RequestRefused({ code: "invalid_request", field: field || "body", reason });
 }
 
+/** How much of a body that is too large is still read (and thrown away): a client that is cut off while it sends never sees the answer. */
+const MAX_DISCARDED_BYTES = 8 * MAX_BODY_BYTES;
+
 async function readBytes(request: Request): Promise<Uint8Array> {
-  const tooLarge = new RequestRefused({ code: "body_too_large", maxBytes: MAX_BODY_BYTES });
-  if (Number(request.headers.get("content-length") ?? 0) > MAX_BODY_BYTES) throw tooLarge;
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
     size += chunk.byteLength;
-    if (size > MAX_BODY_BYTES) throw tooLarge;
-    chunks.push(chunk);
+    if (size > MAX_DISCARDED_BYTES) break;
+    if (size <= MAX_BODY_BYTES) chunks.push(chunk);
+    else chunks.length = 0;
   }
+  if (size > MAX_BODY_BYTES) throw new RequestRefused({ code: "body_too_large", maxBytes: MAX_BODY_BYTES });
   const whole = new Uint8Array(size);
   let at = 0;
   for (const chunk of chunks) {

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { parseAdditionalArgs } from "./additional-args.ts";
 import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
-import { toBody, toLines } from "./ndjson.ts";
+import { STREAM_HEADERS, toBody, toLines } from "./ndjson.ts";
 import { completeOptions } from "./run-options.ts";
 import { SeedLines, runErrorStatus } from "./seed-lines.ts";
 import type { SeedLine } from "./seed-lines.ts";
@@ -55,7 +55,7 @@ export async function claudeCode(c: Context<App>): Promise<Response> {
   const headers = { "x-session-id": accepted.sessionId, "x-run-id": accepted.runId, "cache-control": "no-store" };
   if (body.stream) {
     return new Response(toBody(story(events, accepted, lines)), {
-      headers: { ...headers, "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" },
+      headers: { ...headers, ...STREAM_HEADERS, "content-type": "text/plain; charset=utf-8" },
     });
   }
   const messages: SeedLine[] = [];

@@ -4,7 +4,7 @@ import type { Context } from "hono";
 import { z } from "zod";
 import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
-import { toBody, toLines } from "./ndjson.ts";
+import { STREAM_HEADERS, toBody, toLines } from "./ndjson.ts";
 import { completeOptions } from "./run-options.ts";
 import { sessionStub, submit, unknownSession } from "./sessions.ts";
 
@@ -68,11 +68,7 @@ export async function streamEvents(c: Context<App>): Promise<Response> {
   if (!events) throw unknownSession(sessionId);
   const previews = c.req.query("event_deltas") !== undefined;
   return new Response(toBody(toSse(events, previews)), {
-    headers: {
-      "content-type": "text/event-stream; charset=utf-8",
-      "cache-control": "no-store",
-      "x-content-type-options": "nosniff",
-    },
+    headers: { ...STREAM_HEADERS, "content-type": "text/event-stream; charset=utf-8" },
   });
 }
 

@@ -11,6 +11,17 @@ export async function* toLines(stream: ReadableStream<Uint8Array>): AsyncGenerat
   if (rest !== "") yield rest;
 }
 
+/**
+ * Headers of a stream that must arrive as it is written. Cloudflare's edge, and Miniflare after its example, compresses
+ * text/plain when the client allows it, and a compressor holds back what is short: `no-transform` and an encoding of
+ * its own that says "none" keep both away.
+ */
+export const STREAM_HEADERS = {
+  "cache-control": "no-store, no-transform",
+  "content-encoding": "identity",
+  "x-content-type-options": "nosniff",
+};
+
 const encoder = new TextEncoder();
 
 /**

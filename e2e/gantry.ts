@@ -1,0 +1,250 @@
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { StoredEvent } from "@gantry/protocol/event.ts";
+
+/** The repository. */
+export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** Patience for anything that should happen soon: machines are shared. */
+export const SOON_MS = 60_000;
+
+/** A line of `POST /claude-code`, and when it came. */
+export interface Line extends Record<string, unknown> {
+  readonly type: string;
+  /** Milliseconds since the request was sent; not part of what the server said. */
+  readonly cameAtMs: number;
+}
+
+/** The started product, as a user has it. */
+export class Gantry {
+  readonly state: string;
+  readonly #env: Record<string, string>;
+  readonly #ownsState: boolean;
+  #child: ChildProcess | null = null;
+  #output = "";
+  url = "";
+  key = "";
+
+  private constructor(env: Record<string, string>) {
+    this.#ownsState = env["GANTRY_STATE"] === undefined;
+    this.state = env["GANTRY_STATE"] ?? mkdtempSync(join(tmpdir(), "gantry-e2e-"));
+    this.#env = env;
+  }
+
+  /** Starts it with an environment that holds nothing but `PATH` and what is given. Ready when it says so. */
+  static async start(env: Record<string, string> = {}): Promise<Gantry> {
+    const gantry = new Gantry(env);
+    await gantry.start();
+    return gantry;
+  }
+
+  async start(port = "0"): Promise<void> {
+    this.#output = "";
+    const child = spawn(process.execPath, [join(ROOT, "local", "main.ts")], {
+      cwd: ROOT,
+      // Where Node finds a `.env` of the developer's it must not change a test.
+      env: {
+        PATH: process.env["PATH"] ?? "",
+        HOME: this.state,
+        PORT: port,
+        ...NO_KEYS,
+        ...this.#env,
+        GANTRY_STATE: this.state,
+      },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.#child = child;
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding("utf8").on("data", (text: string) => (this.#output += text));
+    await until(
+      () => /Gantry is ready at \S+\n/.test(this.#output) || child.exitCode !== null,
+      "the product to be ready",
+    );
+    const url = /Gantry is ready at (\S+)/.exec(this.#output)?.[1];
+    if (!url) throw new Error(`it did not start:\n${this.#output}`);
+    this.url = url;
+    this.key = this.#env["GANTRY_API_KEY"] ?? readFileSync(join(this.state, "api-key"), "utf8").trim();
+  }
+
+  /** What it has printed. */
+  get output(): string {
+    return this.#output;
+  }
+
+  get port(): string {
+    return new URL(this.url).port;
+  }
+
+  /** Pid of the launcher. */
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
+  /** Ends it as Ctrl-C does, and returns its exit code. */
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number | null> {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
+    const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
+    child.kill(signal);
+    return ended;
+  }
+
+  /** Ends it and removes its state. */
+  async remove(): Promise<void> {
+    await this.stop();
+    await this.killAll();
+    if (this.#ownsState) rmSync(this.state, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+  }
+
+  /** All processes of this installation, by part. */
+  processes(): { launcher: number[]; workerd: number[]; runner: number[]; engine: number[]; child: number[] } {
+    const found = {
+      launcher: [] as number[],
+      workerd: [] as number[],
+      runner: [] as number[],
+      engine: [] as number[],
+      child: [] as number[],
+    };
+    const all = new Map(
+      readdirSync("/proc")
+        .filter((name) => /^\d+$/.test(name))
+        .map((pid) => [Number(pid), describe(Number(pid))]),
+    );
+    for (const [pid, p] of all) {
+      if (pid === process.pid || !p) continue;
+      if (p.args.includes("local/main.ts") && p.env.includes(`GANTRY_STATE=${this.state}`)) found.launcher.push(pid);
+      else if (p.env.includes("GANTRY_SANDBOX=") && p.env.includes(join(this.state, "sandboxes")))
+        (/claude/.test(p.args.split(" ")[0] ?? "") ? found.engine : found.child).push(pid);
+      else if (p.args.includes("runner/main.ts") && p.args.includes(join(this.state, "sandboxes")))
+        found.runner.push(pid);
+      else if (/workerd\b.* serve/.test(p.args) && p.env.includes(`GANTRY_STATE=${this.state}`))
+        found.workerd.push(pid);
+    }
+    return found;
+  }
+
+  /** `kill -9` for parts of it. */
+  kill(...parts: (keyof ReturnType<Gantry["processes"]>)[]): void {
+    const found = this.processes();
+    for (const part of parts) {
+      for (const pid of found[part]) {
+        try {
+          process.kill(pid, "SIGKILL");
+        } catch {
+          // Gone with another part.
+        }
+      }
+    }
+  }
+
+  async killAll(): Promise<void> {
+    this.kill("launcher", "workerd", "runner", "engine", "child");
+    await until(() => Object.values(this.processes()).flat().length === 0, "everything to be gone");
+  }
+
+  fetch(path: string, init: RequestInit = {}): Promise<Response> {
+    return fetch(this.url + path, {
+      ...init,
+      headers: { authorization: `Bearer ${this.key}`, ...(init.headers as Record<string, string>) },
+    });
+  }
+
+  post(path: string, body: unknown): Promise<Response> {
+    return this.fetch(path, { method: "POST", body: JSON.stringify(body) });
+  }
+
+  /** `POST /claude-code`, line by line as they come. */
+  async *stream(body: Record<string, unknown>): AsyncGenerator<Line> {
+    const sentAt = performance.now();
+    const response = await this.post("/claude-code", body);
+    if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
+    let rest = "";
+    for await (const text of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+      const lines = (rest + text).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines)
+        if (line !== "") yield { ...(JSON.parse(line) as Line), cameAtMs: performance.now() - sentAt };
+    }
+  }
+
+  /** All lines of a prompt, and its last one. */
+  async run(body: Record<string, unknown>): Promise<{ lines: Line[]; last: Line; sessionId: string; text: string }> {
+    const lines: Line[] = [];
+    for await (const line of this.stream(body)) lines.push(line);
+    const last = lines.at(-1);
+    if (!last) throw new Error("no line came");
+    const text = lines
+      .filter((line) => line.type === "assistant")
+      .map((line) => String(line["content"]))
+      .join("");
+    return { lines, last, sessionId: String(last["sessionId"]), text };
+  }
+
+  /** The whole log of a session. */
+  async log(sessionId: string): Promise<StoredEvent[]> {
+    const events: StoredEvent[] = [];
+    for (let after = "0"; ;) {
+      const response = await this.fetch(`/v1/sessions/${sessionId}/events?after=${after}&limit=1000`);
+      const page = (await response.json()) as { data: StoredEvent[]; next_page: string | null };
+      events.push(...page.data);
+      if (page.next_page === null) return events;
+      after = page.next_page;
+    }
+  }
+
+  /** Waits until the log of a session satisfies a condition. */
+  async untilLog(
+    sessionId: string,
+    condition: (events: StoredEvent[]) => boolean,
+    what: string,
+  ): Promise<StoredEvent[]> {
+    let events: StoredEvent[] = [];
+    await until(async () => {
+      events = await this.log(sessionId).catch(() => []);
+      return condition(events);
+    }, what);
+    return events;
+  }
+
+  workspace(sessionId: string): string {
+    return join(this.state, "sandboxes", sessionId, "workspace");
+  }
+}
+
+const NO_KEYS = {
+  ANTHROPIC_API_KEY: "",
+  CLAUDE_CODE_OAUTH_TOKEN: "",
+  OPENROUTER_API_KEY: "",
+  GROQ_API_KEY: "",
+  OPENAI_API_KEY: "",
+};
+
+function describe(pid: number): { args: string; env: string; ppid: number } | null {
+  try {
+    const args = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+    const env = readFileSync(`/proc/${pid}/environ`, "utf8").replaceAll("\0", "\n");
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const [state, ppid] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return state === "Z" ? null : { args, env, ppid: Number(ppid) };
+  } catch {
+    return null;
+  }
+}
+
+/** Waits for a condition, for a minute. */
+export async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  const deadline = Date.now() + SOON_MS;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`waited a minute for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** A prompt that plays exactly these steps of the demonstration model. */
+export function script(...steps: Record<string, unknown>[]): string {
+  return `<<script${JSON.stringify(steps)}script>>`;
+}
