@@ -4,6 +4,7 @@ import { withoutScripts } from "./script.ts";
 
 const SHOWN = 10;
 const MAX_SHOWN_LENGTH = 300;
+const MAX_READ = 10_000;
 const ABOUT_EARLIER =
   /\b(?:did|have|had)\s+i\b.*\b(?:say|said|ask|asked|tell|told|type|typed|write|written|wrote|mention|mentioned|remember)\b|\bwhat\s+i\s+(?:\w+\s+){0,2}(?:said|asked|told|typed|wrote|mentioned)\b|\b(?:do|can)\s+you\s+(?:still\s+)?remember\b|\bwhat\s+do\s+you\s+remember\b|\bmy\s+(?:last|first|previous|earlier)\s+(?:message|prompt|question|request)s?\b/i;
 const ASKS_FACT = /\b(?:what(?:'s|’s|\s+is|\s+was)|tell\s+me|do\s+you\s+know)\s+my\s+([\w ]{1,40}?)\s*[?.!]*$/i;
@@ -12,7 +13,9 @@ const STATES = /^(?:please\s+)?(?:remember|note|keep in mind)\b|\bmy\s+[\w ]{1,4
 /** Null when the prompt is not about the conversation. */
 export function memoryText(conversation: Conversation): string | null {
   const { prompt } = conversation;
-  const earlier = conversation.earlierPrompts.map(withoutScripts).filter((text) => text !== "");
+  const earlier = conversation.earlierPrompts
+    .map((text) => withoutScripts(text).slice(0, MAX_READ))
+    .filter((text) => text !== "");
   const asked = ASKS_FACT.exec(prompt)?.[1];
   if (asked !== undefined) {
     const fact = new RegExp(

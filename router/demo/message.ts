@@ -1,5 +1,4 @@
 /** A step as a message of the Messages API, complete: the non-streaming answer, and what the stream spells out. */
-import type { MessagesBody } from "../upstreams/upstream.ts";
 import type { Usage } from "../usage.ts";
 import type { Step } from "./step.ts";
 
@@ -38,15 +37,22 @@ export interface Message {
 /** Base64 of "demo model": signed thinking is passed back by clients and never checked here. */
 const SIGNATURE = "ZGVtbyBtb2RlbA==";
 
+/** What an answer has to know of its request. */
+export interface Asked {
+  /** The name the caller wrote. */
+  readonly model: string;
+  readonly requestBytes: number;
+}
+
 /** The whole answer. `newId` is the only effect. */
-export function toMessage(step: Step, body: MessagesBody, newId: (prefix: string) => string): Message {
+export function toMessage(step: Step, asked: Asked, newId: (prefix: string) => string): Message {
   const content = toBlocks(step, newId);
   const called = content.some((block) => block.type === "tool_use");
   return {
     id: newId("msg"),
     type: "message",
     role: "assistant",
-    model: body.model,
+    model: asked.model,
     container: null,
     diagnostics: null,
     content,
@@ -54,7 +60,7 @@ export function toMessage(step: Step, body: MessagesBody, newId: (prefix: string
     stop_reason: step.stopReason ?? (called ? "tool_use" : "end_turn"),
     stop_sequence: null,
     usage: {
-      input_tokens: step.usage?.input_tokens ?? estimateInputTokens(body),
+      input_tokens: step.usage?.input_tokens ?? estimateInputTokens(asked.requestBytes),
       cache_creation_input_tokens: step.usage?.cache_creation_input_tokens ?? 0,
       cache_read_input_tokens: step.usage?.cache_read_input_tokens ?? 0,
       output_tokens: step.usage?.output_tokens ?? estimateOutputTokens(content),
@@ -68,14 +74,9 @@ export function toMessage(step: Step, body: MessagesBody, newId: (prefix: string
   };
 }
 
-/** A token for four characters of what the model reads. Never 0: an empty request is billed too. */
-export function estimateInputTokens(body: MessagesBody): number {
-  const parts = [body.system, body.tools, body.messages];
-  const characters = parts.reduce<number>(
-    (sum, part) => sum + (part === undefined ? 0 : JSON.stringify(part).length),
-    0,
-  );
-  return Math.max(1, Math.ceil(characters / 4));
+/** A token for four bytes of the request. Never 0: an empty request is billed too. */
+export function estimateInputTokens(requestBytes: number): number {
+  return Math.max(1, Math.ceil(requestBytes / 4));
 }
 
 /** The same figures as the router counts them. */

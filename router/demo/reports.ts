@@ -40,10 +40,12 @@ export function explainFailure(outcome: ToolOutcome, deed: string): string {
   }
 }
 
-/** What a command printed. */
+/** What a command printed, as a sentence. */
 export function printed(outcome: ToolOutcome): string {
   const output = outcome.output ?? "";
-  return output === "" || output === "(Bash completed with no output)" ? "It printed nothing." : fenced(output);
+  return output === "" || output === "(Bash completed with no output)"
+    ? "It printed nothing."
+    : `It printed:\n\n${fenced(output)}`;
 }
 
 /** A file's text as the Read tool gives it, its line numbers removed. */

@@ -57,7 +57,7 @@ export const RULES: readonly Rule[] = [
       }
       if (verdictOf(run) !== "done")
         return { text: `${app.file} is written. ${explainFailure(run, `run \`${app.command}\``)}` };
-      return { text: `I wrote ${app.file} and ran \`${app.command}\`. It printed:\n\n${printed(run)}` };
+      return { text: `I wrote ${app.file} and ran \`${app.command}\`. ${printed(run)}` };
     },
   },
   {
@@ -88,7 +88,7 @@ export const RULES: readonly Rule[] = [
         );
       }
       if (verdictOf(run) !== "done") return { text: explainFailure(run, `run \`${command}\``) };
-      return { text: `I ran \`${command}\`. Its output:\n\n${printed(run)}` };
+      return { text: `I ran \`${command}\`. ${printed(run)}` };
     },
   },
   {
@@ -137,9 +137,12 @@ export const RULES: readonly Rule[] = [
   },
 ];
 
+/** A sentence of a newcomer's is short; a longer prompt would only make the rules' patterns slow. */
+const MAX_PROMPT = 10_000;
+
 /** The next step for a prompt without a script. */
 export function ruleStep(conversation: Conversation): Step {
-  for (const rule of RULES) {
+  for (const rule of conversation.prompt.length > MAX_PROMPT ? [] : RULES) {
     const step = rule.next(conversation);
     if (step !== null) return { ...PACE, ...step };
   }

@@ -23,7 +23,8 @@ export function createDemoUpstream(attempts: Attempts = createAttempts()): Upstr
     const { body, requestId, signal } = call;
     const headers = { "request-id": requestId };
     signal.throwIfAborted();
-    if (call.kind === "count_tokens") return Response.json({ input_tokens: estimateInputTokens(body) }, { headers });
+    if (call.kind === "count_tokens")
+      return Response.json({ input_tokens: estimateInputTokens(call.raw.byteLength) }, { headers });
 
     const conversation = toConversation(body);
     const chosen = chooseStep(conversation);
@@ -32,7 +33,7 @@ export function createDemoUpstream(attempts: Attempts = createAttempts()): Upstr
 
     if (step.fail !== undefined) {
       const { status, times = Infinity, retryAfter } = step.fail;
-      if (attempts.next(conversation.promptMessage, conversation.replies) <= times) {
+      if (attempts.next(conversation.parts.join("\n"), conversation.replies) <= times) {
         const message = `Scripted failure: ${status}.`;
         return errorResponse(
           { status, message, retryAfter: retryAfter === undefined ? undefined : String(retryAfter) },
@@ -42,7 +43,9 @@ export function createDemoUpstream(attempts: Attempts = createAttempts()): Upstr
     }
     if (step.ttftMs) await deps.sleep(step.ttftMs, signal);
 
-    const message = toMessage(step, body, (prefix) => deps.newId(prefix));
+    const message = toMessage(step, { model: body.model, requestBytes: call.raw.byteLength }, (prefix) =>
+      deps.newId(prefix),
+    );
     if (body.stream !== true) {
       call.onUsage(toUsage(message.usage));
       return Response.json(message, { headers });
@@ -69,6 +72,6 @@ function chooseStep(conversation: Conversation): ScriptedStep {
     case "summary":
       return { step: summaryStep(conversation) };
     case "prompt":
-      return scriptedStep(conversation.promptMessage, conversation.replies) ?? { step: ruleStep(conversation) };
+      return scriptedStep(conversation.parts.join("\n"), conversation.replies) ?? { step: ruleStep(conversation) };
   }
 }
