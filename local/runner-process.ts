@@ -35,7 +35,8 @@ export async function keepRunner(options: RunnerOptions): Promise<RunnerProcess>
   let exited: Promise<void>;
 
   const start = async (): Promise<void> => {
-    child = spawn(process.execPath, [join(ROOT, "runner", "main.ts")], {
+    // The folder is there for whoever reads a list of processes; settings come by standard input.
+    child = spawn(process.execPath, [join(ROOT, "runner", "main.ts"), options.root], {
       cwd: ROOT,
       detached: true,
       stdio: ["pipe", "pipe", "pipe"],

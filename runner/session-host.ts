@@ -55,6 +55,8 @@ export class SessionHost {
   #state = initialState;
   #idle: NodeJS.Timeout | null = null;
   #draining = false;
+  /** The end of the engine before, which the start of the next waits for: they share the marker they are killed by. */
+  #stopped: Promise<unknown> = Promise.resolve();
 
   constructor(settings: HostSettings) {
     this.#settings = settings;
@@ -134,9 +136,7 @@ export class SessionHost {
   /** Ends the engine and everything it started. */
   async close(): Promise<void> {
     if (this.#idle) clearTimeout(this.#idle);
-    this.#engine?.close();
-    this.#engine = null;
-    await killMarked(this.#marker);
+    await this.#stopEngine();
   }
 
   #start(command: RunStart): void {
@@ -157,6 +157,7 @@ export class SessionHost {
     const { command } = run;
     if (this.#engine && (!this.#engine.alive || this.#engine.profile !== engineProfile(command)))
       await this.#stopEngine();
+    await this.#stopped;
     if (!this.#engine) await this.#admitEngine(run);
     if (this.#run !== run) return;
     await this.#engine?.prompt(command.prompt, command.options.model, command.options.permissionMode);
@@ -211,7 +212,8 @@ export class SessionHost {
     this.#engine = null;
     engine?.close();
     // The transcript is written as it goes; two seconds of grace would only be felt by whoever waits.
-    await killMarked(this.#marker);
+    this.#stopped = this.#stopped.then(() => killMarked(this.#marker));
+    await this.#stopped;
   }
 
   /** Sends an event on its way; the end of the run also ends it here. */

@@ -243,9 +243,11 @@ function fromSystem(state: TranslateState, message: Of<"system">, newId: () => s
 }
 
 function fromResult(state: TranslateState, message: Of<"result">, newId: () => string): Translation {
-  // More input is already queued in the engine: this result ends an earlier turn, not the run.
-  if ((message.queued_turn_count ?? 0) > 0) return { state, events: [] };
   const closed = closeSpan(state, newId, true);
+  // The engine had something of its own to do (a background task ended), or more input is queued in it: the prompt's
+  // own result is still to come.
+  const isOwnErrand = message.origin !== undefined && message.origin.kind !== "human";
+  if (isOwnErrand || (message.queued_turn_count ?? 0) > 0) return closed;
   const failure = failureOf(message);
   const events: TranslatedEvent[] = [...closed.events];
   if (failure?.type === "upstream_error") {
@@ -284,11 +286,14 @@ function wasInterrupted(message: Of<"result">): boolean {
   return message.subtype === "error_during_execution" && (message.terminal_reason ?? "").startsWith("aborted");
 }
 
+/** The API's answer that the prompt is too long, and the engine's own before it asks. */
+const TOO_LONG = new Set(["prompt_too_long", "blocking_limit"]);
+
 /** `subtype: "success"` does not mean success: failures of the API come as success with `is_error`. */
 function failureOf(message: Of<"result">): RunError | null {
   if (message.subtype === "success") {
     if (!message.is_error) return null;
-    if (message.terminal_reason === "prompt_too_long")
+    if (TOO_LONG.has(message.terminal_reason ?? ""))
       return { type: "prompt_too_long", message: clip(message.result) };
     if (message.stop_reason === "refusal") return { type: "refused", message: clip(message.result) };
     return { type: "upstream_error", message: clip(message.result), upstream_status: message.api_error_status ?? null };
