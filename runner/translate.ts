@@ -293,8 +293,7 @@ const TOO_LONG = new Set(["prompt_too_long", "blocking_limit"]);
 function failureOf(message: Of<"result">): RunError | null {
   if (message.subtype === "success") {
     if (!message.is_error) return null;
-    if (TOO_LONG.has(message.terminal_reason ?? ""))
-      return { type: "prompt_too_long", message: clip(message.result) };
+    if (TOO_LONG.has(message.terminal_reason ?? "")) return { type: "prompt_too_long", message: clip(message.result) };
     if (message.stop_reason === "refusal") return { type: "refused", message: clip(message.result) };
     return { type: "upstream_error", message: clip(message.result), upstream_status: message.api_error_status ?? null };
   }
