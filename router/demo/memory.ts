@@ -12,16 +12,14 @@ const STATES = /^(?:please\s+)?(?:remember|note|keep in mind)\b|\bmy\s+[\w ]{1,4
 
 /** Null when the prompt is not about the conversation. */
 export function memoryText(conversation: Conversation): string | null {
-  const { prompt } = conversation;
+  // One blank between words: patterns that meet runs of blanks are slow.
+  const prompt = conversation.prompt.replace(/\s+/g, " ");
   const earlier = conversation.earlierPrompts
-    .map((text) => withoutScripts(text).slice(0, MAX_READ))
+    .map((text) => withoutScripts(text).slice(0, MAX_READ).replace(/\s+/g, " ").trim())
     .filter((text) => text !== "");
   const asked = ASKS_FACT.exec(prompt)?.[1];
   if (asked !== undefined) {
-    const fact = new RegExp(
-      String.raw`\bmy\s+${asked.trim().replace(/\s+/g, String.raw`\s+`)}\s+is\s+([^.,;!?\n]+)`,
-      "i",
-    );
+    const fact = new RegExp(String.raw`\bmy\s+${asked.trim()}\s+is\s+([^.,;!?\n]+)`, "i");
     for (const text of earlier.toReversed()) {
       const value = fact.exec(text)?.[1]?.trim();
       if (value !== undefined) return `Your ${asked.trim()} is ${value}. You said so earlier in this conversation.`;
@@ -38,7 +36,7 @@ function listOf(earlier: readonly string[]): string {
     return "This is the first message of our conversation that I can see: you said nothing before it.";
   const shown = earlier.slice(-SHOWN);
   const first = earlier.length - shown.length;
-  const lines = shown.map((text, index) => `${first + index + 1}. ${clipped(text.replace(/\s+/g, " "))}`);
+  const lines = shown.map((text, index) => `${first + index + 1}. ${clipped(text)}`);
   return `Earlier in this conversation you said:\n\n${lines.join("\n")}`;
 }
 

@@ -12,15 +12,14 @@ const CREATE = new RegExp(
 );
 const CONTAINING =
   /^[\s,]*(?:(?:that|which)\s+)?(?:and\s+)?(?:containing|contains?|saying|says?|holding|holds?|reading|with(?:\s+(?:the|this))?(?:\s+(?:contents?|text|words?|line|message|body))?|whose\s+contents?\s+(?:is|are)|:)(?:\s+(?:the|this)\s+(?:contents?|text|words?|line|message))?\s*:?\s*/i;
-const WRITE_INTO = new RegExp(
-  String.raw`^(?:write|put|save|store|add)\s+(?:the\s+(?:text|words?|line)\s+)?([\s\S]+?)\s+(?:to|into|in)\s+(${FILE_WORDS})(${FILE})\s*[.!]?$`,
-  "i",
-);
+const WRITE = /^(?:write|put|save|store|add)\s+(?:the\s+(?:text|words?|line)\s+)?/i;
+/** Searched for rather than part of one pattern from "write" to the file: that one is cubic in the length of the text. */
+const INTO = new RegExp(String.raw`\s(?:to|into|in)\s+(${FILE_WORDS})(${FILE})\s?[.!?]?$`, "i");
 const HELLO =
-  /^(?:create|write|make|build|generate|code|give me|show me)\b.{0,40}\bhello[,\s-]*world\b(?:\s+(?:app(?:lication)?|program(?:me)?|script|example|project|in\s+\w+|with\s+\w+|using\s+\w+|for me|and run it|please|[.!]))*\s*$/i;
+  /^(?:create|write|make|build|generate|code|give me|show me)\b(?:(?!\bcontaining\b|\bwith\b|\.\w).){0,40}\bhello[,\s-]*world\b!?(?:\s+(?:app(?:lication)?|program(?:me)?|script|example|project|in\s+\w+|with\s+\w+|using\s+\w+|for me|and run it|please|[.!]))*\s*$/i;
 const RUN =
   /^(?:run|execute)\s+(?:(?:the\s+)?(?:following\s+)?(?:shell\s+|bash\s+)?command\s*:?\s+|this\s*:\s*)?([\s\S]+)$/i;
-const NOT_A_COMMAND = /^(?:the|a|an|my|your|our|this|that|it|all|some|tests?|them)\b/i;
+const NOT_A_COMMAND = /^(?:the|a|an|my|your|our|this|that|it|all|some|them)\b/i;
 const LIST =
   /^(?:ls|dir|(?:list|show)(?:\s+me)?(?:\s+(?:all|every))?(?:\s+(?:of\s+)?(?:the|my|your))?\s+(?:files|folders?|director(?:y|ies)|files and (?:folders|directories))(?:\s+(?:contents?|listing))?|(?:what|which)\s+files\s+(?:are|do)\b(?:\s+(?:there|here|you\s+(?:have|see)))*)(?:\s+(?:(?:are\s+)?(?:in|of|under|inside)\s+)?(.+?))?\s*[.?!]?$/i;
 const HERE =
@@ -49,10 +48,13 @@ export function toFileRequest(prompt: string): FileRequest | null {
       if (/^[\s.!]*$/.test(rest)) return { file: unquoted(file), content: "" };
     }
   }
-  const into = WRITE_INTO.exec(text);
-  if (into === null) return null;
-  const [, content = "", words = "", file = ""] = into;
-  return isFile(words, file) ? { file: unquoted(file), content: toContent(content) } : null;
+  const write = WRITE.exec(text);
+  const into = INTO.exec(text);
+  if (write === null || into === null || into.index < write[0].length) return null;
+  const [, words = "", file = ""] = into;
+  return isFile(words, file)
+    ? { file: unquoted(file), content: toContent(text.slice(write[0].length, into.index)) }
+    : null;
 }
 
 export interface HelloApp extends FileRequest {
@@ -78,12 +80,12 @@ export function toCommand(prompt: string): string | null {
   if (fenced !== undefined) return fenced.trim() || null;
   // Only quotes around the whole: the quotes in `echo "a" "b"` are the shell's.
   const whole = /^"([^"]+)"$/.exec(rest)?.[1] ?? /^'([^']+)'$/.exec(rest)?.[1] ?? rest;
-  return NOT_A_COMMAND.test(whole) ? null : whole.trim();
+  return NOT_A_COMMAND.test(whole) || !/[^\s"'`]/.test(whole) ? null : whole.trim();
 }
 
 /** "list files", "what files are there in src?"; `directory` is null for the working directory. */
 export function toListing(prompt: string): { readonly directory: string | null } | null {
-  const match = LIST.exec(withoutManners(prompt));
+  const match = LIST.exec(withoutManners(prompt).replace(/\s+/g, " "));
   if (match === null) return null;
   const place = match[1]?.trim();
   if (place === undefined || HERE.test(place)) return { directory: null };

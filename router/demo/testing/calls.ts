@@ -1,0 +1,113 @@
+/** Calls of the demonstration model for tests: a Messages request, and effects without a clock or a network. */
+import type { Deployment } from "../../deployment.ts";
+import type { MessagesBody, UpstreamCall, UpstreamDeps } from "../../upstreams/upstream.ts";
+import type { Usage } from "../../usage.ts";
+
+export const ENVIRONMENT =
+  "# Environment\nYou have been invoked in the following environment: \n - Primary working directory: /workspace\n - Is a git repository: false\n - Platform: linux";
+
+/** As Claude Code sends a first prompt. */
+export function engineBody(prompt: string, ...more: unknown[]): MessagesBody {
+  return {
+    model: "demo/claude",
+    max_tokens: 1000,
+    stream: true,
+    system: [{ type: "text", text: "You are a Claude agent, built on Anthropic's Claude Agent SDK." }],
+    tools: ["Bash", "Edit", "Read", "Write"].map((name) => ({ name, input_schema: { type: "object" } })),
+    messages: [
+      {
+        role: "user",
+        content: [
+          { type: "text", text: "<system-reminder>\nAttribution for git commits: none.\n</system-reminder>\n" },
+          { type: "text", text: prompt },
+        ],
+      },
+      { role: "system", content: ENVIRONMENT },
+      ...more,
+    ],
+  };
+}
+
+export function scripted(...steps: unknown[]): string {
+  return `Go on. <<script${JSON.stringify(steps)}script>>`;
+}
+
+/** One tool call and its result, as the engine puts them into the next request. */
+export function exchange(name: string, input: unknown, content: unknown, isError = false): unknown[] {
+  const id = `toolu_${name}_${JSON.stringify(input).length}`;
+  return [
+    { role: "assistant", content: [{ type: "tool_use", id, name, input }] },
+    {
+      role: "user",
+      content: [{ type: "tool_result", tool_use_id: id, content, ...(isError ? { is_error: true } : {}) }],
+    },
+  ];
+}
+
+const DEPLOYMENT: Deployment = {
+  id: "demo",
+  route: "demo/*",
+  provider: "demo",
+  model: "claude",
+  apiBase: "",
+  auth: "none",
+  apiFormat: "demo",
+  params: { extraHeaders: {}, extraBody: {}, defaults: {}, dropParams: [] },
+};
+
+export interface TestCall extends UpstreamCall {
+  readonly usages: Usage[];
+  readonly abort: AbortController;
+}
+
+export function testCall(body: MessagesBody, kind: UpstreamCall["kind"] = "messages"): TestCall {
+  const usages: Usage[] = [];
+  const abort = new AbortController();
+  return {
+    body,
+    raw: new TextEncoder().encode(JSON.stringify(body)),
+    kind,
+    inbound: new Headers(),
+    search: "",
+    requestId: "req_test",
+    deployment: DEPLOYMENT,
+    signal: abort.signal,
+    onUsage: (usage) => usages.push(usage),
+    usages,
+    abort,
+  };
+}
+
+export interface TestDeps extends UpstreamDeps {
+  /** Every wait that was asked for, in order. */
+  readonly waits: number[];
+  /** Waits that neither ended nor were given up. */
+  open(): number;
+}
+
+/** Waits end at once, except those of `blockingMs`: they end by their signal alone. */
+export function testDeps(blockingMs?: number): TestDeps {
+  const waits: number[] = [];
+  let open = 0;
+  let ids = 0;
+  return {
+    fetch: () => Promise.reject(new Error("The demonstration model never calls the network.")),
+    now: () => 0,
+    random: () => 0,
+    newId: (prefix) => `${prefix}_${++ids}`,
+    sleep(ms, signal) {
+      waits.push(ms);
+      if (signal?.aborted) return Promise.reject(signal.reason);
+      if (ms !== blockingMs) return Promise.resolve();
+      open++;
+      return new Promise((_resolve, reject) => {
+        signal?.addEventListener("abort", () => {
+          open--;
+          reject(signal.reason);
+        });
+      });
+    },
+    waits,
+    open: () => open,
+  };
+}
