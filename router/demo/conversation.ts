@@ -77,7 +77,7 @@ export function toConversation(body: MessagesBody): Conversation {
   const lastTexts = last < 0 ? [] : typedTexts(messages[last]);
   const surroundings = { workingDirectory: workingDirectoryOf(systemTexts, messages), tools: toolNamesOf(body.tools) };
 
-  const title = TITLE_PROMPT.exec(lastTexts.join("\n"))?.[1];
+  const title = TITLE_PROMPT.exec(lastTexts.join("\n").trim())?.[1];
   if (title !== undefined && systemTexts.some((text) => TITLE_SYSTEM.test(text))) {
     return { ...surroundings, ...currentOf([], []), purpose: "title", prompt: title.trim() };
   }
