@@ -51,7 +51,7 @@ export function parseObject(raw: Uint8Array): Checked<Record<string, unknown>> {
   if (raw.length === 0) return badRequest("The request has no body: a JSON object is expected.");
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(raw));
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(raw));
   } catch (error) {
     return badRequest(
       `The request body is not JSON: ${error instanceof SyntaxError ? error.message : "it is not UTF-8"}`,
