@@ -69,7 +69,11 @@ export type Command = z.infer<typeof Command>;
 export type RunStart = Extract<Command, { type: "run.start" }>;
 
 /** An event in a frame. The runner names it so that previews and results can refer to each other. */
-export const FramedEvent = z.intersection(z.object({ id: z.string().max(64), at: z.number() }), RunnerEvent);
+export const FramedEvent = z.intersection(
+  // A time that no calendar has would make its whole page of the log unreadable.
+  z.object({ id: z.string().max(64), at: z.number().int().nonnegative() }),
+  RunnerEvent,
+);
 export type FramedEvent = z.infer<typeof FramedEvent>;
 
 export const Frame = z.object({
