@@ -1,0 +1,52 @@
+import { describe, expect, it } from "vitest";
+import { isId, newId } from "./ids.ts";
+import type { IdKind } from "./ids.ts";
+
+const KINDS: readonly IdKind[] = ["session", "event", "run", "request", "runner"];
+
+describe("newId", () => {
+  it.each(KINDS)("makes a %s id that is one, and no other kind's", (kind) => {
+    const id = newId(kind);
+    expect(isId(kind, id)).toBe(true);
+    for (const other of KINDS) if (other !== kind) expect(isId(other, id)).toBe(false);
+  });
+
+  it("sorts by age", () => {
+    const times = [0, 1, 31, 32, 1_000, 1_795_226_305_859, 1_795_226_305_860, 2 ** 45];
+    const ids = times.map((time) => newId("event", time));
+    expect(ids.toSorted()).toEqual(ids);
+  });
+
+  it("never gives the same twice, also in one millisecond", () => {
+    const ids = Array.from({ length: 5_000 }, () => newId("run", 1_795_226_305_859));
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  it("uses every letter of its alphabet and no other", () => {
+    const letters = new Set(Array.from({ length: 500 }, () => newId("request").slice(4 + 10)).join(""));
+    expect([...letters].toSorted().join("")).toBe("0123456789abcdefghjkmnpqrstvwxyz");
+  });
+});
+
+describe("isId", () => {
+  const good = newId("session");
+  const body = good.slice("sesn_".length);
+  it.each([
+    ["nothing", ""],
+    ["the prefix alone", "sesn_"],
+    ["no prefix", body],
+    ["another prefix", `run_${body}`],
+    ["one letter short", good.slice(0, -1)],
+    ["one letter long", `${good}0`],
+    ["a capital", `sesn_${body.slice(0, -1)}A`],
+    ["a letter that is no digit of ours", `sesn_${body.slice(0, -1)}u`],
+    ["a line end after it", `${good}\n`],
+    ["a space before it", ` ${good}`],
+    ["a path", `sesn_../../../etc/passwd`],
+    ["a path of the right length", `sesn_${"../".repeat(12)}`],
+    ["a null byte", `${good}\0`],
+    ["a letter of two bytes", `sesn_${body.slice(0, -1)}é`],
+  ])("refuses %s", (_name, text) => {
+    expect(isId("session", text)).toBe(false);
+  });
+});

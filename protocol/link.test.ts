@@ -1,0 +1,133 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { Command, Frame, FramedEvent, MAX_MESSAGE_CHARS, MessageAssembler, Report, toMessages } from "./link.ts";
+import type { RunStart } from "./link.ts";
+
+function start(text: string): RunStart {
+  return {
+    type: "run.start",
+    runId: "run_1",
+    prompt: [{ type: "text", text }],
+    options: { model: "demo/claude", permissionMode: "acceptEdits", maxTurns: 3 },
+    engineSessionId: "5f0c6ad3-6cbb-4f0a-9d6e-000000000000",
+    models: { baseUrl: "http://127.0.0.1:1", token: "t" },
+    deadlineMs: 1,
+  };
+}
+
+/** Sends messages through an assembler; every one but the last must give nothing. */
+function roundTrip(messages: readonly string[], assembler = new MessageAssembler()): unknown {
+  const values = messages.map((message) => assembler.push(message));
+  expect(values.slice(0, -1).every((value) => value === undefined)).toBe(true);
+  return values.at(-1);
+}
+
+describe("messages in parts", () => {
+  it("sends a small message as it is", () => {
+    const messages = toMessages({ type: "ack", frame: 3 });
+    expect(messages).toEqual(['{"type":"ack","frame":3}']);
+    expect(roundTrip(messages)).toEqual({ type: "ack", frame: 3 });
+  });
+
+  const MB = 1024 * 1024;
+  it.each([
+    ["letters", "a".repeat(10 * MB)],
+    ["quotes and backslashes, which double twice", '"\\'.repeat(5 * MB)],
+    ["letters of three bytes", "漢".repeat(3 * MB)],
+    ["pairs of surrogates at every place", `a${"😀".repeat(4 * MB)}`],
+    ["line ends", "\n".repeat(10 * MB)],
+  ])("carries ten megabytes of %s", (_name, text) => {
+    const command = start(text);
+    const messages = toMessages(command);
+    expect(messages.length).toBeGreaterThan(1);
+    expect(Command.parse(roundTrip(messages))).toEqual(command);
+  });
+
+  it("cuts only above the limit", () => {
+    const bare = JSON.stringify(start("")).length;
+    expect(toMessages(start("a".repeat(MAX_MESSAGE_CHARS - bare)))).toHaveLength(1);
+    const cut = toMessages(start("a".repeat(MAX_MESSAGE_CHARS - bare + 1)));
+    expect(cut.length).toBeGreaterThan(1);
+    for (const message of cut) expect(message.length).toBeLessThanOrEqual(MAX_MESSAGE_CHARS);
+  });
+
+  it("gives back what went in, whatever the text and wherever it is cut", () => {
+    // Units that are hard to cut and to escape, repeated until the message needs parts.
+    const unit = fc.string({ unit: "binary", minLength: 1, maxLength: 7 });
+    const long = fc.tuple(unit, fc.integer({ min: 1, max: 1_300_000 })).map(([text, chars]) => {
+      return text.repeat(Math.ceil(chars / text.length));
+    });
+    fc.assert(
+      fc.property(fc.array(long, { minLength: 1, maxLength: 3 }), (texts) => {
+        const assembler = new MessageAssembler();
+        for (const text of texts) {
+          const command = start(text);
+          const got = roundTrip(toMessages(command), assembler);
+          // Compared as text: a structural diff of megabytes takes minutes to print.
+          if (JSON.stringify(got) !== JSON.stringify(command)) throw new Error("differs");
+        }
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  const parts = (): string[] => toMessages(start("x".repeat(1_200_000)));
+  it.each<[string, (all: string[]) => string[]]>([
+    ["a part that is missing", (all) => all.toSpliced(1, 1)],
+    ["two parts that changed places", (all) => [all[1] ?? "", all[0] ?? ""]],
+    ["a part that comes twice", (all) => [all[0] ?? "", all[0] ?? ""]],
+    ["a message that begins in the middle", (all) => all.slice(1)],
+    ["a second message that begins before the first has ended", (all) => [...all.slice(0, 2), ...all]],
+  ])("throws on %s", (_name, spoil) => {
+    const spoilt = spoil(parts());
+    const assembler = new MessageAssembler();
+    expect(() => spoilt.forEach((message) => assembler.push(message))).toThrow(/part \d+ came after \d+ parts/);
+  });
+
+  it.each([
+    ["text that is not JSON", "{"],
+    ["a part without text", '{"type":"part","index":0,"of":2}'],
+    ["more parts than there may be", '{"type":"part","index":0,"of":201,"text":"x"}'],
+    ["parts of something that is not JSON", '{"type":"part","index":0,"of":1,"text":"{"}'],
+  ])("throws on %s", (_name, message) => {
+    expect(() => new MessageAssembler().push(message)).toThrow();
+  });
+});
+
+describe("what is taken from the other side", () => {
+  it.each<[string, typeof Command | typeof Report, unknown, boolean]>([
+    ["hello", Command, { type: "hello", protocol: 1, epoch: 4, cursor: { runnerId: "rnr_1", frame: 2 } }, true],
+    ["hello without a cursor", Command, { type: "hello", protocol: 1, epoch: 4, cursor: null }, true],
+    ["hello with half an epoch", Command, { type: "hello", protocol: 1, epoch: 0.5, cursor: null }, false],
+    ["a start", Command, start("x"), true],
+    ["a start with no turns", Command, { ...start("x"), options: { ...start("x").options, maxTurns: 0 } }, false],
+    ["an unknown mode", Command, { ...start("x"), options: { ...start("x").options, permissionMode: "root" } }, false],
+    ["an unknown command", Command, { type: "run.delete", runId: "run_1" }, false],
+    ["a frame", Report, { type: "frame", frame: 1, runId: null, events: [] }, true],
+    ["frame 0", Report, { type: "frame", frame: 0, runId: null, events: [] }, false],
+    ["half a frame", Report, { type: "frame", frame: 1.5, runId: null, events: [] }, false],
+    ["a frame without a run", Report, { type: "frame", frame: 1, events: [] }, false],
+    ["an unknown report", Report, { type: "resign" }, false],
+  ])("%s", (_name, schema, value, accepted) => {
+    expect(schema.safeParse(value).success).toBe(accepted);
+  });
+
+  it("keeps the events of a frame as they came", () => {
+    const events = [{ type: "nonsense", deep: { er: [1] } }, "text", null];
+    expect(Frame.parse({ type: "frame", frame: 1, runId: "run_1", events }).events).toEqual(events);
+  });
+
+  const message = { type: "agent.message", content: [{ type: "text", text: "x" }] };
+  it.each<[string, unknown, boolean]>([
+    ["an event", { id: "sevt_1", at: 1, ...message }, true],
+    ["an event without an id", { at: 1, ...message }, false],
+    ["an id that is too long", { id: "x".repeat(65), at: 1, ...message }, false],
+    ["an event without a time", { id: "sevt_1", ...message }, false],
+    ["a time before there was time", { id: "sevt_1", at: -1, ...message }, false],
+    ["a time that no calendar has", { id: "sevt_1", at: -1e300, ...message }, false],
+    ["an event that only the session may write", { id: "sevt_1", at: 1, type: "user.interrupt" }, false],
+    ["an unknown outcome", { id: "sevt_1", at: 1, type: "run.ended", outcome: "excellent" }, false],
+  ])("event of a runner: %s", (_name, value, accepted) => {
+    expect(FramedEvent.safeParse(value).success).toBe(accepted);
+  });
+});
