@@ -127,8 +127,6 @@ function promptsOf(messages: readonly Loose[]): FoundPrompt[] {
     const summary = textsOf(message["content"]).find((text) => CONTINUED.test(text));
     if (summary !== undefined) {
       const { prompts, carried } = readSummary(summary);
-      // What the summary tells is all there is: messages before it are gone, or stand in it.
-      found.length = 0;
       if (prompts.length > 0) found.push({ index, parts: prompts, summarised: null });
       if (carried !== null) found.push({ index, parts: carried.parts, summarised: carried });
     }

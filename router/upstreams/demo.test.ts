@@ -165,10 +165,13 @@ describe("pacing", () => {
 describe("streams that do not end well", () => {
   test("cut: what was sent arrives, then the stream breaks", async () => {
     const call = testCall(engineBody(scripted({ text: "abcdef", chunk: 2, cutAfter: 2 })));
-    const reader = ((await play(call)).body as ReadableStream<Uint8Array>).getReader();
+    const deps = testDeps();
+    const reader = ((await play(call, deps)).body as ReadableStream<Uint8Array>).getReader();
     const text = await readUntil(reader, '"text":"cd"');
     expect(text).not.toContain('"text":"ef"');
     await expect(reader.read()).rejects.toThrow("cut");
+    // Time for what was sent to leave: a broken stream discards what is still on its way.
+    expect(deps.waits).toEqual([30]);
     expect(call.usages).toMatchObject([{ outputTokens: 1 }]);
   });
 
