@@ -1,0 +1,93 @@
+/** Calls an upstream as the router does, against a server of the test's own. */
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Deployment } from "../deployment.ts";
+import type { MessagesBody, Upstream, UpstreamDeps } from "../upstreams/upstream.ts";
+import type { Usage } from "../usage.ts";
+import { readMessage, type ReadMessage } from "./read-message.ts";
+
+export const nodeDeps: UpstreamDeps = {
+  fetch,
+  now: Date.now,
+  random: Math.random,
+  sleep: (ms, signal) => sleep(ms, undefined, signal === undefined ? {} : { signal, ref: false }),
+  newId: (prefix) => `${prefix}_${randomUUID().replaceAll("-", "").slice(0, 24)}`,
+};
+
+export function deploymentOf(fields: Partial<Deployment> = {}): Deployment {
+  return {
+    id: "test",
+    route: "test-model",
+    provider: "openai_like",
+    model: "test-model",
+    apiBase: "http://127.0.0.1:9/v1",
+    apiKey: "sk-upstream-secret",
+    auth: "bearer",
+    apiFormat: "openai",
+    params: { extraHeaders: {}, extraBody: {}, defaults: {}, dropParams: [] },
+    ...fields,
+  };
+}
+
+export function bodyOf(fields: Partial<MessagesBody> = {}): MessagesBody {
+  return { model: "claude-test", max_tokens: 1000, messages: [{ role: "user", content: "Hello" }], ...fields };
+}
+
+/** What a call came to. */
+export interface Outcome {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  /** The JSON answer or error body of a call without a stream, or one that failed before it. */
+  // oxlint-disable-next-line typescript/no-explicit-any -- tests look into answers freely
+  readonly json: any;
+  /** The stream, read strictly; of a whole answer, its content in the same form. */
+  readonly message: ReadMessage;
+  readonly usage: readonly Usage[];
+}
+
+export async function callUpstream(
+  upstream: Upstream,
+  body: MessagesBody,
+  deployment: Deployment,
+  options: { kind?: "messages" | "count_tokens"; signal?: AbortSignal; deps?: UpstreamDeps } = {},
+): Promise<Outcome> {
+  const usage: Usage[] = [];
+  const response = await upstream(
+    {
+      body,
+      raw: new TextEncoder().encode(JSON.stringify(body)),
+      kind: options.kind ?? "messages",
+      inbound: new Headers({ "anthropic-version": "2023-06-01", "anthropic-beta": "some-beta" }),
+      search: "",
+      requestId: "req_test",
+      deployment,
+      signal: options.signal ?? new AbortController().signal,
+      onUsage: (used) => usage.push(used),
+    },
+    options.deps ?? nodeDeps,
+  );
+  const text = await response.text();
+  const type = response.headers.get("content-type") ?? "";
+  const isStream = type.startsWith("text/event-stream");
+  const json: unknown = isStream ? null : JSON.parse(text);
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    json,
+    message: isStream ? readMessage(text) : asMessage(json as Record<string, unknown>),
+    usage,
+  };
+}
+
+function asMessage(json: Record<string, unknown>): ReadMessage {
+  return {
+    events: [],
+    content: (json["content"] ?? []) as ReadMessage["content"],
+    stop_reason: (json["stop_reason"] ?? null) as string | null,
+    stop_sequence: (json["stop_sequence"] ?? null) as string | null,
+    usage: json["usage"] ?? {},
+    error: (json["error"] ?? null) as ReadMessage["error"],
+  };
+}
