@@ -147,7 +147,8 @@ function fromStream(state: TranslateState, message: Of<"stream_event">, newId: (
         events: [],
       };
     case "message_stop":
-      return closeSpan(state, newId, false);
+      // The engine closes a stream that was cut as if it had ended, and says so in a field that no declaration has.
+      return closeSpan(state, newId, "abandoned_blocks" in message);
     default:
       return { state, events: [] };
   }
@@ -247,7 +248,8 @@ function fromResult(state: TranslateState, message: Of<"result">, newId: () => s
   // The engine had something of its own to do (a background task ended), or more input is queued in it: the prompt's
   // own result is still to come.
   const isOwnErrand = message.origin !== undefined && message.origin.kind !== "human";
-  if (isOwnErrand || (message.queued_turn_count ?? 0) > 0) return closed;
+  if (isOwnErrand) return { ...closed, state: { ...closed.state, lastText: "" } };
+  if ((message.queued_turn_count ?? 0) > 0) return closed;
   const failure = failureOf(message);
   const events: TranslatedEvent[] = [...closed.events];
   if (failure?.type === "upstream_error") {
