@@ -46,11 +46,16 @@ export class Outbox {
     else this.#timer ??= setTimeout(() => this.flush(), GATHER_MS);
   }
 
-  /** Closes the frame that is being gathered. */
+  /** Closes the frame that is being gathered and sends it. */
   flush(): void {
+    const frame = this.#close();
+    if (frame) this.#send(frame);
+  }
+
+  #close(): Frame | null {
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
-    if (this.#gathering.length === 0) return;
+    if (this.#gathering.length === 0) return null;
     const frame: Frame = {
       type: "frame",
       frame: this.#nextFrame++,
@@ -63,13 +68,16 @@ export class Outbox {
     this.#unacked.push({ frame, chars });
     this.#unackedChars += chars;
     if (this.#unackedChars > MAX_UNACKED_CHARS) this.#dropPreviews();
-    this.#send(frame);
+    return frame;
   }
 
-  /** Everything after frame `after`, to be sent again on a new link. */
+  /** Everything after frame `after`, up to which the session has stored, to be sent again on a new link. */
   since(after: number): Frame[] {
-    this.flush();
-    return this.#unacked.filter((kept) => kept.frame.frame > after).map((kept) => kept.frame);
+    // Sent by itself it would overtake the older ones, and the session would take that for a gap.
+    this.#close();
+    // The acknowledgements may have been lost with the link before.
+    this.ack(after);
+    return this.#unacked.map((kept) => kept.frame);
   }
 
   /** The session has stored all frames up to this one. */
