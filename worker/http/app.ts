@@ -9,6 +9,7 @@ import { listEvents, sendEvents, streamEvents } from "./events.ts";
 import { authenticate, checkHost } from "./guard.ts";
 import { authenticateEngine, countTokens, messages } from "./messages.ts";
 import { health, root } from "./root.ts";
+import { agentMessage, debug, demoSocket, query } from "./seed-doors.ts";
 
 /** All doors, and what every request passes on its way to one. */
 export function createApp(): Hono<App> {
@@ -31,13 +32,17 @@ export function createApp(): Hono<App> {
     });
   });
   app.use(checkHost);
-  app.use("/v1/messages", authenticateEngine);
   app.use("/v1/messages/*", authenticateEngine);
   app.use(authenticate);
 
   app.get("/", root);
   app.get("/health", health);
   app.post("/claude-code", claudeCode);
+  app.get("/demo/ws/:sessionId", demoSocket);
+  app.post("/agent/message", agentMessage);
+  app.post("/query", query);
+  app.get("/debug", debug);
+  app.get("/claude-code/debug", debug);
   app.post("/v1/messages", messages);
   app.post("/v1/messages/count_tokens", countTokens);
   app.post("/v1/sessions/:id/events", sendEvents);

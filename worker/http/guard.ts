@@ -24,10 +24,18 @@ export const checkHost = createMiddleware<App>(async (c, next) => {
   await next();
 });
 
-/** The key a request carries, or null. */
+/**
+ * The key a request carries, or null. A browser cannot set headers on a WebSocket: there it may come as a subprotocol,
+ * `new WebSocket(url, ["gantry", "key.gk_..."])`, which no log of addresses shows.
+ */
 export function keyOf(headers: Headers): string | null {
   const bearer = /^Bearer\s+(\S+)$/i.exec(headers.get("authorization") ?? "")?.[1];
-  return bearer ?? headers.get("x-api-key");
+  const offered = headers
+    .get("sec-websocket-protocol")
+    ?.split(",")
+    .map((name) => name.trim())
+    .find((name) => name.startsWith("key."));
+  return bearer ?? headers.get("x-api-key") ?? offered?.slice("key.".length) ?? null;
 }
 
 /** Deny by default: a route that is not in the list of open ones needs a key. */

@@ -18,6 +18,10 @@ export function root(c: Context<App>): Response {
     routes: {
       "GET /health": "is it well (no key needed)",
       "POST /claude-code": "a prompt in, the run's story out",
+      "GET /demo/ws/{name}": "a WebSocket on a session of your own name",
+      "POST /agent/message": "the same, without WebSocket",
+      "POST /query": "a question in, an answer out; in order for each accountId",
+      "GET /debug": "how this server is set up, without secrets",
       "POST /v1/messages": "the model router, for any Anthropic client",
       "POST /v1/messages/count_tokens": "tokens of a request",
       "POST /v1/sessions/{id}/events": "prompt or interrupt a session",

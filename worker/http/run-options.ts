@@ -3,6 +3,7 @@ import { PermissionMode } from "@gantry/protocol/link.ts";
 import type { RunOptions } from "@gantry/protocol/link.ts";
 import type { Env } from "../env.ts";
 import { modelsOf } from "../models.ts";
+import type { WantedOptions } from "../session/session.ts";
 
 /** Rounds a run may take when the request does not say (the seeds' default). */
 const DEFAULT_MAX_TURNS = 3;
@@ -18,23 +19,25 @@ export function toPermissionMode(name: string, field: string): PermissionMode {
   });
 }
 
-/** Fills in what a request left out and checks what only the server knows: models and modes. */
+/**
+ * Checks what only the server knows, models and modes, and fills in what a request left out. Not the model: the session
+ * remembers the one it used last.
+ */
 export function completeOptions(
   env: Env,
   given: Partial<Omit<RunOptions, "permissionMode">> & { permissionMode?: string },
-): RunOptions {
+): WantedOptions {
   const router = modelsOf(env);
-  const model = given.model ?? router.defaultModel;
-  if (!router.knows(model)) {
+  if (given.model !== undefined && !router.knows(given.model)) {
     throw new RequestRefused({
       code: "invalid_request",
       field: "model",
-      reason: `unknown model ${JSON.stringify(model)}; routes are ${router.routeNames().join(", ")}`,
+      reason: `unknown model ${JSON.stringify(given.model)}; routes are ${router.routeNames().join(", ")}`,
     });
   }
   const permissionMode = toPermissionMode(
     given.permissionMode ?? env.GANTRY_PERMISSION_MODE ?? "acceptEdits",
     "permissionMode",
   );
-  return { ...given, model, permissionMode, maxTurns: given.maxTurns ?? DEFAULT_MAX_TURNS };
+  return { ...given, permissionMode, maxTurns: given.maxTurns ?? DEFAULT_MAX_TURNS };
 }

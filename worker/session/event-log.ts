@@ -31,10 +31,13 @@ const MAX_ROW_CHARS = 500_000;
  */
 export class EventLog {
   readonly #sql: Sql;
+  readonly #onAnnounce: () => void;
   #waiting: (() => void)[] = [];
 
-  constructor(sql: Sql) {
+  /** @param onAnnounce for readers that cannot wait in a promise because they outlive the object: hibernating sockets. */
+  constructor(sql: Sql, onAnnounce: () => void = () => {}) {
     this.#sql = sql;
+    this.#onAnnounce = onAnnounce;
   }
 
   /** Writes events in order. Call inside the transaction that changes the state they tell of. Returns the last `seq`. */
@@ -71,6 +74,7 @@ export class EventLog {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const wake of waiting) wake();
+    this.#onAnnounce();
   }
 
   /** `seq` of the newest event, 0 when there is none. */

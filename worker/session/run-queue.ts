@@ -57,6 +57,12 @@ export class RunQueue {
     return toRun(this.#sql.exec("SELECT * FROM runs WHERE id = ?", id).toArray()[0]);
   }
 
+  /** The model of the newest run, which the session goes on with; null before the first. */
+  lastModel(): string | null {
+    const row = this.#sql.exec("SELECT options FROM runs ORDER BY place DESC LIMIT 1").toArray()[0];
+    return row ? (JSON.parse(textOf(row, "options")) as RunOptions).model : null;
+  }
+
   /** How many wait. */
   queued(): number {
     return numberOf(this.#sql.exec("SELECT COUNT(*) AS n FROM runs WHERE state = 'queued'").toArray()[0], "n");

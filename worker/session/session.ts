@@ -4,7 +4,7 @@ import type { PromptBlock } from "@gantry/protocol/event.ts";
 import type { RunOptions } from "@gantry/protocol/link.ts";
 import type { Env } from "../env.ts";
 import { report } from "../log.ts";
-import { contextTokensOf } from "../models.ts";
+import { contextTokensOf, modelsOf } from "../models.ts";
 import { localSandbox } from "../sandbox/local.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import { Driver } from "./driver.ts";
@@ -13,11 +13,15 @@ import { Lease } from "./lease.ts";
 import { dial } from "./link.ts";
 import { MAX_QUEUED, RunQueue } from "./run-queue.ts";
 import { createTables, tablesExist, textOf } from "./sql.ts";
+import { Sockets, fromSocketRequest, readSocketMessage } from "./sockets.ts";
 import { streamLog } from "./stream.ts";
+
+/** Options of a request; without a model the session goes on with the one it used last. */
+export type WantedOptions = Omit<RunOptions, "model"> & { readonly model?: string };
 
 export interface Submission {
   readonly prompt: readonly PromptBlock[];
-  readonly options: RunOptions;
+  readonly options: WantedOptions;
   /** Why the run begins: the door it came through. */
   readonly trigger: string;
 }
@@ -37,12 +41,13 @@ export class Session extends DurableObject<Env> {
   readonly #queue: RunQueue;
   readonly #lease: Lease;
   readonly #driver: Driver;
+  readonly #sockets: Sockets;
   #exists: boolean;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     const { sql } = ctx.storage;
-    this.#log = new EventLog(sql);
+    this.#log = new EventLog(sql, () => this.#sockets.pump());
     this.#queue = new RunQueue(sql);
     this.#lease = new Lease(sql);
     const sessionId = ctx.id.name ?? "";
@@ -64,6 +69,30 @@ export class Session extends DurableObject<Env> {
       report: (entry) => report({ sessionId, ...entry }),
     });
     this.#exists = tablesExist(sql);
+    this.#sockets = new Sockets(this.#log, () => ctx.getWebSockets());
+  }
+
+  /** Opens a WebSocket that shows the log from `after` on. The door has authenticated it; see `socketRequest`. */
+  override fetch(request: Request): Response {
+    const { account, after } = fromSocketRequest(request);
+    if (!this.#mayUse(account)) return new Response(null, { status: 404 });
+    const { 0: client, 1: server } = new WebSocketPair();
+    this.ctx.acceptWebSocket(server);
+    this.#sockets.open(server, { account, after: after ?? this.#log.last() });
+    // A client that offered subprotocols wants one of them named.
+    const headers = request.headers.has("sec-websocket-protocol") ? { "sec-websocket-protocol": "gantry" } : {};
+    return new Response(null, { status: 101, webSocket: client, headers });
+  }
+
+  override webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): void {
+    const { account } = this.#sockets.stateOf(socket);
+    const answer = readSocketMessage(this.env, data, (submission) => this.submit(account, submission));
+    if (answer) socket.send(JSON.stringify(answer));
+  }
+
+  override webSocketClose(socket: WebSocket, code: number, reason: string): void {
+    // 1005 and 1006 are told, never sent.
+    socket.close(code === 1005 || code === 1006 ? 1000 : code, reason);
   }
 
   /** Makes the session. A second call for the same id changes nothing. */
@@ -90,6 +119,7 @@ export class Session extends DurableObject<Env> {
     if (waiting >= MAX_QUEUED) return { ok: false, error: "queue_full" };
     const runId = newId("run");
     const now = Date.now();
+    const options = { ...submission.options, model: submission.options.model ?? this.#model() };
     const after = this.#log.last();
     const position = waiting + (this.#queue.running() ? 1 : 0);
     this.ctx.storage.transactionSync(() => {
@@ -98,7 +128,7 @@ export class Session extends DurableObject<Env> {
         { type: "user.message" as const, content: [...submission.prompt] },
       ];
       const promptSeq = this.#log.append(events.map((event) => ({ id: newId("event"), runId, at: now, event })));
-      this.#queue.add({ id: runId, trigger: submission.trigger, options: submission.options, promptSeq, now });
+      this.#queue.add({ id: runId, trigger: submission.trigger, options, promptSeq, now });
     });
     this.#log.announce();
     this.#driver.kick();
@@ -141,6 +171,12 @@ export class Session extends DurableObject<Env> {
 
   override alarm(): void {
     if (this.#exists) this.#driver.watch();
+  }
+
+  #model(): string {
+    const router = modelsOf(this.env);
+    const last = this.#queue.lastModel();
+    return last !== null && router.knows(last) ? last : router.defaultModel;
   }
 
   #account(): string {

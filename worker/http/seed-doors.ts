@@ -1,0 +1,114 @@
+import type { RunEnded, StoredEvent } from "@gantry/protocol/event.ts";
+import { RequestRefused } from "@gantry/protocol/error.ts";
+import type { Context } from "hono";
+import { z } from "zod";
+import type { Env } from "../env.ts";
+import { modelsOf } from "../models.ts";
+import { SOCKET_MAX_TURNS, toSocketRequest } from "../session/sockets.ts";
+import { readJson } from "./body.ts";
+import type { App } from "./context.ts";
+import { namedSession } from "./named-session.ts";
+import { toLines } from "./ndjson.ts";
+import { VERSION } from "./root.ts";
+import { completeOptions } from "./run-options.ts";
+import { runErrorStatus } from "./seed-lines.ts";
+import { sessionStub, submit, unknownSession } from "./sessions.ts";
+import { runnerHealth } from "./space.ts";
+
+/** The doors of the seeds beside `/claude-code`: each is a thin view of a session. */
+
+const text = z.string().refine((value) => value.trim() !== "", "must not be empty");
+
+/** `GET /demo/ws/{sessionId}`: a WebSocket on a session by a name of the client's. `?after=SEQ` continues after an event. */
+export async function demoSocket(c: Context<App>): Promise<Response> {
+  if (c.req.header("upgrade")?.toLowerCase() !== "websocket") {
+    throw new RequestRefused({ code: "invalid_request", field: "upgrade", reason: "this address is a WebSocket" });
+  }
+  const { account } = c.get("principal");
+  const name = c.req.param("sessionId") ?? "";
+  const sessionId = name.startsWith("sesn_") ? name : await namedSession(c.env, account, "demo", name, "sessionId");
+  const stub = sessionStub(c.env, sessionId);
+  if (!(await stub.exists(account))) throw unknownSession(sessionId);
+  const after = c.req.query("after");
+  return stub.fetch(
+    toSocketRequest(c.req.raw, account, after === undefined ? 0 : Math.max(0, Math.trunc(Number(after)) || 0)),
+  );
+}
+
+const AgentMessage = z.strictObject({
+  message: text,
+  sessionId: z.string().default("default"),
+  model: z.string().min(1).optional(),
+});
+
+/** `POST /agent/message`: for clients without WebSocket; the same sessions as theirs. Answers when the run has ended. */
+export async function agentMessage(c: Context<App>): Promise<Response> {
+  const { message, sessionId: name, model } = await readJson(c.req.raw, AgentMessage);
+  const { account } = c.get("principal");
+  const sessionId = name.startsWith("sesn_") ? name : await namedSession(c.env, account, "demo", name, "sessionId");
+  const ended = await runToEnd(c.env, account, sessionId, message, "agent-message", model);
+  if (ended.outcome !== "succeeded") return failed(ended, sessionId, c.get("requestId"));
+  return c.json({ status: "Message processed", timestamp: Date.now(), sessionId, result: ended.result });
+}
+
+const Query = z.strictObject({ query: text, accountId: z.string().default("default") });
+
+/** `POST /query`: prompts of one `accountId` run one after the other, in order; of two, side by side. */
+export async function query(c: Context<App>): Promise<Response> {
+  const body = await readJson(c.req.raw, Query);
+  const { account } = c.get("principal");
+  const sessionId = await namedSession(c.env, account, "query", body.accountId, "accountId");
+  const ended = await runToEnd(c.env, account, sessionId, body.query, "query");
+  if (ended.outcome === "succeeded") return c.json({ success: true, response: ended.result });
+  const error = ended.error?.message ?? `The run was ${ended.outcome}.`;
+  return Response.json({ success: false, error }, { status: runErrorStatus(ended.error?.type ?? ended.outcome) });
+}
+
+/** `GET /debug`, `GET /claude-code/debug`: how this server is set up. Names of what is set, never a value of a secret. */
+export async function debug(c: Context<App>): Promise<Response> {
+  const router = modelsOf(c.env);
+  const runner = await runnerHealth(c.env);
+  const texts = Object.entries(c.env as unknown as Record<string, unknown>).filter(
+    ([, value]) => typeof value === "string",
+  );
+  return c.json({
+    version: VERSION,
+    requestId: c.get("requestId"),
+    model: router.defaultModel,
+    routes: router.routeNames(),
+    permissionMode: c.env.GANTRY_PERMISSION_MODE ?? "acceptEdits",
+    sandbox: { level: c.env.SANDBOX_LEVEL ?? "none", ...runner },
+    environment: Object.fromEntries(texts.map(([name]) => [name, "[set]"])),
+  });
+}
+
+async function runToEnd(
+  env: Env,
+  account: string,
+  sessionId: string,
+  prompt: string,
+  trigger: string,
+  model?: string,
+): Promise<RunEnded> {
+  const options = completeOptions(env, { maxTurns: SOCKET_MAX_TURNS, ...(model === undefined ? {} : { model }) });
+  const accepted = await submit(env, account, sessionId, {
+    prompt: [{ type: "text", text: prompt }],
+    options,
+    trigger,
+  });
+  const events = await accepted.stub.stream(account, accepted.after, accepted.runId);
+  if (!events) throw unknownSession(sessionId);
+  for await (const line of toLines(events)) {
+    const event = line === "" ? null : (JSON.parse(line) as StoredEvent);
+    if (event?.type === "run.ended" && event.run_id === accepted.runId) return event;
+  }
+  throw new Error(`the log of ${sessionId} ended before run ${accepted.runId} did`);
+}
+
+function failed(ended: RunEnded, sessionId: string, requestId: string): Response {
+  const error = ended.error?.type ?? ended.outcome;
+  return Response.json(
+    { type: "error", error, message: ended.error?.message ?? `The run was ${ended.outcome}.`, sessionId, requestId },
+    { status: runErrorStatus(error) },
+  );
+}

@@ -1,0 +1,67 @@
+import type { StoredEvent } from "@gantry/protocol/event.ts";
+
+/** A message of the seeds' WebSocket. `seq` is ours: reconnect with `?after=SEQ` and nothing is missed or repeated. */
+export interface SocketMessage {
+  readonly type: "result" | "tool_use" | "file_change" | "error" | "status";
+  readonly content: string;
+  /** Milliseconds since 1970. */
+  readonly timestamp: number;
+  readonly seq?: number;
+  readonly data?: Record<string, unknown>;
+}
+
+/** Tools that change a file, and the field of their input that names it. */
+const FILE_TOOLS: Record<string, string> = { Write: "file_path", Edit: "file_path", NotebookEdit: "notebook_path" };
+
+/** Event → the seeds' messages: whole texts, not pieces; most events are none. */
+export function toSocketMessages(event: StoredEvent): SocketMessage[] {
+  const message = (type: SocketMessage["type"], content: string, data?: Record<string, unknown>): SocketMessage => ({
+    type,
+    content,
+    timestamp: Date.parse(event.processed_at),
+    seq: event.seq,
+    ...(data ? { data } : {}),
+  });
+  switch (event.type) {
+    case "run.queued":
+      return [
+        message("status", event.position === 0 ? "queued" : `queued behind ${event.position}`, {
+          run_id: event.run_id,
+        }),
+      ];
+    case "run.started":
+      return [message("status", "running", { run_id: event.run_id, model: event.model })];
+    case "agent.message":
+      return event.parent_tool_use_id === undefined
+        ? [message("result", event.content.map((block) => block.text).join(""))]
+        : [];
+    case "agent.tool_use": {
+      const file = FILE_TOOLS[event.name];
+      const path = file === undefined ? undefined : event.input[file];
+      const used = message(
+        "tool_use",
+        `${event.name}: ${typeof path === "string" ? path : JSON.stringify(event.input)}`,
+        { id: event.id, tool: event.name, input: event.input },
+      );
+      return typeof path === "string"
+        ? [used, message("file_change", `${event.name === "Write" ? "Written" : "Modified"}: ${path}`)]
+        : [used];
+    }
+    case "permission.denied":
+      return [message("error", `${event.tool} was not allowed: ${event.message}`)];
+    case "session.error":
+      return event.error.retry_status.type === "retrying" ? [message("status", event.error.message)] : [];
+    case "run.ended":
+      return event.outcome === "succeeded"
+        ? [message("status", "idle", { run_id: event.run_id, outcome: event.outcome, result: event.result })]
+        : [
+            message("error", event.error?.message ?? `The run was ${event.outcome}.`, {
+              run_id: event.run_id,
+              outcome: event.outcome,
+              error: event.error?.type ?? event.outcome,
+            }),
+          ];
+    default:
+      return [];
+  }
+}
