@@ -4,31 +4,36 @@
  * Everything outside `router/` talks to it through this file. The router never
  * authenticates a caller: the door that calls it has done so and says who it is.
  */
+import type { Reserve } from "./budget.ts";
+import { AnswerCache } from "./cache.ts";
+import type { Caller } from "./caller.ts";
 import type { RouterConfig } from "./config.ts";
-import type { ApiFormat, Deployment } from "./deployment.ts";
+import type { ApiFormat } from "./deployment.ts";
+import { DeploymentStates } from "./deployment-state.ts";
+import type { Switchboard } from "./dispatch.ts";
 import { errorResponse, type RouterFailure } from "./errors.ts";
+import { listModels, toAnthropicList, toOpenAiList } from "./models.ts";
 import { pickDefaultModel } from "./model-names.ts";
 import { checkMessages, forwardedHeaders, parseObject, readBytes } from "./request.ts";
-import { compileRoutes, type Env, toDeployment, type Unusable, unusableMessage } from "./routes.ts";
+import { compileRoutes, type Env } from "./routes.ts";
+import { serve } from "./serve.ts";
 import { anthropicUpstream } from "./upstreams/anthropic.ts";
 import { demoUpstream } from "./upstreams/demo.ts";
+import { openaiUpstream } from "./upstreams/openai.ts";
 import type { Upstream, UpstreamDeps } from "./upstreams/upstream.ts";
+import type { UsageRecord } from "./usage.ts";
 
-/** Who is calling, as the door that authenticated the request knows it. */
-export interface Caller {
-  /** Account that pays. Cache entries and usage never cross it. */
-  readonly account: string;
-  /** Id of the API key used, or null when the engine of a session calls. */
-  readonly keyId: string | null;
-  /** Session whose engine calls, or null for a direct API call. */
-  readonly sessionId: string | null;
-}
+export type { Caller } from "./caller.ts";
 
 export interface RouterDeps extends UpstreamDeps {
   /** Provider keys and addresses; read at each call, never kept. */
   readonly env: Env;
   /** One structured line. Never holds a key or a prompt. */
   log(entry: Record<string, unknown>): void;
+  /** One record a model call, also for calls that failed, were cut or came from the cache. Must not throw. */
+  onUsage?(record: UsageRecord): void;
+  /** Asked before each model call whether it may be made; its reservation is settled when the call has ended. */
+  reserve?: Reserve;
 }
 
 /** All methods answer, never throw: a failure is a Response in Anthropic's error shape. */
@@ -37,22 +42,51 @@ export interface Router {
   messages(request: Request, caller: Caller): Promise<Response>;
   /** `POST /v1/messages/count_tokens` */
   countTokens(request: Request, caller: Caller): Promise<Response>;
+  /** `GET /v1/models`: Anthropic's shape when the request has `anthropic-version`, else OpenAI's. */
+  models(request: Request, caller: Caller): Promise<Response>;
   /** Whether some route takes this name. */
   knows(model: string): boolean;
   /** Every `model_name` of the configuration, and `demo/*`. */
   routeNames(): readonly string[];
   /** The model for a request that names none. */
   readonly defaultModel: string;
+  /** Calls in flight at this moment, over all deployments. */
+  readonly inFlight: number;
 }
 
-const UPSTREAMS: Readonly<Partial<Record<ApiFormat, Upstream>>> = { anthropic: anthropicUpstream, demo: demoUpstream };
+const UPSTREAMS: Readonly<Record<ApiFormat, Upstream>> = {
+  anthropic: anthropicUpstream,
+  demo: demoUpstream,
+  openai: openaiUpstream,
+};
 
 export function createRouter(config: RouterConfig, deps: RouterDeps): Router {
   const table = compileRoutes(config);
   const knows = (model: string): boolean => table.match(model) !== undefined;
+  const defaultModel = pickDefaultModel(deps.env, knows);
+  const states = new DeploymentStates(() => deps.now());
+  const board: Switchboard = {
+    config,
+    table,
+    states,
+    upstreams: UPSTREAMS,
+    env: deps.env,
+    deps,
+    log: (entry) => deps.log(entry),
+  };
+  const serving = {
+    board,
+    cache: new AnswerCache(() => deps.now()),
+    reserve: deps.reserve,
+    onUsage: (record: UsageRecord) => deps.onUsage?.(record),
+  };
 
-  const serve = async (request: Request, kind: "messages" | "count_tokens"): Promise<Response> => {
-    const requestId = deps.newId("req");
+  const answer = async (
+    request: Request,
+    caller: Caller,
+    kind: "messages" | "count_tokens",
+    requestId: string,
+  ): Promise<Response> => {
     const refuse = (failure: RouterFailure): Response => errorResponse(failure, requestId);
     const bytes = await readBytes(request);
     if (!bytes.ok) return refuse(bytes.failure);
@@ -63,41 +97,47 @@ export function createRouter(config: RouterConfig, deps: RouterDeps): Router {
     const body = checked.value;
     const match = table.match(body.model);
     if (match === undefined) return refuse({ status: 404, message: unknownModel(body.model, table.names) });
-    const found = match.entries.map((entry) => toDeployment(entry, match, deps.env));
-    const deployment = found.find((each): each is Deployment => !("unusable" in each));
-    if (deployment === undefined) {
-      return refuse({ status: 401, message: unusableMessage(found[0] as Unusable, body.model) });
-    }
-    const upstream = UPSTREAMS[deployment.apiFormat];
-    if (upstream === undefined) return refuse({ status: 500, message: `No upstream for ${deployment.apiFormat}.` });
-    const inbound = forwardedHeaders(request.headers);
-    const search = new URL(request.url).search;
+    return serve(
+      {
+        body,
+        raw: bytes.value,
+        kind,
+        inbound: forwardedHeaders(request.headers),
+        search: new URL(request.url).search,
+        requestId,
+        signal: request.signal,
+        caller,
+        match,
+        bypassCache: /no-cache|no-store/.test(request.headers.get("cache-control") ?? ""),
+      },
+      serving,
+    );
+  };
+  const safely = async (work: (requestId: string) => Promise<Response>): Promise<Response> => {
+    const requestId = deps.newId("req");
     try {
-      return await upstream(
-        {
-          body,
-          raw: bytes.value,
-          kind,
-          inbound,
-          search,
-          requestId,
-          deployment,
-          signal: request.signal,
-          onUsage: () => undefined,
-        },
-        deps,
-      );
-    } catch {
-      return refuse({ status: 502, message: `The upstream of "${deployment.route}" could not be reached.` });
+      return await work(requestId);
+    } catch (error) {
+      deps.log({ event: "router_error", request_id: requestId, error: String(error) });
+      return errorResponse({ status: 500, message: "The router failed; its log says why." }, requestId);
     }
   };
 
   return {
-    messages: (request) => serve(request, "messages"),
-    countTokens: (request) => serve(request, "count_tokens"),
+    messages: (request, caller) => safely((id) => answer(request, caller, "messages", id)),
+    countTokens: (request, caller) => safely((id) => answer(request, caller, "count_tokens", id)),
+    models: (request) =>
+      safely(async (requestId) => {
+        const models = listModels(config, [defaultModel]);
+        const list = request.headers.has("anthropic-version") ? toAnthropicList(models) : toOpenAiList(models);
+        return Response.json(list, { headers: { "request-id": requestId } });
+      }),
     knows,
     routeNames: () => table.names,
-    defaultModel: pickDefaultModel(deps.env, knows),
+    defaultModel,
+    get inFlight() {
+      return states.inFlight;
+    },
   };
 }
 

@@ -19,7 +19,9 @@ const KEPT_HEADERS =
 
 export const anthropicUpstream: Upstream = async (call, deps) => {
   const path = call.kind === "count_tokens" ? "/v1/messages/count_tokens" : "/v1/messages";
-  const answer = await deps.fetch(`${call.deployment.apiBase}${path}${call.search}`, {
+  // Called without `this`: workerd's own fetch refuses any other.
+  const { fetch } = deps;
+  const answer = await fetch(`${call.deployment.apiBase}${path}${call.search}`, {
     method: "POST",
     headers: requestHeaders(call),
     body: requestBody(call) as Uint8Array<ArrayBuffer>,
