@@ -195,6 +195,20 @@ describe("more than can be kept", () => {
     expect(chars).toBeLessThan(64_000_000);
   });
 
+  it("shows no more of a text once a piece of it was dropped, and the text itself comes", () => {
+    const { box, sent } = outbox();
+    box.push("r", begin("m"));
+    box.push("r", delta("m", "seen"));
+    box.flush();
+    box.ack(2);
+    for (let i = 0; i < 66; i++) box.push("r", delta("m", "x".repeat(1_000_000)));
+    const before = sent.length;
+    box.push("r", delta("m", "tail"));
+    box.push("r", delta("n", "another"));
+    box.push("r", message("m"));
+    expect(shape(sent.slice(before))).toEqual([`${before + 1}:another,m`]);
+  });
+
   it("never drops what matters, however much", () => {
     const { box } = outbox();
     const text = "x".repeat(1_000_000);

@@ -19,6 +19,8 @@ export class Outbox {
   #gatheringFor: string | null = null;
   #gatheringChars = 0;
   #timer: NodeJS.Timeout | null = null;
+  /** Texts whose preview lost a piece: the rest of it would not fit on what was shown. */
+  #givenUp = new Set<string>();
   readonly #send: (frame: Frame) => void;
 
   /** @param send hands a new frame to the link, if there is one. Must not throw. */
@@ -28,6 +30,8 @@ export class Outbox {
 
   /** Adds an event of a run (null: between runs). Pieces of text wait up to 15 ms for company; all else leaves now. */
   push(runId: string | null, event: FramedEvent): void {
+    if (event.type === "event_delta" && this.#givenUp.has(event.event_id)) return;
+    this.#givenUp.delete(event.id);
     if (this.#gathering.length > 0 && this.#gatheringFor !== runId) this.flush();
     this.#gatheringFor = runId;
     const last = this.#gathering.at(-1);
@@ -94,9 +98,10 @@ export class Outbox {
 
   #dropPreviews(): void {
     for (const kept of this.#unacked) {
-      const events = (kept.frame.events as FramedEvent[]).filter(
-        (e) => e.type !== "event_delta" && e.type !== "event_start",
-      );
+      const events = (kept.frame.events as FramedEvent[]).filter((e) => {
+        if (e.type === "event_delta") this.#givenUp.add(e.event_id);
+        return e.type !== "event_delta" && e.type !== "event_start";
+      });
       if (events.length === kept.frame.events.length) continue;
       kept.frame = { ...kept.frame, events };
       const chars = JSON.stringify(events).length;
