@@ -1,0 +1,30 @@
+/** The real clock, network and randomness, for whoever runs a router. Tests bring their own. */
+import type { UpstreamDeps } from "./upstreams/upstream.ts";
+
+export const effects: UpstreamDeps = {
+  // Called without `this`: workerd's fetch refuses any other.
+  fetch: (input, init) => fetch(input, init),
+  now: () => Date.now(),
+  random: () => Math.random(),
+  sleep,
+  newId: (prefix) => `${prefix}_${crypto.randomUUID().replaceAll("-", "").slice(0, 24)}`,
+};
+
+/** Rejects with the signal's reason when it aborts first; leaves no timer and no listener behind. */
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted === true) {
+      reject(signal.reason as Error);
+      return;
+    }
+    const onAbort = (): void => {
+      clearTimeout(timer);
+      reject(signal?.reason as Error);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
+    }, ms);
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}
