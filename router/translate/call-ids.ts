@@ -2,13 +2,17 @@
  * Ids of tool calls, in both directions.
  *
  * Anthropic clients match results by id over the whole conversation and take `[A-Za-z0-9_-]` only; providers repeat ids
- * from turn to turn (`call_0`), leave them out, or write `functions.Read:0`, which some want to see again.
+ * from turn to turn (`call_0`), leave them out, or write `functions.Read:0`, which some want to see again. An id is also
+ * the one thing every client returns untouched, so it carries what a provider wants back with the call (Gemini's
+ * `extra_content` with its thought signature).
  */
-import { shortHash } from "./json.ts";
+import { isRecord, nonEmpty, parseJson, shortHash, type Json } from "./json.ts";
 
 const ANTHROPIC_ID = /^[A-Za-z0-9_-]+$/;
-/** An id Anthropic's pattern refuses, wrapped so that it can be unwrapped. */
+/** Before an id that Anthropic's pattern refuses, in base64url. */
 const WRAPPED = "toolu_b64_";
+/** Before an id and what belongs to its call, as JSON in base64url. */
+const LADEN = "toolu_x64_";
 
 /** Ids for one answer: none twice in it, none of the history's again. */
 export class CallIds {
@@ -22,41 +26,59 @@ export class CallIds {
   }
 
   /** The client's id for a call the upstream named `upstreamId` (or did not name). */
-  take(upstreamId: string | undefined): string {
-    let id = upstreamId === undefined ? this.#newId("toolu") : toClientId(upstreamId);
-    while (this.#taken.has(id)) id = this.#newId("toolu");
+  take(upstreamId: string | undefined, extra?: Json): string {
+    let id = this.#toClientId(upstreamId, extra);
+    while (this.#taken.has(id)) id = this.#toClientId(undefined, extra);
     this.#taken.add(id);
     return id;
   }
+
+  #toClientId(upstreamId: string | undefined, extra: Json | undefined): string {
+    const id = upstreamId ?? this.#newId("toolu");
+    if (extra !== undefined) return LADEN + toBase64Url(JSON.stringify({ id, extra }));
+    return ANTHROPIC_ID.test(id) ? id : WRAPPED + toBase64Url(id);
+  }
 }
 
-function toClientId(id: string): string {
-  if (ANTHROPIC_ID.test(id)) return id;
-  const bytes = new TextEncoder().encode(id);
-  return (
-    WRAPPED +
-    btoa(String.fromCharCode(...bytes))
-      .replaceAll("+", "-")
-      .replaceAll("/", "_")
-      .replaceAll("=", "")
-  );
+export interface UpstreamCallId {
+  readonly id: string;
+  /** The call's `extra_content`, as the provider wrote it. */
+  readonly extra: Json | undefined;
 }
 
 /** The id to send upstream: unwrapped, then made to fit the provider. The same for a call and its result. */
-export function toUpstreamId(id: string, limits: { maxLength: number; alphanumeric: boolean }): string {
-  const own = id.startsWith(WRAPPED) ? unwrap(id) : id;
-  if (limits.alphanumeric) {
-    if (own.length === limits.maxLength && /^[A-Za-z0-9]+$/.test(own)) return own;
-    return (shortHash(own) + shortHash(`${own}#`)).slice(0, limits.maxLength);
-  }
-  return own.length <= limits.maxLength ? own : `call_${shortHash(own)}${shortHash(`${own}#`)}`;
+export function toUpstreamId(id: string, limits: { maxLength: number; alphanumeric: boolean }): UpstreamCallId {
+  const { id: own, extra } = unwrap(id);
+  return { id: fit(own, limits), extra };
 }
 
-function unwrap(id: string): string {
+function fit(id: string, { maxLength, alphanumeric }: { maxLength: number; alphanumeric: boolean }): string {
+  if (alphanumeric) {
+    if (id.length === maxLength && /^[A-Za-z0-9]+$/.test(id)) return id;
+    return (shortHash(id) + shortHash(`${id}#`)).slice(0, maxLength);
+  }
+  return id.length <= maxLength ? id : `call_${shortHash(id)}${shortHash(`${id}#`)}`;
+}
+
+function unwrap(id: string): UpstreamCallId {
+  if (id.startsWith(WRAPPED)) return { id: fromBase64Url(id.slice(WRAPPED.length)) ?? id, extra: undefined };
+  if (!id.startsWith(LADEN)) return { id, extra: undefined };
+  const laden = parseJson(fromBase64Url(id.slice(LADEN.length)) ?? "");
+  if (!isRecord(laden)) return { id, extra: undefined };
+  return { id: nonEmpty(laden["id"]) ?? id, extra: isRecord(laden["extra"]) ? laden["extra"] : undefined };
+}
+
+function toBase64Url(text: string): string {
+  let binary = "";
+  for (const byte of new TextEncoder().encode(text)) binary += String.fromCharCode(byte);
+  return btoa(binary).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+function fromBase64Url(text: string): string | undefined {
   try {
-    const binary = atob(id.slice(WRAPPED.length).replaceAll("-", "+").replaceAll("_", "/"));
+    const binary = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
     return new TextDecoder().decode(Uint8Array.from(binary, (char) => char.charCodeAt(0)));
   } catch {
-    return id;
+    return undefined;
   }
 }

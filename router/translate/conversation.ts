@@ -170,8 +170,11 @@ function toAssistant(
         const id = nonEmpty(block["id"]) ?? `call_${calls.length}`;
         callIds.add(id);
         clientIds.push(id);
+        const upstream = toUpstreamId(id, dialect.callIds);
+        const extra = dialect.callExtras ? (upstream.extra ?? dialect.callExtraDefault) : undefined;
         calls.push({
-          id: toUpstreamId(id, dialect.callIds),
+          id: upstream.id,
+          ...(extra === undefined ? {} : { extra_content: extra }),
           type: "function",
           function: {
             name: shortToolName(nonEmpty(block["name"]) ?? UNNAMED_TOOL),

@@ -37,6 +37,10 @@ export interface Dialect {
   readonly reasoningRequired: boolean;
   /** Longest tool call id taken, and whether it may hold anything but letters and digits. */
   readonly callIds: { readonly maxLength: number; readonly alphanumeric: boolean };
+  /** A tool call goes back with the `extra_content` it came with; false: unknown fields are refused. */
+  readonly callExtras: boolean;
+  /** Stands in for an `extra_content` that is not there, where the provider insists on one. */
+  readonly callExtraDefault?: Record<string, unknown>;
   thinking(wish: ThinkingWish): Record<string, unknown>;
 }
 
@@ -54,6 +58,7 @@ const GENERIC: Dialect = {
   reasoningBack: null,
   reasoningRequired: false,
   callIds: { maxLength: 40, alphanumeric: false },
+  callExtras: false,
   // Unknown servers refuse unknown fields; a deployment can preset `reasoning_effort` itself.
   thinking: () => ({}),
 };
@@ -90,6 +95,16 @@ const PROVIDERS: Readonly<Record<string, (model: string) => Partial<Dialect>>> =
 
   mistral: () => ({ streamOptions: false, callIds: { maxLength: 9, alphanumeric: true } }),
 
+  gemini: (model) => ({
+    callExtras: true,
+    // Gemini 3 refuses calls without its signature; this one it takes for calls that another model wrote.
+    callExtraDefault: { google: { thought_signature: "skip_thought_signature_validator" } },
+    thinking: (wish) => {
+      const effort = wish.mode === "off" ? (/2\.\d-flash/.test(model) ? "none" : "low") : effortOf(wish, "high");
+      return effort === undefined ? {} : { reasoning_effort: effort };
+    },
+  }),
+
   xai: () => ({ maxStops: 4 }),
 
   /** Somebody's own LiteLLM proxy, spoken to in OpenAI's dialect. */
@@ -104,13 +119,15 @@ const BY_HOST: readonly [part: string, provider: string][] = [
   ["//api.moonshot.", "moonshot"],
   ["//api.mistral.ai", "mistral"],
   ["//api.x.ai", "xai"],
+  ["//generativelanguage.googleapis.com", "gemini"],
 ];
 
 export function dialectOf(target: { provider: string; model: string; apiBase: string }): Dialect {
   const byHost = BY_HOST.find(([part]) => target.apiBase.includes(part))?.[1];
   const provider = byHost ?? target.provider;
+  const generic = target.model.includes("gemini") ? { ...GENERIC, callExtras: true } : GENERIC;
   const differences = Object.hasOwn(PROVIDERS, provider) ? PROVIDERS[provider] : undefined;
-  return differences === undefined ? GENERIC : { ...GENERIC, ...differences(target.model) };
+  return differences === undefined ? generic : { ...GENERIC, ...differences(target.model) };
 }
 
 /** The o-series and gpt-5 on: `max_completion_tokens`, no sampling parameters, no `stop`. */

@@ -46,6 +46,8 @@ export class StreamPump {
     this.#parser = createParser({
       maxBufferSize: LINE_LIMIT,
       onEvent: (event) => {
+        // What stands without its end when the connection closes is only worth reading if it is whole.
+        if (this.done && event.data !== "[DONE]" && parseJson(event.data) === undefined) return;
         this.#events++;
         this.#head = "";
         this.#out += this.#stream.push(event.data);

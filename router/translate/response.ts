@@ -79,7 +79,10 @@ function toContentBlocks(message: Json, refusal: string | undefined, context: An
     const fn = isRecord(call["function"]) ? call["function"] : {};
     blocks.push({
       type: "tool_use",
-      id: context.callIds.take(nonEmpty(call["id"])),
+      id: context.callIds.take(
+        nonEmpty(call["id"]),
+        isRecord(call["extra_content"]) ? call["extra_content"] : undefined,
+      ),
       name: context.names.restore(nonEmpty(fn["name"]) ?? UNNAMED_TOOL),
       input: toolInput(fn["arguments"] ?? ""),
       caller: { type: "direct" },

@@ -43,6 +43,8 @@ interface ToolBlock {
   readonly guard: JsonGuard;
   readonly index: number | undefined;
   upstreamId: string | undefined;
+  /** Gemini's `extra_content`, to come back with the call. */
+  extra: Json | undefined;
   name: string | undefined;
   hasArguments: boolean;
 }
@@ -102,7 +104,7 @@ export class MessageStream {
   /** One `data:` of the upstream. Returns the events it makes, as they go over the wire. */
   push(data: string): string {
     if (this.#ended) return "";
-    if (data === "[DONE]") return this.finish();
+    if (data === "[DONE]") return this.#started ? this.finish() : this.end();
     const chunk = parseJson(data);
     if (!isRecord(chunk)) {
       if (data.trim() === "") return "";
@@ -229,9 +231,10 @@ export class MessageStream {
     const seen = this.#index > 0 || this.#queue.length > 0;
     if (!seen) return this.#delta(message);
     const calls = asArray(message["tool_calls"]).filter(isRecord);
-    const missing = calls.filter((call, i) => {
+    const missing = calls.flatMap((call, i) => {
       const known = this.#callsById.get(nonEmpty(call["id"]) ?? "") ?? this.#callsByIndex.get(i);
-      return known === undefined || !known.hasArguments;
+      if (known?.hasArguments === true) return [];
+      return known?.index === undefined ? [call] : [{ ...call, index: known.index }];
     });
     return missing.length === 0 ? "" : this.#delta({ tool_calls: missing });
   }
@@ -267,6 +270,7 @@ export class MessageStream {
     const block = this.#findCall(entry, name, piece) ?? this.#newCall(entry);
     block.name ??= name;
     block.upstreamId ??= nonEmpty(entry["id"]);
+    if (isRecord(entry["extra_content"])) block.extra ??= entry["extra_content"];
     if (block.upstreamId !== undefined) this.#callsById.set(block.upstreamId, block);
     if (piece !== "") {
       block.hasArguments = true;
@@ -305,6 +309,7 @@ export class MessageStream {
       guard: new JsonGuard(),
       index,
       upstreamId: undefined,
+      extra: undefined,
       name: undefined,
       hasArguments: false,
     };
@@ -355,7 +360,7 @@ export class MessageStream {
         return { start: { type: "thinking", thinking: "", signature: "" }, delta: "thinking_delta", key: "thinking" };
       case "tool": {
         this.#hasTools = true;
-        const id = this.#context.callIds.take(block.upstreamId);
+        const id = this.#context.callIds.take(block.upstreamId, block.extra);
         const name = this.#context.names.restore(block.name ?? UNNAMED_TOOL);
         const start = { type: "tool_use", id, name, input: {}, caller: { type: "direct" } };
         return { start, delta: "input_json_delta", key: "partial_json" };

@@ -1,0 +1,137 @@
+/** However the network cuts a provider's stream into pieces, the client gets one and the same message. */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { call, calls, chunk, end, usageChunk } from "../conformance/case.ts";
+import { nodeDeps } from "../testing/call-upstream.ts";
+import { readMessage } from "../testing/read-message.ts";
+import type { Usage } from "../usage.ts";
+import { CallIds } from "./call-ids.ts";
+import { StreamPump } from "./pump.ts";
+import { MessageStream } from "./stream.ts";
+import { ToolNames } from "./tools.ts";
+
+const usage = {
+  prompt_tokens: 100,
+  completion_tokens: 20,
+  total_tokens: 120,
+  prompt_tokens_details: { cached_tokens: 7 },
+};
+
+/** One of everything, with characters of one to four bytes. */
+const CHUNKS = [
+  chunk({ role: "assistant", content: "" }),
+  chunk({ reasoning: "Größe? " }),
+  chunk({ reasoning: "漢字 😀" }),
+  chunk({ content: "\n" }),
+  chunk({ content: "Ich prüfe 😀" }),
+  calls(call(0, { id: "c1", name: "Read", args: "" })),
+  calls(call(0, { args: '{"path":' }), call(1, { id: "c2", name: "Grep", args: '{"q":"' })),
+  calls(call(1, { args: "ä漢" })),
+  calls(call(0, { args: '"a😀.txt"}' })),
+  calls(call(1, { args: '"}' })),
+  chunk({ content: "Fertig." }),
+  end("tool_calls"),
+  usageChunk(usage),
+];
+
+/** The stream as bytes: with comments, `event:` and `id:` lines, either line end. */
+function toBytes(lineEnd: string, dressing: readonly number[]): Uint8Array {
+  const frames = CHUNKS.map((piece, i) => {
+    const data = `data:${i % 2 === 0 ? " " : ""}${JSON.stringify(piece)}`;
+    switch ((dressing[i] ?? 0) % 4) {
+      case 1:
+        return [": OPENROUTER PROCESSING", "", data];
+      case 2:
+        return ["event: message", data];
+      case 3:
+        return [`id: ${i}`, data, ": kept alive"];
+      default:
+        return [data];
+    }
+  });
+  const lines = [...frames, ["data: [DONE]"]].flatMap((frame) => [...frame, ""]);
+  return new TextEncoder().encode(lines.join(lineEnd) + lineEnd);
+}
+
+async function translate(pieces: readonly Uint8Array[]): Promise<{ text: string; used: Usage[] }> {
+  const used: Usage[] = [];
+  let id = 0;
+  const stream = new MessageStream({
+    messageId: "msg_1",
+    model: "claude-test",
+    requestId: "req_1",
+    names: new ToolNames(),
+    callIds: new CallIds([], (prefix) => `${prefix}_${++id}`),
+    stopSequences: [],
+    source: { provider: "test", apiKey: undefined },
+    estimateInput: () => 1,
+  });
+  const pump = new StreamPump(ReadableStream.from(pieces) as ReadableStream<Uint8Array>, stream, {
+    signal: new AbortController().signal,
+    sleep: nodeDeps.sleep,
+    onUsage: (usage) => used.push(usage),
+  });
+  let text = "";
+  while (!pump.done) text += await pump.read();
+  return { text, used };
+}
+
+function cut(bytes: Uint8Array, at: readonly number[]): Uint8Array[] {
+  const places = [...new Set(at.map((place) => place % bytes.length))].toSorted((a, b) => a - b);
+  return [...places, bytes.length].map((place, i) => bytes.subarray(places[i - 1] ?? 0, place));
+}
+
+/** The message a client puts together, without regard to how its deltas were cut. */
+function essence(text: string): unknown {
+  const { content, stop_reason, usage: counted, error } = readMessage(text);
+  return { content, stop_reason, counted, error };
+}
+
+test("random pieces, comments and line ends make one message", async () => {
+  const whole = await translate([toBytes("\n", [])]);
+  expect(essence(whole.text)).toMatchObject({
+    content: [
+      { type: "thinking", thinking: "Größe? 漢字 😀" },
+      { type: "text", text: "\nIch prüfe 😀" },
+      { type: "tool_use", name: "Read", input: { path: "a😀.txt" } },
+      { type: "tool_use", name: "Grep", input: { q: "ä漢" } },
+      { type: "text", text: "Fertig." },
+    ],
+    stop_reason: "tool_use",
+  });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom("\n", "\r\n", "\r"),
+      fc.array(fc.nat(3), { maxLength: CHUNKS.length }),
+      fc.array(fc.nat(), { maxLength: 60 }),
+      async (lineEnd, dressing, places) => {
+        const { text, used } = await translate(cut(toBytes(lineEnd, dressing), places));
+        // Each event of the provider makes the same text of ours, whatever read it came in.
+        expect(text).toBe(whole.text);
+        expect(used).toEqual(whole.used);
+      },
+    ),
+    { numRuns: 150 },
+  );
+});
+
+test("one byte at a time", async () => {
+  const whole = await translate([toBytes("\r\n", [1, 2, 3])]);
+  const bytes = toBytes("\r\n", [1, 2, 3]);
+  const single = await translate(Array.from(bytes, (byte) => Uint8Array.of(byte)));
+  expect(single).toEqual(whole);
+});
+
+test("a stream cut anywhere is never taken for a finished one", async () => {
+  const bytes = toBytes("\n", []);
+  await fc.assert(
+    fc.asyncProperty(fc.nat(bytes.length - 1), async (length) => {
+      const { text } = await translate([bytes.subarray(0, length)]);
+      const finished = new TextDecoder().decode(bytes.subarray(0, length)).includes('"finish_reason":"tool_calls"}]}');
+      const message = readMessage(text);
+      expect(message.error === null).toBe(finished);
+      expect(text.includes("message_stop")).toBe(finished);
+    }),
+    { numRuns: 100 },
+  );
+});
