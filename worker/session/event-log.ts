@@ -60,10 +60,8 @@ export class EventLog {
         inRow,
       );
       if (inRow === "") {
-        for (let part = 0; part * MAX_ROW_CHARS < data.length; part++) {
-          const piece = data.slice(part * MAX_ROW_CHARS, (part + 1) * MAX_ROW_CHARS);
+        for (const [part, piece] of inPieces(data).entries())
           this.#sql.exec("INSERT INTO event_parts (seq, part, data) VALUES (?, ?, ?)", seq, part, piece);
-        }
       }
     }
     return seq;
@@ -113,6 +111,21 @@ export class EventLog {
     const rows = this.#sql.exec("SELECT data FROM event_parts WHERE seq = ? ORDER BY part", seq).toArray();
     return rows.map((row) => textOf(row, "data")).join("");
   }
+}
+
+/** Pieces for a row each. A letter of two code units stays whole: half of one is not UTF-8, and SQLite replaces it. */
+function inPieces(data: string): string[] {
+  const pieces: string[] = [];
+  for (let from = 0, to = 0; from < data.length; from = to) {
+    to = from + MAX_ROW_CHARS;
+    if (isFirstHalf(data.charCodeAt(to - 1))) to -= 1;
+    pieces.push(data.slice(from, to));
+  }
+  return pieces;
+}
+
+function isFirstHalf(codeUnit: number): boolean {
+  return codeUnit >= 0xd800 && codeUnit <= 0xdbff;
 }
 
 /** Header and payload are joined as text: parsing and writing each event again would cost more than reading it. */
