@@ -7,6 +7,11 @@
 /** Speed is an average that forgets: this share of it is the newest call. */
 const NEWEST_SHARE = 0.3;
 const MINUTE_MS = 60_000;
+/**
+ * A call that gives no sign of life for so long has been dropped without its end being heard of (a runtime may throw a
+ * whole request away when its client leaves): it is counted out, else its deployment would look busy for ever.
+ */
+const LOST_MS = 15 * MINUTE_MS;
 /** Names come from callers (wildcards), so states of idle deployments are forgotten beyond this many. */
 const MAX_STATES = 2_000;
 
@@ -30,7 +35,7 @@ export interface MinuteUse {
 }
 
 interface State {
-  inFlight: number;
+  readonly flights: Set<CountedFlight>;
   /** Kept apart: an answer in one piece begins when it is finished. */
   latencyMs: { stream: number | null; whole: number | null };
   coolingUntil: number;
@@ -46,15 +51,23 @@ interface Use {
   inFlight: number;
 }
 
-/** One call in flight. `end` may be called any number of times and counts once. */
+/** One call in flight. */
 export interface Flight {
+  /** The call still goes on. */
+  touch(): void;
+  /** The call is over. May be called any number of times and counts once. */
   end(): void;
+}
+
+interface CountedFlight extends Flight {
+  aliveAt: number;
 }
 
 export class DeploymentStates {
   readonly #states = new Map<string, State>();
   readonly #uses = new Map<string, Use>();
   readonly #now: () => number;
+  #lostDroppedAt = 0;
 
   constructor(now: () => number) {
     this.#now = now;
@@ -62,26 +75,29 @@ export class DeploymentStates {
 
   /** Counts a call in: at the deployment and at the entry its limits hang on. */
   begin(deploymentId: string, entryId: string): Flight {
-    const state = this.#state(deploymentId);
+    this.#dropLost();
+    const { flights } = this.#state(deploymentId);
     const use = this.#use(entryId);
-    state.inFlight++;
-    use.inFlight++;
-    use.requests++;
-    let ended = false;
-    return {
-      end: () => {
-        if (ended) return;
-        ended = true;
-        state.inFlight--;
-        use.inFlight--;
+    const now = this.#now;
+    const flight: CountedFlight = {
+      aliveAt: now(),
+      touch() {
+        this.aliveAt = now();
+      },
+      end() {
+        if (flights.delete(flight)) use.inFlight--;
       },
     };
+    flights.add(flight);
+    use.inFlight++;
+    use.requests++;
+    return flight;
   }
 
   view(deploymentId: string, streams: boolean): DeploymentView {
     const state = this.#state(deploymentId);
     return {
-      inFlight: state.inFlight,
+      inFlight: state.flights.size,
       latencyMs: state.latencyMs[streams ? "stream" : "whole"],
       coolingUntil: state.coolingUntil > this.#now() ? state.coolingUntil : 0,
       failuresThisMinute: state.failures,
@@ -118,7 +134,7 @@ export class DeploymentStates {
   /** Calls in flight over all deployments: 0 when nothing is going on. */
   get inFlight(): number {
     let sum = 0;
-    for (const state of this.#states.values()) sum += state.inFlight;
+    for (const state of this.#states.values()) sum += state.flights.size;
     return sum;
   }
 
@@ -132,7 +148,7 @@ export class DeploymentStates {
     if (state === undefined) {
       if (this.#states.size >= MAX_STATES) this.#forgetIdle();
       state = {
-        inFlight: 0,
+        flights: new Set(),
         latencyMs: { stream: null, whole: null },
         coolingUntil: 0,
         minute,
@@ -163,10 +179,19 @@ export class DeploymentStates {
     return use;
   }
 
+  #dropLost(): void {
+    const now = this.#now();
+    if (now - this.#lostDroppedAt < MINUTE_MS) return;
+    this.#lostDroppedAt = now;
+    for (const { flights } of this.#states.values()) {
+      for (const flight of flights) if (now - flight.aliveAt > LOST_MS) flight.end();
+    }
+  }
+
   #forgetIdle(): void {
     const now = this.#now();
     for (const [id, state] of this.#states) {
-      if (state.inFlight === 0 && state.coolingUntil <= now) this.#states.delete(id);
+      if (state.flights.size === 0 && state.coolingUntil <= now) this.#states.delete(id);
     }
   }
 }

@@ -143,6 +143,9 @@ async function serveStream(call: AcceptedCall, board: Switchboard, account: Acco
       requestId: call.requestId,
       now: () => deps.now(),
       sleep: (ms, signal) => deps.sleep(ms, signal),
+      onAlive: () => {
+        if (result?.kind === "answer") result.served.flight.touch();
+      },
       isClientGone: () => client.signal.aborted,
       onEnd: (end, watch) => {
         call.signal.removeEventListener("abort", onGone);

@@ -33,6 +33,8 @@ export interface StreamGuardOptions {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
   /** Called once, however the stream ends, before the client sees the end. */
   onEnd(end: StreamEnd, watch: SseWatch): void;
+  /** Called now and then as long as the stream lives. */
+  onAlive(): void;
   /** A read that fails because the client left is no fault of the upstream. */
   isClientGone(): boolean;
   /** Sees each piece that is sent on, signs of life left out: for the cache. */
@@ -159,6 +161,7 @@ class Guard {
         return;
       }
       if (this.#closed) return;
+      this.#options.onAlive();
       const then = this.#options.now();
       if (this.#waitingSince !== null && then - this.#waitingSince >= idleMs) {
         this.fail("stalled", {
