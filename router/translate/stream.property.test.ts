@@ -66,9 +66,15 @@ async function translate(pieces: readonly Uint8Array[]): Promise<{ text: string;
     source: { provider: "test", apiKey: undefined },
     estimateInput: () => 1,
   });
-  const pump = new StreamPump(ReadableStream.from(pieces) as ReadableStream<Uint8Array>, stream, {
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      for (const piece of pieces) if (piece.length > 0) controller.enqueue(piece);
+      controller.close();
+    },
+  });
+  const pump = new StreamPump(body, stream, {
     signal: new AbortController().signal,
-    sleep: nodeDeps.sleep,
+    sleep: (ms, signal) => nodeDeps.sleep(ms, signal),
     onUsage: (usage) => used.push(usage),
   });
   let text = "";
