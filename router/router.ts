@@ -17,6 +17,7 @@ import { pickDefaultModel } from "./model-names.ts";
 import { checkMessages, forwardedHeaders, parseObject, readBytes } from "./request.ts";
 import { compileRoutes, type Env } from "./routes.ts";
 import { serve } from "./serve.ts";
+import { answerChat } from "./translate/chat-door.ts";
 import { anthropicUpstream } from "./upstreams/anthropic.ts";
 import { demoUpstream } from "./upstreams/demo.ts";
 import { openaiUpstream } from "./upstreams/openai.ts";
@@ -42,6 +43,8 @@ export interface Router {
   messages(request: Request, caller: Caller): Promise<Response>;
   /** `POST /v1/messages/count_tokens` */
   countTokens(request: Request, caller: Caller): Promise<Response>;
+  /** `POST /v1/chat/completions`: OpenAI in and out, failures too; the same routes, limits and records. */
+  chatCompletions(request: Request, caller: Caller): Promise<Response>;
   /** `GET /v1/models`: Anthropic's shape when the request has `anthropic-version`, else OpenAI's. */
   models(request: Request, caller: Caller): Promise<Response>;
   /** Whether some route takes this name. */
@@ -123,8 +126,10 @@ export function createRouter(config: RouterConfig, deps: RouterDeps): Router {
     }
   };
 
+  const messages: Router["messages"] = (request, caller) => safely((id) => answer(request, caller, "messages", id));
   return {
-    messages: (request, caller) => safely((id) => answer(request, caller, "messages", id)),
+    messages,
+    chatCompletions: (request, caller) => safely(() => answerChat(request, { messages }, caller, deps)),
     countTokens: (request, caller) => safely((id) => answer(request, caller, "count_tokens", id)),
     models: (request) =>
       safely(async (requestId) => {

@@ -53,6 +53,7 @@ interface Door {
 const DOORS: Readonly<Partial<Record<string, Door>>> = {
   "/v1/messages": { method: "POST", answer: (router, request) => router.messages(request, CALLER) },
   "/v1/messages/count_tokens": { method: "POST", answer: (router, request) => router.countTokens(request, CALLER) },
+  "/v1/chat/completions": { method: "POST", answer: (router, request) => router.chatCompletions(request, CALLER) },
   "/v1/models": { method: "GET", answer: (router, request) => router.models(request, CALLER) },
 };
 

@@ -29,13 +29,14 @@ export class ScriptedProviders {
   }
 
   readonly fetch: typeof fetch = async (input, init) => {
-    const url = new URL(String(input));
+    // Upstreams give the address as text.
+    const url = new URL(input as string);
     const steps = this.#scripts[url.hostname];
     if (steps === undefined) throw new TypeError("fetch failed");
     const nth = this.#counts.get(url.hostname) ?? 0;
     this.#counts.set(url.hostname, nth + 1);
     const asked: Asked = {
-      url: String(input),
+      url: url.href,
       headers: new Headers(init?.headers as Headers),
       body: new TextDecoder().decode(init?.body as Uint8Array),
       signal: init?.signal as AbortSignal,
@@ -135,7 +136,7 @@ export interface Rig {
   /** Posts to `/v1/messages`; `fields` are laid over a minimal body. */
   post(
     fields?: Record<string, unknown>,
-    init?: { signal?: AbortSignal; account?: string; headers?: HeadersInit },
+    init?: { signal?: AbortSignal; account?: string; headers?: Record<string, string> },
   ): Promise<Response>;
 }
 
