@@ -2,16 +2,22 @@
  * Anthropic's API and everything that speaks it: passed through.
  *
  * The body goes on byte for byte, except the value of `model` where the route renames it and fields the configuration
- * asks to change. The answer comes back untouched. A stream's usage is read by the router's own watch on the way out, so
+ * asks to change, and thinking that a translated provider wrote earlier in the conversation: its signature is ours, and
+ * Anthropic would refuse the whole request for it. The answer comes back untouched. A stream's usage is read by the router's own watch on the way out, so
  * that bytes are looked at once; `onUsage` is called here for answers in one piece only.
  */
 import { errorResponse, errorTypeOf, isErrorType, statusOf } from "../errors.ts";
+import { countTokensResponse } from "../translate/count.ts";
+import { UNSIGNED } from "../translate/reasoning.ts";
 import { usageOf } from "../usage.ts";
 import { replaceModel } from "./replace-model.ts";
 import type { Upstream, UpstreamCall } from "./upstream.ts";
 
 const DEFAULT_VERSION = "2023-06-01";
 const OAUTH_BETA = "oauth-2025-04-20";
+
+/** What an upstream that speaks Messages but does not count tokens answers: then the count is estimated. */
+const CANNOT_COUNT = new Set([404, 405, 501]);
 
 /** Headers of an answer that mean something to the caller; the rest belongs to one hop or to the provider's account. */
 const KEPT_HEADERS =
@@ -30,6 +36,10 @@ export const anthropicUpstream: Upstream = async (call, deps) => {
     redirect: "manual",
   });
   const headers = keptHeaders(answer.headers);
+  if (call.kind === "count_tokens" && CANNOT_COUNT.has(answer.status)) {
+    await answer.body?.cancel();
+    return countTokensResponse(call.body, call.requestId);
+  }
   if (!answer.ok) return failure(call, answer, headers);
   if (call.kind === "messages" && call.body.stream === true) {
     const type = answer.headers.get("content-type") ?? "";
@@ -82,13 +92,21 @@ function requestBody({ body, raw, kind, deployment }: UpstreamCall): Uint8Array 
   const presets = kind === "messages" ? Object.entries(defaults).filter(([name]) => !(name in body)) : [];
   const extras = kind === "messages" ? extraBody : {};
   const drops = dropParams.filter((name) => name in body);
-  if (!tooMany && presets.length === 0 && drops.length === 0 && Object.keys(extras).length === 0) {
+  const messages = withoutForeignThinking(body.messages);
+  if (
+    messages === body.messages &&
+    !tooMany &&
+    presets.length === 0 &&
+    drops.length === 0 &&
+    Object.keys(extras).length === 0
+  ) {
     if (deployment.model === body.model) return raw;
     const replaced = replaceModel(raw, deployment.model);
     if (replaced !== undefined) return replaced;
   }
   const changed: Record<string, unknown> = {
     ...body,
+    messages,
     ...Object.fromEntries(presets),
     ...extras,
     model: deployment.model,
@@ -96,6 +114,25 @@ function requestBody({ body, raw, kind, deployment }: UpstreamCall): Uint8Array 
   if (tooMany) changed["max_tokens"] = maxOutputTokens;
   for (const name of drops) delete changed[name];
   return new TextEncoder().encode(JSON.stringify(changed));
+}
+
+/** The conversation without thinking blocks that no Anthropic model signed; the very same list when there are none. */
+function withoutForeignThinking(messages: readonly unknown[]): readonly unknown[] {
+  const isForeign = (block: unknown): boolean =>
+    isRecord(block) &&
+    block["type"] === "thinking" &&
+    typeof block["signature"] === "string" &&
+    block["signature"].startsWith(UNSIGNED);
+  const contentOf = (message: unknown): readonly unknown[] =>
+    isRecord(message) && message["role"] === "assistant" && Array.isArray(message["content"]) ? message["content"] : [];
+  if (!messages.some((message) => contentOf(message).some(isForeign))) return messages;
+  return messages.flatMap((message) => {
+    const content = contentOf(message);
+    if (!content.some(isForeign)) return [message];
+    const rest = content.filter((block) => !isForeign(block));
+    // A turn of nothing but thinking would be empty, and an empty turn is refused.
+    return rest.length === 0 ? [] : [{ ...(message as object), content: rest }];
+  });
 }
 
 function keptHeaders(from: Headers): Headers {
