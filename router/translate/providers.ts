@@ -41,6 +41,8 @@ export interface Dialect {
   readonly callExtras: boolean;
   /** Stands in for an `extra_content` that is not there, where the provider insists on one. */
   readonly callExtraDefault?: Record<string, unknown>;
+  /** Fields every request to this model gets. */
+  readonly always: Record<string, unknown>;
   thinking(wish: ThinkingWish): Record<string, unknown>;
 }
 
@@ -59,6 +61,7 @@ const GENERIC: Dialect = {
   reasoningRequired: false,
   callIds: { maxLength: 40, alphanumeric: false },
   callExtras: false,
+  always: {},
   // Unknown servers refuse unknown fields; a deployment can preset `reasoning_effort` itself.
   thinking: () => ({}),
 };
@@ -73,6 +76,8 @@ const PROVIDERS: Readonly<Record<string, (model: string) => Partial<Dialect>>> =
     structured: "schema-alone",
     // Groq answers 400 to fields it does not know, and knows `reasoning` for these models only.
     reasoningBack: model.includes("gpt-oss") ? "reasoning" : null,
+    // Without `parsed` the thinking stands in the text between <think> tags.
+    always: model.includes("qwen3") ? { reasoning_format: "parsed" } : {},
     thinking: (wish) => groqThinking(model, wish),
   }),
 
@@ -163,11 +168,7 @@ function groqThinking(model: string, wish: ThinkingWish): Record<string, unknown
     const effort = wish.mode === "off" ? "low" : effortOf(wish, "high");
     return effort === undefined ? {} : { reasoning_effort: effort };
   }
-  // Without `parsed` the thinking stands in the text between <think> tags.
-  if (model.includes("qwen3")) {
-    return { reasoning_format: "parsed", ...(wish.mode === "off" ? { reasoning_effort: "none" } : {}) };
-  }
-  return {};
+  return model.includes("qwen3") && wish.mode === "off" ? { reasoning_effort: "none" } : {};
 }
 
 function openrouterThinking(wish: ThinkingWish): Record<string, unknown> {

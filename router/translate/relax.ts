@@ -9,7 +9,7 @@ import type { ChatRequest } from "./chat.ts";
 import type { Dialect } from "./providers.ts";
 
 const REFUSED =
-  /unsupported|not support|unrecogni[sz]ed|unknown|unexpected|not permitted|not allowed|extra (?:inputs|fields)|invalid parameter|does not accept|only .{0,40}supported|must be a string|cannot be combined/i;
+  /unsupported|not support|unrecogni[sz]ed|unknown|unexpected|not permitted|not allowed|extra (?:inputs|fields)|invalid parameter|does not accept|only .{0,40}supported|must be a string|cannot be combined|no endpoints found/i;
 
 const CHANGES: readonly {
   readonly named: RegExp;
@@ -48,7 +48,7 @@ const CHANGES: readonly {
   {
     named: /reasoning_effort|reasoning_format|'reasoning'|'thinking'|"thinking"/,
     sent: (r) => "reasoning_effort" in r || "reasoning" in r || "thinking" in r || "reasoning_format" in r,
-    change: { thinking: () => ({}) },
+    change: { always: {}, thinking: () => ({}) },
   },
   {
     named: /cache_control/,

@@ -38,6 +38,7 @@ export function toChatCall(body: MessagesBody, deployment: Deployment, dialect: 
     Object.assign(request, toChatToolChoice(body["tool_choice"], names, dialect.parallelToolCalls));
   }
 
+  Object.assign(request, dialect.always);
   const wish = thinkingWish(body);
   if (wish !== undefined) Object.assign(request, dialect.thinking(wish));
 

@@ -141,3 +141,66 @@ test("a stream cut anywhere is never taken for a finished one", async () => {
     { numRuns: 100 },
   );
 });
+
+/** Deltas as no provider should send them, but each as some provider does. */
+const text = fc.constantFrom("", " ", "\n\n", "a", "b c", "😀");
+const anyCall = fc.record(
+  {
+    index: fc.constantFrom(0, 1, 2),
+    id: fc.constantFrom("", "c1", "c2", "functions.Read:0"),
+    function: fc.record(
+      {
+        name: fc.constantFrom("", "Read", "Grep"),
+        arguments: fc.constantFrom("", "{", '"a"', ":", "1", "}", '{"a":1}', "x", "null"),
+      },
+      { requiredKeys: [] },
+    ),
+  },
+  { requiredKeys: ["function"] },
+);
+const anyDelta = fc.record(
+  {
+    content: fc.option(text),
+    reasoning: text,
+    tool_calls: fc.array(anyCall, { maxLength: 3 }),
+    refusal: fc.constantFrom(null, "no"),
+  },
+  { requiredKeys: [] },
+);
+const anyFinish = fc.constantFrom(null, null, null, "stop", "tool_calls", "length", "content_filter");
+
+test("whatever deltas come, the client's stream is in order and loses no text", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(anyDelta, anyFinish), { minLength: 1, maxLength: 12 }),
+      fc.boolean(),
+      (deltas, done) => {
+        let id = 0;
+        const stream = new MessageStream({
+          messageId: "msg_1",
+          model: "claude-test",
+          requestId: "req_1",
+          names: new ToolNames(),
+          callIds: new CallIds([], (prefix) => `${prefix}_${++id}`),
+          stopSequences: [],
+          source: { provider: "test", apiKey: undefined },
+          estimateInput: () => 1,
+        });
+        let out = "";
+        for (const [delta, finish] of deltas) out += stream.push(JSON.stringify(chunk(delta, finish)));
+        const message = readMessage(out + (done ? stream.push("[DONE]") : stream.end()));
+        const said = deltas.map(([delta]) => (delta.content ?? "") + (delta.refusal ?? "")).join("");
+        const finished = done || deltas.some(([, finish]) => finish !== null);
+        expect(message.error === null).toBe(finished);
+        if (!finished) return;
+        const shown = message.content.map((block) => (block.type === "text" ? block.text : "")).join("");
+        expect(shown.replaceAll(/\s/g, "")).toBe(said.replaceAll(/\s/g, ""));
+        const tools = message.content.filter((block) => block.type === "tool_use");
+        expect(new Set(tools.map((block) => block.id)).size).toBe(tools.length);
+        if (message.stop_reason === "max_tokens") return;
+        for (const block of tools) expect(block.input).toBeTypeOf("object");
+      },
+    ),
+    { numRuns: 1000 },
+  );
+});

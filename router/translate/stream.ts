@@ -134,12 +134,13 @@ export class MessageStream {
   /** The upstream said goodbye (`[DONE]`), or closed after a finish reason: closes what is open and ends the message. */
   finish(): string {
     if (this.#ended) return "";
-    const cut = this.#finish === "length" || this.#finish === "max_tokens";
+    const finish = this.#refused ? "refusal" : this.#finish;
+    const cut = toStop(finish, false, null).reason === "max_tokens";
     let out = this.#start();
     for (const block of this.#queue) out += this.#flush(block, true) + this.#close(block, cut);
     this.#queue.length = 0;
     this.#ended = true;
-    const stop = toStop(this.#refused ? "refusal" : this.#finish, this.#hasTools, this.#matched);
+    const stop = toStop(finish, this.#hasTools, this.#matched);
     const usage = this.#usage ?? estimatedUsage(this.#context, this.#outputChars);
     const delta = {
       type: "message_delta",
