@@ -109,6 +109,15 @@ export const RunnerEvent = z.discriminatedUnion("type", [
     content: z.array(z.union([text, image])),
     is_error: z.boolean(),
   }),
+  /** A tool the client answers, with `user.custom_tool_result`. The run waits. */
+  z.object({ type: z.literal("agent.custom_tool_use"), name: z.string(), input: z.record(z.string(), z.unknown()) }),
+  /** A tool may not run before somebody says so, with `user.tool_confirmation`. The run waits. */
+  z.object({
+    type: z.literal("approval.requested"),
+    tool_use_id: z.string(),
+    tool: z.string(),
+    input: z.record(z.string(), z.unknown()),
+  }),
   /** The permission mode did not allow a tool. The agent was told and went on. */
   z.object({
     type: z.literal("permission.denied"),
@@ -145,6 +154,18 @@ export type RunnerEvent = z.infer<typeof RunnerEvent>;
 export const SessionEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("user.message"), content: z.array(PromptBlock) }),
   z.object({ type: z.literal("user.interrupt") }),
+  z.object({
+    type: z.literal("user.tool_confirmation"),
+    tool_use_id: z.string(),
+    result: z.enum(["allow", "deny"]),
+    deny_message: z.string().nullable().optional(),
+  }),
+  z.object({
+    type: z.literal("user.custom_tool_result"),
+    custom_tool_use_id: z.string(),
+    content: z.array(PromptBlock),
+    is_error: z.boolean(),
+  }),
   /** Accepted and stored. `position` 0 runs next. */
   z.object({ type: z.literal("run.queued"), position: z.number().int(), trigger: z.string() }),
   z.object({ type: z.literal("run.started"), model: z.string(), permission_mode: z.string() }),
@@ -153,6 +174,8 @@ export const SessionEvent = z.discriminatedUnion("type", [
     type: z.literal("session.status_idle"),
     stop_reason: z.object({
       type: z.enum(["end_turn", "requires_action", "retries_exhausted", "budget_reached", "refusal"]),
+      /** With `requires_action`: the events that wait for an answer. */
+      event_ids: z.array(z.string()).optional(),
     }),
     stop_details: z.null(),
   }),

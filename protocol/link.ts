@@ -21,6 +21,27 @@ export const CLOSE = { replaced: 4001, staleEpoch: 4002, badMessage: 4003, unaut
 export const PermissionMode = z.enum(["default", "acceptEdits", "bypassPermissions", "plan", "dontAsk"]);
 export type PermissionMode = z.infer<typeof PermissionMode>;
 
+/**
+ * Who decides about a tool: `allow` nobody, `ask` whoever sent the prompt, `auto` the permission mode, and whoever sent
+ * the prompt where the mode does not allow.
+ */
+export const ToolPolicy = z.enum(["allow", "ask", "auto"]);
+export type ToolPolicy = z.infer<typeof ToolPolicy>;
+
+/**
+ * A configured agent, as the engine needs it. A run with one is attended: what is not allowed is asked for
+ * (`approval.requested`) and waits; without one it is refused, because nobody would answer.
+ */
+export const AgentSetup = z.object({
+  /** Built-in tools by the engine's names. What is not named is not there. */
+  tools: z.record(z.string(), ToolPolicy),
+  /** Tools that the client answers. */
+  customTools: z.array(
+    z.object({ name: z.string(), description: z.string(), inputSchema: z.record(z.string(), z.unknown()) }),
+  ),
+});
+export type AgentSetup = z.infer<typeof AgentSetup>;
+
 /** What a request may say about how the engine runs. Each field is the engine's option of that name. */
 export const RunOptions = z.object({
   model: z.string(),
@@ -31,8 +52,17 @@ export const RunOptions = z.object({
   allowedTools: z.array(z.string()).optional(),
   disallowedTools: z.array(z.string()).optional(),
   effort: z.enum(["low", "medium", "high", "xhigh", "max"]).optional(),
+  agent: AgentSetup.optional(),
 });
 export type RunOptions = z.infer<typeof RunOptions>;
+
+/** What is answered to a tool that waits. */
+export const ToolAnswer = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("allow"), updatedInput: z.record(z.string(), z.unknown()).optional() }),
+  z.object({ type: z.literal("deny"), message: z.string() }),
+  z.object({ type: z.literal("result"), content: z.array(PromptBlock), isError: z.boolean() }),
+]);
+export type ToolAnswer = z.infer<typeof ToolAnswer>;
 
 /** Session → runner. */
 export const Command = z.discriminatedUnion("type", [
@@ -63,6 +93,8 @@ export const Command = z.discriminatedUnion("type", [
     deadlineMs: z.number().int().positive(),
   }),
   z.object({ type: z.literal("run.interrupt"), runId: z.string() }),
+  /** The answer to an `approval.requested` or an `agent.custom_tool_use`. May come twice. */
+  z.object({ type: z.literal("tool.answer"), runId: z.string(), toolUseId: z.string(), answer: ToolAnswer }),
   z.object({ type: z.literal("ping"), at: z.number() }),
 ]);
 export type Command = z.infer<typeof Command>;

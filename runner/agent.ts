@@ -3,15 +3,18 @@ import { existsSync } from "node:fs";
 import { query } from "@anthropic-ai/claude-agent-sdk";
 import type { Options, Query, SDKMessage, SDKUserMessage } from "@anthropic-ai/claude-agent-sdk";
 import type { PromptBlock } from "@gantry/protocol/event.ts";
-import type { PermissionMode, RunStart } from "@gantry/protocol/link.ts";
+import type { AgentSetup, PermissionMode, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
+import { clientTools } from "./client-tools.ts";
 import { engineEnvironment, engineModel, engineTools, isClaude } from "./environment.ts";
 import type { SessionFolders } from "./environment.ts";
+import { CUSTOM_PREFIX } from "./translate.ts";
 
 /** The only file that talks to the Agent SDK. */
 
 /** What an engine is started with and cannot change afterwards. A run that wants other values gets a new engine. */
 export function engineProfile(command: RunStart): string {
-  const { maxTurns, maxBudgetUsd, appendSystemPrompt, allowedTools, disallowedTools, effort, model } = command.options;
+  const { maxTurns, maxBudgetUsd, appendSystemPrompt, allowedTools, disallowedTools, effort, model, agent } =
+    command.options;
   return JSON.stringify([
     maxTurns,
     maxBudgetUsd,
@@ -20,13 +23,25 @@ export function engineProfile(command: RunStart): string {
     disallowedTools,
     effort,
     isClaude(model),
+    agent,
     command.models,
   ]);
+}
+
+/** What is asked about a tool call: whether it may run, or what the client answers to it. */
+export interface ToolRequest {
+  readonly kind: "permission" | "client";
+  /** The model's id of the call. */
+  readonly toolUseId: string;
+  readonly tool: string;
+  readonly input: Record<string, unknown>;
 }
 
 export interface EngineHandlers {
   /** Each message of the engine, in order. */
   readonly onMessage: (message: SDKMessage) => void;
+  /** A tool waits for somebody: permission (`input` as the model gave it), or the client's own tool. */
+  readonly onToolRequest: (request: ToolRequest, signal: AbortSignal) => Promise<ToolAnswer>;
   /** The engine is gone, once, however it ended; `reason` says what is known. */
   readonly onExit: (reason: string) => void;
 }
@@ -59,7 +74,7 @@ export class Engine {
     this.profile = engineProfile(command);
     this.#model = options.model;
     this.#permissionMode = options.permissionMode;
-    const tools = engineTools(options.model);
+    const tools = options.agent ? Object.keys(options.agent.tools) : engineTools(options.model);
     const sdkOptions: Options = {
       cwd: folders.workspace,
       env: engineEnvironment({
@@ -85,7 +100,9 @@ export class Engine {
       strictMcpConfig: true,
       includePartialMessages: true,
       ...(args.resume ? { resume: command.engineSessionId } : { sessionId: command.engineSessionId }),
-      ...(tools ? { tools, thinking: { type: "disabled" } } : {}),
+      ...(isClaude(options.model) ? {} : { thinking: { type: "disabled" } }),
+      ...(tools ? { tools } : {}),
+      ...(options.agent ? attended(options.agent, args.handlers.onToolRequest) : {}),
       ...(options.maxBudgetUsd === undefined ? {} : { maxBudgetUsd: options.maxBudgetUsd }),
       ...(options.allowedTools ? { allowedTools: options.allowedTools } : {}),
       ...(options.disallowedTools ? { disallowedTools: options.disallowedTools } : {}),
@@ -155,6 +172,34 @@ export class Engine {
     const stderr = this.#stderr.join("").trim();
     handlers.onExit(stderr ? `${reason}\n${stderr.slice(-2000)}` : reason);
   }
+}
+
+/** Options of a run that somebody answers for: policies of tools, permissions that are asked for, the client's tools. */
+function attended(agent: AgentSetup, ask: EngineHandlers["onToolRequest"]): Partial<Options> {
+  return {
+    mcpServers: clientTools(agent.customTools, (call, signal) => ask({ kind: "client", ...call }, signal)),
+    hooks: {
+      PreToolUse: [
+        {
+          hooks: [
+            (input) => {
+              const tool = input.hook_event_name === "PreToolUse" ? input.tool_name : "";
+              const policy = tool.startsWith(CUSTOM_PREFIX) ? "allow" : agent.tools[tool];
+              if (policy !== "allow" && policy !== "ask") return Promise.resolve({});
+              return Promise.resolve({
+                hookSpecificOutput: { hookEventName: "PreToolUse", permissionDecision: policy },
+              });
+            },
+          ],
+        },
+      ],
+    },
+    canUseTool: async (tool, input, { toolUseID, signal }) => {
+      const answer = await ask({ kind: "permission", toolUseId: toolUseID, tool, input }, signal);
+      if (answer.type === "allow") return { behavior: "allow", updatedInput: answer.updatedInput ?? input };
+      return { behavior: "deny", message: answer.type === "deny" ? answer.message : "This was not allowed." };
+    },
+  };
 }
 
 /** The engine's input: an endless iterable that one prompt after another is put into. */

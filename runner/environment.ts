@@ -75,6 +75,9 @@ export function engineEnvironment(args: {
     // The router owns retries; the engine's own default is ten over three minutes.
     CLAUDE_CODE_MAX_RETRIES: "2",
     API_TIMEOUT_MS: "120000",
+    // A client's own tool may take hours to be answered; the engine's limits are minutes.
+    MCP_TOOL_TIMEOUT: "86400000",
+    CLAUDE_CODE_STREAM_CLOSE_TIMEOUT: "86400000",
     // Bypassing permissions as root is refused without it.
     ...(args.isRoot ? { IS_SANDBOX: "1" } : {}),
     ...(isClaude(args.model) ? {} : lean),

@@ -2,7 +2,8 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 import type { IncomingMessage, Server } from "node:http";
 import { availableParallelism } from "node:os";
-import { statfs } from "node:fs/promises";
+import { rm, statfs } from "node:fs/promises";
+import { join } from "node:path";
 import { newId, isId } from "@gantry/protocol/ids.ts";
 import { CLOSE, Command, MessageAssembler, toMessages } from "@gantry/protocol/link.ts";
 import pLimit from "p-limit";
@@ -35,7 +36,7 @@ export interface Runner {
 const MAX_PAYLOAD_BYTES = 4_000_000;
 
 /**
- * The runner's door: `GET /health`, and one WebSocket a session at `/sessions/{id}/link`.
+ * The runner's door: `GET /health`, one WebSocket a session at `/sessions/{id}/link`, and `DELETE /sessions/{id}`.
  * One program: it hosts a single session in a container and many on one machine.
  */
 export async function startRunner(settings: RunnerSettings): Promise<Runner> {
@@ -147,6 +148,13 @@ async function answer(
   state: { runnerId: string; admit: { activeCount: number; pendingCount: number }; hosts: Map<string, SessionHost> },
 ): Promise<{ status: number; body: unknown }> {
   if (!authorised(request, settings.token)) return { status: 401, body: { error: "unauthorized" } };
+  const sessionId = /^\/sessions\/([^/]+)$/.exec(request.url ?? "")?.[1];
+  if (request.method === "DELETE" && sessionId && isId("session", sessionId)) {
+    await state.hosts.get(sessionId)?.close();
+    state.hosts.delete(sessionId);
+    await rm(join(settings.root, sessionId), { recursive: true, force: true, maxRetries: 3 });
+    return { status: 200, body: { deleted: sessionId } };
+  }
   if (request.method !== "GET" || request.url !== "/health") return { status: 404, body: { error: "not_found" } };
   const disk = await statfs(settings.root).catch(() => null);
   const all = [...state.hosts.values()];

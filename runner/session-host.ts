@@ -1,13 +1,14 @@
 import { newId } from "@gantry/protocol/ids.ts";
 import type { RunError } from "@gantry/protocol/event.ts";
-import type { Command, Frame, Report, RunStart } from "@gantry/protocol/link.ts";
+import type { Command, Frame, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import { PROTOCOL_VERSION } from "@gantry/protocol/link.ts";
 import type { LimitFunction } from "p-limit";
 import { Engine, engineProfile } from "./agent.ts";
+import type { ToolRequest } from "./agent.ts";
 import type { SessionFolders } from "./environment.ts";
 import { Outbox } from "./outbox.ts";
 import { killMarked } from "./processes.ts";
-import { initialState, translate } from "./translate.ts";
+import { clipInput, initialState, nameToolCall, translate } from "./translate.ts";
 import type { TranslatedEvent } from "./translate.ts";
 import { hasTranscript, openFolders } from "./workspace.ts";
 
@@ -36,7 +37,7 @@ interface ActiveRun {
   readonly command: RunStart;
   readonly startedAt: number;
   interrupted: RunError["type"] | "user" | null;
-  readonly deadline: NodeJS.Timeout;
+  deadline: NodeJS.Timeout;
 }
 
 /**
@@ -53,6 +54,8 @@ export class SessionHost {
   #run: ActiveRun | null = null;
   #ended: string[] = [];
   #state = initialState;
+  /** Tool calls that wait for somebody, by event id. */
+  readonly #waiting = new Map<string, (answer: ToolAnswer) => void>();
   #idle: NodeJS.Timeout | null = null;
   #draining = false;
   /** The end of the engine before, which the start of the next waits for: they share the marker they are killed by. */
@@ -102,6 +105,8 @@ export class SessionHost {
       case "run.interrupt":
         if (this.#run?.command.runId === command.runId) this.interrupt("user");
         return;
+      case "tool.answer":
+        return this.#waiting.get(command.toolUseId)?.(command.answer);
       default:
         command satisfies never;
     }
@@ -147,10 +152,13 @@ export class SessionHost {
       return;
     }
     if (this.#idle) clearTimeout(this.#idle);
-    const deadline = setTimeout(() => this.interrupt("deadline_exceeded"), command.deadlineMs);
-    const run: ActiveRun = { command, startedAt: Date.now(), interrupted: null, deadline };
+    const run: ActiveRun = { command, startedAt: Date.now(), interrupted: null, deadline: this.#deadline(command) };
     this.#run = run;
     this.#begin(run).catch((error: unknown) => this.#end(run, error instanceof Error ? error.message : String(error)));
+  }
+
+  #deadline(command: RunStart): NodeJS.Timeout {
+    return setTimeout(() => this.interrupt("deadline_exceeded"), command.deadlineMs);
   }
 
   async #begin(run: ActiveRun): Promise<void> {
@@ -193,6 +201,7 @@ export class SessionHost {
           this.#state = state;
           for (const event of events) this.#record(event);
         },
+        onToolRequest: (request, signal) => this.#ask(request, signal),
         onExit: (reason) => {
           if (this.#engine !== engine) return;
           this.#engine = null;
@@ -205,6 +214,29 @@ export class SessionHost {
     this.#engine = engine;
     this.#log("engine_start", { model: command.options.model });
     return engine;
+  }
+
+  /** Asks whoever sent the prompt, by an event, and waits for the answer for as long as the run lasts. */
+  async #ask({ kind, toolUseId, tool, input }: ToolRequest, signal: AbortSignal): Promise<ToolAnswer> {
+    const { state, id } = nameToolCall(this.#state, toolUseId, () => newId("event"));
+    this.#state = state;
+    const run = this.#run;
+    if (!run) return { type: "deny", message: "Nobody is there to ask." };
+    // The time somebody takes to answer is not the run's.
+    clearTimeout(run.deadline);
+    const answered = new Promise<ToolAnswer>((resolve) => {
+      this.#waiting.set(id, resolve);
+      signal.addEventListener("abort", () => resolve({ type: "deny", message: "The run was stopped." }), {
+        once: true,
+      });
+    });
+    if (kind === "client") this.#record({ type: "agent.custom_tool_use", id, name: tool, input: clipInput(input) });
+    else
+      this.#record({ type: "approval.requested", id: newId("event"), tool_use_id: id, tool, input: clipInput(input) });
+    const answer = await answered;
+    this.#waiting.delete(id);
+    if (this.#run === run && this.#waiting.size === 0) run.deadline = this.#deadline(run.command);
+    return answer;
   }
 
   async #stopEngine(): Promise<void> {
@@ -249,6 +281,7 @@ export class SessionHost {
 
   #finish(run: ActiveRun, event: TranslatedEvent): void {
     clearTimeout(run.deadline);
+    for (const answer of this.#waiting.values()) answer({ type: "deny", message: "The run has ended." });
     const leftovers = run.interrupted !== null && this.#state.backgroundTasks.length > 0;
     this.#run = null;
     this.#ended = [...this.#ended, run.command.runId].slice(-REMEMBERED_RUNS);

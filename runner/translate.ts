@@ -180,12 +180,30 @@ function fromAssistant(state: TranslateState, message: Of<"assistant">, newId: (
     } else if (block.type === "thinking") {
       events.push({ type: "agent.thinking", id: claimPreview("agent.thinking"), thinking: clip(block.thinking) });
     } else if (block.type === "tool_use") {
-      const id = newId();
-      next = { ...next, toolCalls: { ...next.toolCalls, [block.id]: id } };
+      const named = nameToolCall(next, block.id, newId);
+      next = named.state;
+      const { id } = named;
+      // Told when the engine calls it: only then does it wait for its answer.
+      if (block.name.startsWith(CUSTOM_PREFIX)) continue;
       events.push({ type: "agent.tool_use", id, name: block.name, input: clipInput(block.input), ...under });
     }
   }
   return { state: next, events };
+}
+
+/** How the engine calls the tools that the client answers. */
+export const CUSTOM_PREFIX = "mcp__client__";
+
+/** The event id of a tool call; the engine may ask about a call before its message has been read. */
+export function nameToolCall(
+  state: TranslateState,
+  toolUseId: string,
+  newId: () => string,
+): { state: TranslateState; id: string } {
+  const known = state.toolCalls[toolUseId];
+  if (known !== undefined) return { state, id: known };
+  const id = newId();
+  return { state: { ...state, toolCalls: { ...state.toolCalls, [toolUseId]: id } }, id };
 }
 
 function fromUser(state: TranslateState, message: Of<"user">, newId: () => string): Translation {
@@ -349,7 +367,7 @@ function clip(text: string, max: number = MAX_EVENT_CHARS / 4): string {
   return text.length <= max ? text : `${text.slice(0, max)}\n[${text.length - max} more characters left out]`;
 }
 
-function clipInput(input: unknown): Record<string, unknown> {
+export function clipInput(input: unknown): Record<string, unknown> {
   if (typeof input !== "object" || input === null) return {};
   const json = JSON.stringify(input);
   if (json.length <= MAX_EVENT_CHARS / 2) return input as Record<string, unknown>;

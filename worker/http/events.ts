@@ -1,26 +1,19 @@
-import { PREVIEW_TYPES, PromptBlock } from "@gantry/protocol/event.ts";
+import { EventListQuery, SendEvents } from "@gantry/protocol/api/sessions.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
+import { PREVIEW_TYPES } from "@gantry/protocol/event.ts";
+import type { StoredEvent } from "@gantry/protocol/event.ts";
 import type { Context } from "hono";
-import { z } from "zod";
+import type { z } from "zod";
 import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
 import { STREAM_HEADERS, toBody, toLines } from "./ndjson.ts";
-import { completeOptions } from "./run-options.ts";
+import { readQuery } from "./query.ts";
+import { AGENT_MAX_TURNS, completeOptions } from "./run-options.ts";
 import { sessionStub, submit, unknownSession } from "./sessions.ts";
 
-/** Body of `POST /v1/sessions/{id}/events`, as in Managed Agents. */
-const SendEvents = z.strictObject({
-  events: z
-    .array(
-      z.discriminatedUnion("type", [
-        z.strictObject({ type: z.literal("user.message"), content: z.array(PromptBlock).min(1) }),
-        z.strictObject({ type: z.literal("user.interrupt") }),
-      ]),
-    )
-    .min(1),
-});
+type Sent = z.infer<typeof SendEvents>["events"][number];
 
-/** Prompts into a session, or an interrupt. Each is stored before this answers. */
+/** Prompts, interrupts and answers into a session, in order. Each is stored before this answers. */
 export async function sendEvents(c: Context<App>): Promise<Response> {
   const sessionId = c.req.param("id") ?? "";
   const { account } = c.get("principal");
@@ -28,45 +21,95 @@ export async function sendEvents(c: Context<App>): Promise<Response> {
   const stub = sessionStub(c.env, sessionId);
   if (!(await stub.exists(account))) throw unknownSession(sessionId);
   const data: unknown[] = [];
-  for (const event of events) {
-    if (event.type === "user.interrupt") {
-      data.push({ type: event.type, interrupted: await stub.interrupt(account) });
-    } else {
-      const { runId } = await submit(c.env, account, sessionId, {
-        prompt: event.content,
-        options: completeOptions(c.env, {}),
-        trigger: "api",
-      });
-      data.push({ type: event.type, run_id: runId });
-    }
-  }
+  for (const [index, event] of events.entries()) data.push(await send(c, sessionId, event, index));
   return c.json({ data });
 }
 
-/** A page of the log: `?after=SEQ&limit=N`. `next_page` is the cursor of the next one, null at the end. */
+async function send(c: Context<App>, sessionId: string, event: Sent, index: number): Promise<unknown> {
+  const { account } = c.get("principal");
+  const stub = sessionStub(c.env, sessionId);
+  const processed_at = new Date().toISOString();
+  switch (event.type) {
+    case "user.interrupt":
+      return { type: event.type, interrupted: await stub.interrupt(account) };
+    case "user.message": {
+      const options = completeOptions(c.env, { maxTurns: AGENT_MAX_TURNS });
+      const { runId, eventId } = await submit(c.env, account, sessionId, {
+        prompt: event.content,
+        options,
+        trigger: "api",
+      });
+      return { id: eventId, type: event.type, content: event.content, processed_at, run_id: runId };
+    }
+    case "user.tool_confirmation": {
+      const { updated_input: updatedInput, ...confirmation } = event;
+      const answer =
+        event.result === "allow"
+          ? { type: "allow" as const, ...(updatedInput === undefined ? {} : { updatedInput }) }
+          : { type: "deny" as const, message: event.deny_message ?? "The user did not allow this." };
+      if (!(await stub.answer(account, event.tool_use_id, answer, confirmation)))
+        throw nothingWaits(index, "tool_use_id");
+      return { ...confirmation, processed_at };
+    }
+    case "user.custom_tool_result": {
+      const { custom_tool_use_id, content = [], is_error } = event;
+      const stored = { type: event.type, custom_tool_use_id, content, is_error: is_error === true };
+      const answer = { type: "result" as const, content, isError: is_error === true };
+      if (!(await stub.answer(account, custom_tool_use_id, answer, stored)))
+        throw nothingWaits(index, "custom_tool_use_id");
+      return { ...stored, processed_at };
+    }
+    default:
+      return event satisfies never;
+  }
+}
+
+function nothingWaits(index: number, field: string): RequestRefused {
+  return new RequestRefused({
+    code: "invalid_request",
+    field: `events[${index}].${field}`,
+    reason: "no call of that id waits for an answer",
+  });
+}
+
+/**
+ * A page of the log: `?page=CURSOR` or `?after=SEQ`, `?limit=N`, `?types[]=...`. `next_page` is null at the end.
+ * Previews of texts are not history: they are shown only to those who name their types or ask with `after`.
+ */
 export async function listEvents(c: Context<App>): Promise<Response> {
   const sessionId = c.req.param("id") ?? "";
-  const limit = cursorOf(c.req.query("limit"), "limit", 100);
-  const page = await sessionStub(c.env, sessionId).page(
-    c.get("principal").account,
-    cursorOf(c.req.query("after"), "after", 0),
-    Math.min(Math.max(limit, 1), 1000),
-  );
+  const query = readQuery(c, EventListQuery);
+  const limit = Math.min(Math.max(numberOf(query.limit, "limit", 100), 1), 1000);
+  const from = numberOf(query.page ?? query.after, query.page === undefined ? "after" : "page", 0);
+  const types = query["types[]"] ?? null;
+  const page = await sessionStub(c.env, sessionId).page(c.get("principal").account, from, limit);
   if (!page) throw unknownSession(sessionId);
-  const next = page.lines.length < limit ? null : String(page.last);
-  return c.body(`{"data":[${page.lines.join(",")}],"next_page":${JSON.stringify(next)}}`, 200, {
+  const lines = query.after === undefined || types ? page.lines.filter((line) => isWanted(line, types)) : page.lines;
+  const next = page.lines.length < limit && page.lines.length < 1000 ? null : String(page.last);
+  return c.body(`{"data":[${lines.join(",")}],"next_page":${JSON.stringify(next)}}`, 200, {
     "content-type": "application/json",
     "cache-control": "no-store",
   });
 }
 
-/** The log as server-sent events from a cursor on (`Last-Event-ID` or `?after=`). Previews only with `?event_deltas=true`. */
+function isWanted(line: string, types: readonly string[] | null): boolean {
+  const { type } = JSON.parse(line) as StoredEvent;
+  return types ? types.includes(type) : !PREVIEW_TYPES.includes(type);
+}
+
+/**
+ * The log as server-sent events: from a cursor on (`Last-Event-ID` or `?after=`), else what happens from now on, as in
+ * Managed Agents. Previews with `?event_deltas[]=agent.message`.
+ */
 export async function streamEvents(c: Context<App>): Promise<Response> {
   const sessionId = c.req.param("id") ?? "";
-  const after = cursorOf(c.req.header("last-event-id") ?? c.req.query("after"), "after", 0);
-  const events = await sessionStub(c.env, sessionId).stream(c.get("principal").account, after, null);
+  const { account } = c.get("principal");
+  const stub = sessionStub(c.env, sessionId);
+  const cursor = c.req.header("last-event-id") ?? c.req.query("after");
+  const after = cursor === undefined ? await stub.last(account) : numberOf(cursor, "after", 0);
+  const events = after === null ? null : await stub.stream(account, after, null);
   if (!events) throw unknownSession(sessionId);
-  const previews = c.req.query("event_deltas") !== undefined;
+  const previews = c.req.query("event_deltas") !== undefined || c.req.query("event_deltas[]") !== undefined;
   return new Response(toBody(toSse(events, previews)), {
     headers: { ...STREAM_HEADERS, "content-type": "text/event-stream; charset=utf-8" },
   });
@@ -78,12 +121,12 @@ async function* toSse(events: ReadableStream<Uint8Array>, previews: boolean): As
       yield ": \n\n"; // heartbeat
       continue;
     }
-    const { type, seq } = JSON.parse(line) as { type: (typeof PREVIEW_TYPES)[number]; seq: number };
+    const { type, seq } = JSON.parse(line) as StoredEvent;
     if (previews || !PREVIEW_TYPES.includes(type)) yield `event: ${type}\nid: ${seq}\ndata: ${line}\n\n`;
   }
 }
 
-function cursorOf(text: string | undefined, field: string, fallback: number): number {
+function numberOf(text: string | undefined, field: string, fallback: number): number {
   if (text === undefined || text === "") return fallback;
   const value = Number(text);
   if (Number.isSafeInteger(value) && value >= 0) return value;

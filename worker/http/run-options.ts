@@ -8,6 +8,9 @@ import type { WantedOptions } from "../session/session.ts";
 /** Rounds a run may take when the request does not say (the seeds' default). */
 const DEFAULT_MAX_TURNS = 3;
 
+/** Rounds of a run of a configured agent: a brake, not a measure. */
+export const AGENT_MAX_TURNS = 200;
+
 /** Checks a permission mode by name. The seeds' `full` means: everything, inside the sandbox. */
 export function toPermissionMode(name: string, field: string): PermissionMode {
   const parsed = PermissionMode.safeParse(name === "full" ? "bypassPermissions" : name);

@@ -21,6 +21,8 @@ export interface Accepted {
   readonly sessionId: string;
   readonly runId: string;
   readonly after: number;
+  /** Id of the prompt's `user.message`. */
+  readonly eventId: string;
   readonly stub: DurableObjectStub<Session>;
 }
 
@@ -36,7 +38,10 @@ export async function submit(
   const stub = sessionStub(env, id);
   if (sessionId === undefined) await stub.create(account);
   const submitted = await stub.submit(account, submission);
-  if (submitted.ok) return { sessionId: id, runId: submitted.runId, after: submitted.after, stub };
+  if (submitted.ok)
+    return { sessionId: id, runId: submitted.runId, after: submitted.after, eventId: submitted.eventId, stub };
+  if (submitted.error === "archived")
+    throw new RequestRefused({ code: "conflict", reason: "The session is archived." });
   if (submitted.error === "queue_full") throw new RequestRefused({ code: "queue_full", max: 100 });
   throw unknownSession(id);
 }

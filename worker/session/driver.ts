@@ -1,7 +1,8 @@
 import { PromptBlock } from "@gantry/protocol/event.ts";
 import type { RunEnded, RunError, SessionEvent } from "@gantry/protocol/event.ts";
 import { FramedEvent } from "@gantry/protocol/link.ts";
-import type { Frame, Report, RunStart } from "@gantry/protocol/link.ts";
+import type { Frame, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
+import type { Approvals } from "./approvals.ts";
 import { onFrame, onWatchdog, onWelcome } from "./decide.ts";
 import type { EventLog, NewEvent } from "./event-log.ts";
 import type { Lease } from "./lease.ts";
@@ -19,6 +20,7 @@ export interface DriverDeps {
   readonly log: EventLog;
   readonly queue: RunQueue;
   readonly lease: Lease;
+  readonly approvals: Approvals;
   readonly transaction: Transaction;
   readonly dial: (
     hello: { epoch: number; cursor: { runnerId: string; frame: number } | null },
@@ -43,6 +45,8 @@ export interface DriverDeps {
 export class Driver {
   readonly #deps: DriverDeps;
   #link: Link | null = null;
+  /** Whether the link's runner has said who it is: until then nobody knows to whom a run would be sent. */
+  #welcomed = false;
   #dialling = false;
   #lastHeardAt = 0;
   #unreachableSince: number | null = null;
@@ -116,6 +120,29 @@ export class Driver {
     return true;
   }
 
+  /**
+   * Takes an answer to a tool call that waits: stores it with its event, then sends it. False when no such call waits.
+   * The answer may be told to the runner again; it takes each once.
+   */
+  answer(toolUseId: string, answer: ToolAnswer, event: SessionEvent): boolean {
+    const { queue, approvals, transaction, log, now, newEventId } = this.#deps;
+    const call = approvals.get(toolUseId);
+    const run = queue.running();
+    if (!call || call.answer || call.runId !== run?.id) return false;
+    transaction(() => {
+      approvals.answer(toolUseId, answer);
+      const events: SessionEvent[] = [event];
+      if (approvals.open().length === 0) {
+        queue.setStatus("running");
+        events.push({ type: "session.status_running" });
+      }
+      log.append(events.map((each) => ({ id: newEventId(), runId: run.id, at: now(), event: each })));
+    });
+    log.announce();
+    this.#link?.send({ type: "tool.answer", runId: run.id, toolUseId, answer });
+    return true;
+  }
+
   #startNext(): Run | null {
     const { queue, log, now, transaction, newEventId } = this.#deps;
     const next = queue.next();
@@ -158,9 +185,12 @@ export class Driver {
       );
       mine = link;
       this.#link = link;
+      this.#welcomed = false;
       this.#lastHeardAt = now();
       this.#unreachableSince = null;
       this.#redialMs = REDIAL_MS;
+      // The run may have been interrupted meanwhile, and nobody would close this link.
+      if (!this.#deps.queue.running()) this.kick();
     } catch (error) {
       this.#unreachableSince ??= now();
       report({ event: "dial_failed", error: String(error) });
@@ -203,13 +233,20 @@ export class Driver {
   #welcome(welcome: Extract<Report, { type: "welcome" }>): void {
     const { queue, lease, newToken } = this.#deps;
     const run = queue.running();
+    this.#welcomed = true;
     const decision = onWelcome(run, welcome);
     if (lease.cursor()?.runnerId !== welcome.runnerId) lease.moveTo(welcome.runnerId, newToken());
+    // A run that was given up while nobody could reach it: it must end before the runner takes another.
+    if (welcome.activeRunId !== null && welcome.activeRunId !== run?.id)
+      this.#link?.send({ type: "run.interrupt", runId: welcome.activeRunId });
     switch (decision) {
       case "none":
         return;
       case "attached":
         if (run?.interruptRequested) this.#link?.send({ type: "run.interrupt", runId: run.id });
+        for (const { toolUseId, answer } of run ? this.#deps.approvals.answered(run.id) : []) {
+          if (run && answer) this.#link?.send({ type: "tool.answer", runId: run.id, toolUseId, answer });
+        }
         return;
       case "send":
         return run ? this.#send(run) : undefined;
@@ -226,7 +263,7 @@ export class Driver {
     const { queue, lease, log, models, engineSessionId, deadlineMs } = this.#deps;
     const runnerId = lease.cursor()?.runnerId;
     const token = lease.token();
-    if (!this.#link || runnerId === undefined || token === null) return; // the welcome is still to come and sends it
+    if (!this.#link || !this.#welcomed || runnerId === undefined || token === null) return; // the welcome sends it
     const prompt = PromptBlock.array().parse((JSON.parse(log.payload(run.promptSeq)) as { content: unknown }).content);
     const command: RunStart = {
       type: "run.start",
@@ -258,6 +295,7 @@ export class Driver {
       const ended = events.find((entry) => entry.event.type === "run.ended");
       transaction(() => {
         log.append(events.filter((entry) => entry !== ended));
+        if (run && this.#deps.approvals.noteQuestions(events) && !ended) this.#saysItWaits(run);
         if (run && ended) this.#end(run, ended.event as RunEnded, ended);
         lease.advance(frame.frame);
       });
@@ -268,6 +306,15 @@ export class Driver {
       }
     }
     this.#acknowledge(Math.max(stored, frame.frame));
+  }
+
+  /** The run needs somebody: the session is idle until the calls named here are answered. Inside a transaction. */
+  #saysItWaits(run: Run): void {
+    const { queue, approvals, log, now, newEventId } = this.#deps;
+    queue.setStatus("idle");
+    const stop_reason = { type: "requires_action" as const, event_ids: approvals.open().map((call) => call.toolUseId) };
+    const event = { type: "session.status_idle" as const, stop_reason, stop_details: null };
+    log.append([{ id: newEventId(), runId: run.id, at: now(), event }]);
   }
 
   #acknowledge(frame: number): void {
@@ -310,6 +357,7 @@ export class Driver {
   #end(run: Run, how: { outcome: RunEnded["outcome"]; error: RunError | null }, reported?: NewEvent): void {
     const { queue, log, now, newEventId } = this.#deps;
     queue.end(run.id, now());
+    this.#deps.approvals.close(run.id);
     const event: RunEnded = { type: "run.ended", result: "", usage: null, num_turns: 0, duration_ms: 0, ...how };
     const events: NewEvent[] = [reported ?? { id: newEventId(), runId: run.id, at: now(), event }];
     if (!queue.next()) {

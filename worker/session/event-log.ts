@@ -1,4 +1,4 @@
-import type { SessionEvent } from "@gantry/protocol/event.ts";
+import type { ModelUsage, SessionEvent } from "@gantry/protocol/event.ts";
 import { numberOf, textOf } from "./sql.ts";
 import type { Row, Sql } from "./sql.ts";
 
@@ -94,6 +94,18 @@ export class EventLog {
       if (chars > 2_000_000) break;
     }
     return { lines, last };
+  }
+
+  /** Tokens of all model requests in the log. */
+  usage(): ModelUsage {
+    const sum = (field: string): string => `COALESCE(SUM(json_extract(data, '$.model_usage.${field}')), 0) AS ${field}`;
+    const fields = ["input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"] as const;
+    const row = this.#sql
+      .exec(`SELECT ${fields.map(sum).join(", ")} FROM events WHERE type = 'span.model_request_end'`)
+      .toArray()[0];
+    const [input_tokens = 0, output_tokens = 0, cache_creation_input_tokens = 0, cache_read_input_tokens = 0] =
+      fields.map((field) => numberOf(row, field));
+    return { input_tokens, output_tokens, cache_creation_input_tokens, cache_read_input_tokens };
   }
 
   /** The payload of one event as JSON text. */

@@ -65,3 +65,14 @@ export async function dial(
     },
   };
 }
+
+/** Has the runner end what it holds of a session and remove its folder. A runner that is gone holds nothing. */
+export async function forget(sandbox: Sandbox, sessionId: string): Promise<void> {
+  await sandbox
+    .getTcpPort(RUNNER_PORT)
+    .fetch(`http://runner/sessions/${sessionId}`, {
+      method: "DELETE",
+      signal: AbortSignal.timeout(DIAL_TIMEOUT_MS * 2),
+    })
+    .catch(() => null);
+}

@@ -63,6 +63,14 @@ export class RunQueue {
     return row ? (JSON.parse(textOf(row, "options")) as RunOptions).model : null;
   }
 
+  /** Milliseconds in which runs were in progress, the current one up to now. */
+  activeMs(now: number): number {
+    const row = this.#sql
+      .exec("SELECT SUM(COALESCE(ended_at, ?) - started_at) AS ms FROM runs WHERE started_at IS NOT NULL", now)
+      .toArray()[0];
+    return numberOf(row, "ms");
+  }
+
   /** How many wait. */
   queued(): number {
     return numberOf(this.#sql.exec("SELECT COUNT(*) AS n FROM runs WHERE state = 'queued'").toArray()[0], "n");

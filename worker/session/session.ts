@@ -1,18 +1,23 @@
 import { DurableObject } from "cloudflare:workers";
 import { newId } from "@gantry/protocol/ids.ts";
-import type { PromptBlock } from "@gantry/protocol/event.ts";
-import type { RunOptions } from "@gantry/protocol/link.ts";
+import type { ModelUsage, PromptBlock, SessionEvent } from "@gantry/protocol/event.ts";
+import type { RunOptions, ToolAnswer } from "@gantry/protocol/link.ts";
 import type { Env } from "../env.ts";
 import { report } from "../log.ts";
 import { contextTokensOf, modelsOf } from "../models.ts";
 import { localSandbox } from "../sandbox/local.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
+import { Approvals } from "./approvals.ts";
+import type { WaitingCall } from "./approvals.ts";
+import { markWaiting } from "../storage/session-index.ts";
 import { Driver } from "./driver.ts";
 import { EventLog } from "./event-log.ts";
 import { Lease } from "./lease.ts";
-import { dial } from "./link.ts";
+import { dial, forget } from "./link.ts";
 import { MAX_QUEUED, RunQueue } from "./run-queue.ts";
-import { createTables, tablesExist, textOf } from "./sql.ts";
+import { Settings } from "./settings.ts";
+import type { SessionSetup } from "./settings.ts";
+import { createTables, numberOf, tablesExist, textOf } from "./sql.ts";
 import { Sockets, fromSocketRequest, readSocketMessage } from "./sockets.ts";
 import { streamLog } from "./stream.ts";
 
@@ -27,8 +32,39 @@ export interface Submission {
 }
 
 export type Submitted =
-  | { readonly ok: true; readonly runId: string; /** `seq` before the run's first event. */ readonly after: number }
-  | { readonly ok: false; readonly error: "unknown_session" | "queue_full" };
+  | {
+      readonly ok: true;
+      readonly runId: string;
+      /** `seq` before the run's first event. */
+      readonly after: number;
+      /** Id of the `user.message`. */
+      readonly eventId: string;
+    }
+  | { readonly ok: false; readonly error: "unknown_session" | "queue_full" | "archived" };
+
+/** A session that was made by a prompt alone. */
+const NO_SETUP: SessionSetup = {
+  agent: null,
+  environmentId: null,
+  title: null,
+  metadata: {},
+  engine: {},
+  archivedAt: null,
+  updatedAt: 0,
+};
+
+/** What the API tells of a session, true at the moment of asking. */
+export interface SessionFacts {
+  readonly id: string;
+  readonly setup: Omit<SessionSetup, "engine">;
+  readonly status: "idle" | "running";
+  readonly createdAt: number;
+  /** The model that the next run without one uses. */
+  readonly model: string;
+  readonly usage: ModelUsage;
+  /** Milliseconds in which a run was in progress. */
+  readonly activeMs: number;
+}
 
 const DEFAULT_RUN_MINUTES = 30;
 
@@ -40,6 +76,8 @@ export class Session extends DurableObject<Env> {
   readonly #log: EventLog;
   readonly #queue: RunQueue;
   readonly #lease: Lease;
+  readonly #approvals: Approvals;
+  readonly #settings: Settings;
   readonly #driver: Driver;
   readonly #sockets: Sockets;
   #exists: boolean;
@@ -47,15 +85,21 @@ export class Session extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     const { sql } = ctx.storage;
-    this.#log = new EventLog(sql, () => this.#sockets.pump());
+    this.#log = new EventLog(sql, () => {
+      this.#sockets.pump();
+      this.#tellIndex();
+    });
     this.#queue = new RunQueue(sql);
     this.#lease = new Lease(sql);
+    this.#approvals = new Approvals(sql);
+    this.#settings = new Settings(sql);
     const sessionId = ctx.id.name ?? "";
     const sandbox = sandboxOf(env);
     this.#driver = new Driver({
       log: this.#log,
       queue: this.#queue,
       lease: this.#lease,
+      approvals: this.#approvals,
       transaction: (work) => ctx.storage.transactionSync(work),
       dial: (hello, handlers) => dial(sandbox, sessionId, hello, handlers),
       setAlarm: (at) => void (at === null ? ctx.storage.deleteAlarm() : ctx.storage.setAlarm(at)),
@@ -69,6 +113,8 @@ export class Session extends DurableObject<Env> {
       report: (entry) => report({ sessionId, ...entry }),
     });
     this.#exists = tablesExist(sql);
+    // A session of an earlier version gets the tables that are new since.
+    if (this.#exists) createTables(sql);
     this.#sockets = new Sockets(this.#log, () => ctx.getWebSockets());
   }
 
@@ -96,7 +142,7 @@ export class Session extends DurableObject<Env> {
   }
 
   /** Makes the session. A second call for the same id changes nothing. */
-  create(account: string): void {
+  create(account: string, setup: SessionSetup = NO_SETUP): void {
     if (this.#exists) return;
     const { sql } = this.ctx.storage;
     this.ctx.storage.transactionSync(() => {
@@ -108,6 +154,7 @@ export class Session extends DurableObject<Env> {
         Date.now(),
         crypto.randomUUID(),
       );
+      this.#settings.saveSetup(setup);
     });
     this.#exists = true;
   }
@@ -115,11 +162,14 @@ export class Session extends DurableObject<Env> {
   /** Accepts a prompt: when this returns, it is stored, and it will end whatever dies. */
   submit(account: string, submission: Submission): Submitted {
     if (!this.#mayUse(account)) return { ok: false, error: "unknown_session" };
+    const setup = this.#settings.setup();
+    if (setup?.archivedAt) return { ok: false, error: "archived" };
     const waiting = this.#queue.queued();
     if (waiting >= MAX_QUEUED) return { ok: false, error: "queue_full" };
     const runId = newId("run");
     const now = Date.now();
-    const options = { ...submission.options, model: submission.options.model ?? this.#model() };
+    const options = { ...fromAgent(setup), ...submission.options, model: submission.options.model ?? this.#model() };
+    const eventId = newId("event");
     const after = this.#log.last();
     const position = waiting + (this.#queue.running() ? 1 : 0);
     this.ctx.storage.transactionSync(() => {
@@ -127,12 +177,68 @@ export class Session extends DurableObject<Env> {
         { type: "run.queued" as const, position, trigger: submission.trigger },
         { type: "user.message" as const, content: [...submission.prompt] },
       ];
-      const promptSeq = this.#log.append(events.map((event) => ({ id: newId("event"), runId, at: now, event })));
+      const promptSeq = this.#log.append(
+        events.map((event) => ({
+          id: event.type === "user.message" ? eventId : newId("event"),
+          runId,
+          at: now,
+          event,
+        })),
+      );
       this.#queue.add({ id: runId, trigger: submission.trigger, options, promptSeq, now });
     });
     this.#log.announce();
     this.#driver.kick();
-    return { ok: true, runId, after };
+    return { ok: true, runId, after, eventId };
+  }
+
+  /** What there is to tell of it. Null for an unknown session. */
+  facts(account: string): SessionFacts | null {
+    if (!this.#mayUse(account)) return null;
+    const row = this.ctx.storage.sql.exec("SELECT id, created_at FROM session").toArray()[0];
+    const { engine: _engine, ...setup } = this.#settings.setup() ?? NO_SETUP;
+    return {
+      id: textOf(row, "id"),
+      setup,
+      status: this.#queue.status(),
+      createdAt: numberOf(row, "created_at"),
+      model: this.#model(),
+      usage: this.#log.usage(),
+      activeMs: this.#queue.activeMs(Date.now()),
+    };
+  }
+
+  /** Changes what was set at its making; null for an unknown session. */
+  change(
+    account: string,
+    patch: Partial<Pick<SessionSetup, "title" | "metadata" | "archivedAt">>,
+  ): SessionFacts | null {
+    if (!this.#mayUse(account)) return null;
+    this.#settings.saveSetup({ ...(this.#settings.setup() ?? NO_SETUP), ...patch, updatedAt: Date.now() });
+    return this.facts(account);
+  }
+
+  /** Forgets the session: its log, its queue, its files. False for an unknown one. */
+  async destroy(account: string): Promise<boolean> {
+    if (!this.#mayUse(account)) return false;
+    this.#exists = false;
+    for (const socket of this.ctx.getWebSockets()) socket.close(1000, "the session was deleted");
+    await forget(sandboxOf(this.env), this.ctx.id.name ?? "");
+    await this.ctx.storage.deleteAlarm();
+    await this.ctx.storage.deleteAll();
+    // What is in memory belongs to a session that is no more.
+    this.ctx.abort("deleted");
+    return true;
+  }
+
+  /** Answers a tool call that waits. Null for an unknown session; false when no such call waits. */
+  answer(account: string, toolUseId: string, answer: ToolAnswer, event: SessionEvent): boolean | null {
+    return this.#mayUse(account) ? this.#driver.answer(toolUseId, answer, event) : null;
+  }
+
+  /** Tool calls that wait for an answer. Null for an unknown session. */
+  waiting(account: string): Omit<WaitingCall, "answer">[] | null {
+    return this.#mayUse(account) ? this.#approvals.open().map(({ answer: _answer, ...call }) => call) : null;
   }
 
   /** Stops the run in progress. Null when this account has no such session; false when nothing runs. */
@@ -143,6 +249,11 @@ export class Session extends DurableObject<Env> {
   /** Whether the session exists for this account. */
   exists(account: string): boolean {
     return this.#mayUse(account);
+  }
+
+  /** `seq` of the newest event. Null for an unknown session. */
+  last(account: string): number | null {
+    return this.#mayUse(account) ? this.#log.last() : null;
   }
 
   /** A page of the log: JSON lines after a cursor. Null for an unknown session. */
@@ -170,12 +281,27 @@ export class Session extends DurableObject<Env> {
   }
 
   override alarm(): void {
-    if (this.#exists) this.#driver.watch();
+    if (!this.#exists) return;
+    this.#driver.watch();
+    this.#tellIndex();
+  }
+
+  /** Tells the index of sessions when this one begins to wait for somebody, or no longer does; tried again by the alarm. */
+  #tellIndex(): void {
+    if (!this.#exists) return;
+    const waits = this.#approvals.open().length > 0;
+    if (waits === this.#settings.toldWaiting()) return;
+    this.ctx.waitUntil(
+      markWaiting(this.env, this.ctx.id.name ?? "", waits).then(
+        () => this.#settings.saveToldWaiting(waits),
+        (error: unknown) => report({ event: "index_not_told", sessionId: this.ctx.id.name, error: String(error) }),
+      ),
+    );
   }
 
   #model(): string {
     const router = modelsOf(this.env);
-    const last = this.#queue.lastModel();
+    const last = this.#queue.lastModel() ?? this.#settings.setup()?.engine.model ?? null;
     return last !== null && router.knows(last) ? last : router.defaultModel;
   }
 
@@ -186,6 +312,16 @@ export class Session extends DurableObject<Env> {
   #mayUse(account: string): boolean {
     return this.#exists && this.#account() === account;
   }
+}
+
+/** What the session's agent says about every run. */
+function fromAgent(setup: SessionSetup | null): Partial<RunOptions> {
+  const { system, effort, tools } = setup?.engine ?? {};
+  return {
+    ...(system === undefined ? {} : { appendSystemPrompt: system }),
+    ...(effort === undefined ? {} : { effort }),
+    ...(tools === undefined ? {} : { agent: tools }),
+  };
 }
 
 function sandboxOf(env: Env): Sandbox {

@@ -35,6 +35,9 @@ export function createTables(sql: Sql): void {
   sql.exec(
     `CREATE TABLE IF NOT EXISTS event_parts (seq INTEGER NOT NULL, part INTEGER NOT NULL, data TEXT NOT NULL, PRIMARY KEY (seq, part))`,
   );
+  sql.exec(`CREATE TABLE IF NOT EXISTS waiting (
+    tool_use_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, kind TEXT NOT NULL, tool TEXT NOT NULL, input TEXT NOT NULL, asked_at INTEGER NOT NULL, answer TEXT)`);
+  sql.exec(`CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value TEXT NOT NULL)`);
 }
 
 /** Whether the session was ever created. Reads only: asking for an id that nobody made leaves nothing behind. */

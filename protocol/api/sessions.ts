@@ -1,0 +1,76 @@
+import { z } from "zod";
+import { PromptBlock } from "../event.ts";
+import { AgentCreate } from "./agents.ts";
+import { COMMON_QUERY, Metadata, MetadataPatch, PAGE_QUERY, QueryFlag } from "./common.ts";
+
+/** Bodies and queries of `/v1/sessions`, in the words of Managed Agents. */
+
+const AgentRef = z.strictObject({ type: z.literal("agent"), id: z.string(), version: z.int().min(1).optional() });
+const Overrides = AgentCreate.pick({ mcp_servers: true, model: true, skills: true, system: true, tools: true })
+  .partial()
+  .extend({ type: z.literal("agent_with_overrides"), id: z.string(), version: z.int().min(1).optional() });
+
+const UserMessage = z.strictObject({ type: z.literal("user.message"), content: z.array(PromptBlock).min(1) });
+
+/** Beyond Managed Agents, `agent` may be left out (plain Claude Code), and so may `environment_id`. */
+export const SessionCreate = z.strictObject({
+  agent: z.union([z.string(), z.discriminatedUnion("type", [AgentRef, Overrides])]).optional(),
+  environment_id: z.string().optional(),
+  initial_events: z.array(UserMessage).max(50).optional(),
+  metadata: Metadata.optional(),
+  title: z.string().max(500).nullish(),
+});
+export type SessionCreate = z.infer<typeof SessionCreate>;
+
+export const SessionUpdate = z.strictObject({
+  metadata: MetadataPatch.nullish(),
+  title: z.string().max(500).nullish(),
+});
+
+const When = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));
+
+export const SessionListQuery = z.strictObject({
+  ...PAGE_QUERY,
+  agent_id: z.string().optional(),
+  "created_at[gt]": When.optional(),
+  "created_at[gte]": When.optional(),
+  "created_at[lt]": When.optional(),
+  "created_at[lte]": When.optional(),
+  include_archived: QueryFlag.optional(),
+});
+
+/** Events that a client may send. */
+export const SendEvents = z.strictObject({
+  events: z
+    .array(
+      z.discriminatedUnion("type", [
+        UserMessage,
+        z.strictObject({ type: z.literal("user.interrupt"), session_thread_id: z.null().optional() }),
+        z.strictObject({
+          type: z.literal("user.tool_confirmation"),
+          tool_use_id: z.string(),
+          result: z.enum(["allow", "deny"]),
+          deny_message: z.string().max(10_000).nullish(),
+          /** Ours: the tool runs with this input instead, which is also how questions are answered. */
+          updated_input: z.record(z.string(), z.unknown()).optional(),
+        }),
+        z.strictObject({
+          type: z.literal("user.custom_tool_result"),
+          custom_tool_use_id: z.string(),
+          content: z.array(PromptBlock).optional(),
+          is_error: z.boolean().nullish(),
+        }),
+      ]),
+    )
+    .min(1)
+    .max(50),
+});
+
+export const EventListQuery = z.strictObject({
+  ...COMMON_QUERY,
+  limit: z.string().optional(),
+  page: z.string().optional(),
+  /** Ours: the `seq` after which to begin. */
+  after: z.string().optional(),
+  "types[]": z.array(z.string()).optional(),
+});

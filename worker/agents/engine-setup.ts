@@ -1,0 +1,44 @@
+import type { BetaManagedAgentsSessionAgent } from "@anthropic-ai/sdk/resources/beta/sessions/sessions";
+import type { AgentSetup, ToolPolicy } from "@gantry/protocol/link.ts";
+import type { SessionSetup } from "../session/settings.ts";
+
+/** Built-in tools: Managed Agents' name → the engine's. */
+export const ENGINE_TOOLS: Readonly<Record<string, string>> = {
+  bash: "Bash",
+  edit: "Edit",
+  read: "Read",
+  write: "Write",
+  glob: "Glob",
+  grep: "Grep",
+  web_fetch: "WebFetch",
+  web_search: "WebSearch",
+};
+
+const POLICY: Readonly<Record<string, ToolPolicy>> = { always_allow: "allow", always_ask: "ask", auto: "auto" };
+
+/** What the engine gets of an agent: model, prompt, and which tools it has under which policy. */
+export function toEngineSetup(agent: BetaManagedAgentsSessionAgent): SessionSetup["engine"] {
+  const { model, system } = agent;
+  return {
+    model: model.id,
+    ...(system === null ? {} : { system }),
+    ...(model.effort === undefined ? {} : { effort: model.effort.type }),
+    tools: toAgentSetup(agent.tools),
+  };
+}
+
+function toAgentSetup(tools: BetaManagedAgentsSessionAgent["tools"]): AgentSetup {
+  const builtIn: Record<string, ToolPolicy> = {};
+  const customTools: AgentSetup["customTools"] = [];
+  for (const tool of tools) {
+    if (tool.type === "agent_toolset_20260401") {
+      for (const [name, engineName] of Object.entries(ENGINE_TOOLS)) {
+        const config = tool.configs.find((each) => each.name === name) ?? tool.default_config;
+        if (config.enabled) builtIn[engineName] = POLICY[config.permission_policy.type] ?? "ask";
+      }
+    } else if (tool.type === "custom") {
+      customTools.push({ name: tool.name, description: tool.description, inputSchema: tool.input_schema });
+    }
+  }
+  return { tools: builtIn, customTools };
+}

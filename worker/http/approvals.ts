@@ -1,0 +1,29 @@
+import { PageQuery } from "@gantry/protocol/api/common.ts";
+import type { Context } from "hono";
+import { toIso } from "../storage/catalog.ts";
+import { waitingSessionIds } from "../storage/session-index.ts";
+import type { App } from "./context.ts";
+import { readQuery } from "./query.ts";
+import { sessionStub } from "./sessions.ts";
+
+/** `GET /v1/approvals`: tool calls that wait for somebody, over all sessions of the account, oldest first. */
+export async function listApprovals(c: Context<App>): Promise<Response> {
+  readQuery(c, PageQuery);
+  const { account } = c.get("principal");
+  const data: object[] = [];
+  for (const sessionId of await waitingSessionIds(c.env, account)) {
+    for (const call of (await sessionStub(c.env, sessionId).waiting(account)) ?? []) {
+      data.push({
+        type: "approval",
+        session_id: sessionId,
+        run_id: call.runId,
+        tool_use_id: call.toolUseId,
+        kind: call.kind,
+        tool: call.tool,
+        input: JSON.parse(call.input) as unknown,
+        asked_at: toIso(call.askedAt),
+      });
+    }
+  }
+  return c.json({ data });
+}

@@ -1,0 +1,217 @@
+import type { BetaManagedAgentsAgent } from "@anthropic-ai/sdk/resources/beta/agents/agents";
+import type {
+  BetaManagedAgentsDeletedSession,
+  BetaManagedAgentsSession,
+  BetaManagedAgentsSessionAgent,
+} from "@anthropic-ai/sdk/resources/beta/sessions/sessions";
+import { NoQuery } from "@gantry/protocol/api/common.ts";
+import { SessionCreate, SessionListQuery, SessionUpdate } from "@gantry/protocol/api/sessions.ts";
+import { RequestRefused } from "@gantry/protocol/error.ts";
+import { newId } from "@gantry/protocol/ids.ts";
+import type { Context } from "hono";
+import type { z } from "zod";
+import { toEngineSetup } from "../agents/engine-setup.ts";
+import { changedBody, patchMetadata } from "../agents/resolve.ts";
+import { getAgent } from "../agents/store.ts";
+import { getEnvironment } from "../environments/store.ts";
+import type { Env } from "../env.ts";
+import { modelsOf } from "../models.ts";
+import type { SessionFacts } from "../session/session.ts";
+import { toIso } from "../storage/catalog.ts";
+import { archiveInIndex, indexSession, listSessionIds, removeFromIndex } from "../storage/session-index.ts";
+import { readJson } from "./body.ts";
+import type { App } from "./context.ts";
+import { pageOf, readQuery } from "./query.ts";
+import { AGENT_MAX_TURNS, completeOptions } from "./run-options.ts";
+import { sessionStub, submit, unknownSession } from "./sessions.ts";
+
+/** `/v1/sessions`: sessions as Managed Agents tell of them. */
+
+export async function createSession(c: Context<App>): Promise<Response> {
+  const body = await readJson(c.req.raw, SessionCreate);
+  const { account } = c.get("principal");
+  const agent = body.agent === undefined ? null : await agentOf(c.env, account, body.agent);
+  if (body.environment_id !== undefined) await checkEnvironment(c.env, account, body.environment_id);
+  const engine = agent === null ? {} : toEngineSetup(agent);
+  // Refused now rather than at the first prompt.
+  completeOptions(c.env, engine.model === undefined ? {} : { model: engine.model });
+  const id = newId("session");
+  await indexSession(c.env, { id, account, createdAt: Date.now(), agentId: agent?.id ?? null });
+  await sessionStub(c.env, id).create(account, {
+    agent: agent === null ? null : JSON.stringify(agent),
+    environmentId: body.environment_id ?? null,
+    title: body.title ?? null,
+    metadata: body.metadata ?? {},
+    engine,
+    archivedAt: null,
+    updatedAt: Date.now(),
+  });
+  for (const event of body.initial_events ?? []) {
+    const options = completeOptions(c.env, { maxTurns: AGENT_MAX_TURNS });
+    await submit(c.env, account, id, { prompt: event.content, options, trigger: "api" });
+  }
+  return c.json(await tell(c, id));
+}
+
+export async function retrieveSession(c: Context<App>): Promise<Response> {
+  readQuery(c, NoQuery);
+  return c.json(await tell(c, c.req.param("id") ?? ""));
+}
+
+export async function updateSession(c: Context<App>): Promise<Response> {
+  const id = c.req.param("id") ?? "";
+  const body = await readJson(c.req.raw, SessionUpdate);
+  const stub = sessionStub(c.env, id);
+  const { account } = c.get("principal");
+  const facts = await stub.facts(account);
+  if (!facts) throw unknownSession(id);
+  await stub.change(account, {
+    ...(body.title === undefined ? {} : { title: body.title }),
+    ...(body.metadata ? { metadata: patchMetadata(facts.setup.metadata, body.metadata, true) } : {}),
+  });
+  return c.json(await tell(c, id));
+}
+
+export async function archiveSession(c: Context<App>): Promise<Response> {
+  const id = c.req.param("id") ?? "";
+  const archivedAt = Date.now();
+  const facts = await sessionStub(c.env, id).change(c.get("principal").account, { archivedAt });
+  if (!facts) throw unknownSession(id);
+  await archiveInIndex(c.env, id, archivedAt);
+  return c.json(await tell(c, id));
+}
+
+export async function deleteSession(c: Context<App>): Promise<Response> {
+  const id = c.req.param("id") ?? "";
+  const { account } = c.get("principal");
+  const stub = sessionStub(c.env, id);
+  const facts = await stub.facts(account);
+  if (!facts) throw unknownSession(id);
+  if (facts.status === "running")
+    throw new RequestRefused({ code: "conflict", reason: "The session is running; interrupt it first." });
+  // The object ends itself as its last act, which its caller sees as an error.
+  await stub.destroy(account).catch(() => null);
+  await removeFromIndex(c.env, id);
+  return c.json({ id, type: "session_deleted" } satisfies BetaManagedAgentsDeletedSession);
+}
+
+export async function listSessions(c: Context<App>): Promise<Response> {
+  const query = readQuery(c, SessionListQuery);
+  const { account } = c.get("principal");
+  const created = (["gt", "gte", "lt", "lte"] as const).flatMap((name) => {
+    const at = query[`created_at[${name}]`];
+    return at === undefined ? [] : [[({ gt: ">", gte: ">=", lt: "<", lte: "<=" } as const)[name], at] as const];
+  });
+  const filter = {
+    includeArchived: query.include_archived ?? false,
+    created,
+    ...(query.agent_id === undefined ? {} : { agentId: query.agent_id }),
+  };
+  const page = await listSessionIds(c.env, account, filter, pageOf(query));
+  const facts = await inSixes(page.data, (id) => sessionStub(c.env, id).facts(account));
+  return c.json({ ...page, data: facts.flatMap((each) => (each ? [toSession(each, c.env)] : [])) });
+}
+
+async function tell(c: Context<App>, id: string): Promise<BetaManagedAgentsSession> {
+  const facts = await sessionStub(c.env, id).facts(c.get("principal").account);
+  if (!facts) throw unknownSession(id);
+  return toSession(facts, c.env);
+}
+
+function toSession(facts: SessionFacts, env: Env): BetaManagedAgentsSession {
+  const { setup, usage } = facts;
+  return {
+    id: facts.id,
+    type: "session",
+    agent:
+      setup.agent === null ? plainAgent(facts.model, env) : (JSON.parse(setup.agent) as BetaManagedAgentsSessionAgent),
+    archived_at: toIso(setup.archivedAt),
+    budget: null,
+    created_at: toIso(facts.createdAt),
+    environment_id: setup.environmentId ?? "",
+    metadata: { ...setup.metadata },
+    outcome_evaluations: [],
+    resources: [],
+    stats: { active_seconds: facts.activeMs / 1000, duration_seconds: (Date.now() - facts.createdAt) / 1000 },
+    status: setup.archivedAt === null ? facts.status : "terminated",
+    title: setup.title,
+    updated_at: toIso(Math.max(setup.updatedAt, facts.createdAt)),
+    usage: {
+      input_tokens: usage.input_tokens,
+      output_tokens: usage.output_tokens,
+      cache_read_input_tokens: usage.cache_read_input_tokens,
+      cache_creation: { ephemeral_5m_input_tokens: usage.cache_creation_input_tokens },
+    },
+    vault_ids: [],
+  } satisfies BetaManagedAgentsSession;
+}
+
+/** What a session without an agent says it has: Claude Code as it comes. */
+function plainAgent(model: string, env: Env): BetaManagedAgentsSessionAgent {
+  return {
+    id: "",
+    type: "agent",
+    name: "Claude Code",
+    version: 1,
+    description: null,
+    execution_identity: { type: "service_account" },
+    mcp_servers: [],
+    model: { id: model || modelsOf(env).defaultModel },
+    multiagent: null,
+    skills: [],
+    system: null,
+    tools: [],
+  };
+}
+
+async function agentOf(
+  env: Env,
+  account: string,
+  wanted: NonNullable<z.infer<typeof SessionCreate>["agent"]>,
+): Promise<BetaManagedAgentsSessionAgent> {
+  const { id, version } = typeof wanted === "string" ? { id: wanted, version: undefined } : wanted;
+  const agent = await getAgent(env, account, id, version);
+  if (!agent) throw new RequestRefused({ code: "not_found", what: `Agent ${JSON.stringify(id)}` });
+  if (agent.archived_at !== null)
+    throw new RequestRefused({ code: "invalid_request", field: "agent", reason: "is archived" });
+  if (typeof wanted === "string" || wanted.type === "agent") return toSessionAgent(agent, agent);
+  const { type: _type, id: _id, version: _version, ...overrides } = wanted;
+  return toSessionAgent(agent, changedBody(agent, overrides, undefined));
+}
+
+type AgentParts = Pick<
+  BetaManagedAgentsAgent,
+  "description" | "execution_identity" | "mcp_servers" | "model" | "name" | "skills" | "system" | "tools"
+>;
+
+function toSessionAgent({ id, version }: BetaManagedAgentsAgent, parts: AgentParts): BetaManagedAgentsSessionAgent {
+  const { description, execution_identity, mcp_servers, model, name, skills, system, tools } = parts;
+  return {
+    id,
+    type: "agent",
+    version,
+    description,
+    execution_identity,
+    mcp_servers,
+    model,
+    multiagent: null,
+    name,
+    skills,
+    system,
+    tools,
+  };
+}
+
+async function checkEnvironment(env: Env, account: string, id: string): Promise<void> {
+  const environment = await getEnvironment(env, account, id);
+  if (!environment) throw new RequestRefused({ code: "not_found", what: `Environment ${JSON.stringify(id)}` });
+  if (environment.archived_at !== null)
+    throw new RequestRefused({ code: "invalid_request", field: "environment_id", reason: "is archived" });
+}
+
+/** Asks six at a time: more connections at once one invocation does not have. */
+async function inSixes<In, Out>(items: readonly In[], ask: (item: In) => Promise<Out>): Promise<Out[]> {
+  const answers: Out[] = [];
+  for (let at = 0; at < items.length; at += 6) answers.push(...(await Promise.all(items.slice(at, at + 6).map(ask))));
+  return answers;
+}

@@ -1,0 +1,57 @@
+import type { AgentSetup } from "@gantry/protocol/link.ts";
+import { textOf } from "./sql.ts";
+import type { Sql } from "./sql.ts";
+
+/** How a session was made: what its runs have in common, and what the API tells of it. */
+export interface SessionSetup {
+  /** The agent as it was at creation, in the API's shape, as JSON; null for a session without one. */
+  readonly agent: string | null;
+  readonly environmentId: string | null;
+  readonly title: string | null;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** What the engine gets of the agent. */
+  readonly engine: {
+    readonly model?: string;
+    readonly system?: string;
+    readonly effort?: "low" | "medium" | "high" | "xhigh" | "max";
+    readonly tools?: AgentSetup;
+  };
+  /** Milliseconds since 1970; null while it is not archived. */
+  readonly archivedAt: number | null;
+  readonly updatedAt: number;
+}
+
+/** Small values of a session, by name, as JSON. */
+export class Settings {
+  readonly #sql: Sql;
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+  }
+
+  setup(): SessionSetup | null {
+    return this.#read("setup") as SessionSetup | null;
+  }
+
+  saveSetup(setup: SessionSetup): void {
+    this.#write("setup", setup);
+  }
+
+  /** Whether the index of sessions was last told that this one waits for somebody. */
+  toldWaiting(): boolean {
+    return this.#read("told_waiting") === true;
+  }
+
+  saveToldWaiting(waits: boolean): void {
+    this.#write("told_waiting", waits);
+  }
+
+  #read(key: string): unknown {
+    const value = textOf(this.#sql.exec("SELECT value FROM settings WHERE key = ?", key).toArray()[0], "value");
+    return value === "" ? null : JSON.parse(value);
+  }
+
+  #write(key: string, value: unknown): void {
+    this.#sql.exec("INSERT OR REPLACE INTO settings (key, value) VALUES (?, ?)", key, JSON.stringify(value));
+  }
+}
