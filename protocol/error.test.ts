@@ -7,6 +7,7 @@ const EXAMPLES: { [Code in ErrorCode]: { error: Extract<ApiError, { code: Code }
   unauthorized: { error: { code: "unauthorized" }, status: 401, says: "x-api-key" },
   forbidden_host: { error: { code: "forbidden_host", host: 'evil"name' }, status: 403, says: '"evil\\"name"' },
   forbidden_origin: { error: { code: "forbidden_origin", origin: "http://evil" }, status: 403, says: '"http://evil"' },
+  forbidden_scope: { error: { code: "forbidden_scope", needs: ["files", "admin"] }, status: 403, says: "files, admin" },
   not_found: { error: { code: "not_found", what: "Session x" }, status: 404, says: "Session x not found" },
   method_not_allowed: {
     error: { code: "method_not_allowed", method: "PUT", allowed: "GET, POST" },
@@ -19,6 +20,7 @@ const EXAMPLES: { [Code in ErrorCode]: { error: Extract<ApiError, { code: Code }
     status: 400,
     says: "additionalArgs[1]: is wrong",
   },
+  conflict: { error: { code: "conflict", reason: "version 2 by now" }, status: 409, says: "version 2 by now" },
   body_too_large: { error: { code: "body_too_large", maxBytes: 7 }, status: 413, says: "7 bytes" },
   queue_full: { error: { code: "queue_full", max: 9 }, status: 429, says: "9 prompts" },
   storage_full: { error: { code: "storage_full", freeBytes: 5, neededBytes: 6 }, status: 507, says: "5 bytes" },

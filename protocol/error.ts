@@ -6,11 +6,16 @@ export type ApiError =
   | { readonly code: "unauthorized" }
   | { readonly code: "forbidden_host"; readonly host: string }
   | { readonly code: "forbidden_origin"; readonly origin: string }
-  | { readonly code: "not_found"; readonly what: string }
+  /** The key is good, but none of these scopes is among its own. */
+  | { readonly code: "forbidden_scope"; readonly needs: readonly string[] }
+  /** `errorCode` is Managed Agents' own name of the case, for clients that have an error class for it. */
+  | { readonly code: "not_found"; readonly what: string; readonly errorCode?: string }
   | { readonly code: "method_not_allowed"; readonly method: string; readonly allowed: string }
   | { readonly code: "malformed_json"; readonly reason: string }
   /** `field` is the path in the body, `additionalArgs[1]` or `prompt`. */
-  | { readonly code: "invalid_request"; readonly field: string; readonly reason: string }
+  | { readonly code: "invalid_request"; readonly field: string; readonly reason: string; readonly errorCode?: string }
+  /** The thing was changed by somebody else in the meantime. */
+  | { readonly code: "conflict"; readonly reason: string }
   | { readonly code: "body_too_large"; readonly maxBytes: number }
   | { readonly code: "queue_full"; readonly max: number }
   | { readonly code: "storage_full"; readonly freeBytes: number; readonly neededBytes: number }
@@ -24,10 +29,12 @@ export const ERROR_STATUS: Record<ErrorCode, number> = {
   unauthorized: 401,
   forbidden_host: 403,
   forbidden_origin: 403,
+  forbidden_scope: 403,
   not_found: 404,
   method_not_allowed: 405,
   malformed_json: 400,
   invalid_request: 400,
+  conflict: 409,
   body_too_large: 413,
   queue_full: 429,
   storage_full: 507,
@@ -44,6 +51,8 @@ export function errorMessage(error: ApiError): string {
       return `This server does not answer to the host name ${JSON.stringify(error.host)}. Use an IP address or localhost, or list the name in GANTRY_ALLOWED_HOSTS.`;
     case "forbidden_origin":
       return `Requests from pages of ${JSON.stringify(error.origin)} are not accepted.`;
+    case "forbidden_scope":
+      return `This key may not do that: it needs one of the scopes ${error.needs.join(", ")}.`;
     case "not_found":
       return `${error.what} not found.`;
     case "method_not_allowed":
@@ -52,6 +61,8 @@ export function errorMessage(error: ApiError): string {
       return `The body is not valid JSON: ${error.reason}`;
     case "invalid_request":
       return `${error.field}: ${error.reason}`;
+    case "conflict":
+      return error.reason;
     case "body_too_large":
       return `The body is larger than ${error.maxBytes} bytes.`;
     case "queue_full":

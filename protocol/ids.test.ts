@@ -2,7 +2,17 @@ import { describe, expect, it } from "vitest";
 import { isId, newId } from "./ids.ts";
 import type { IdKind } from "./ids.ts";
 
-const KINDS: readonly IdKind[] = ["session", "event", "run", "request", "runner"];
+const KINDS: readonly IdKind[] = [
+  "session",
+  "event",
+  "run",
+  "request",
+  "runner",
+  "agent",
+  "environment",
+  "file",
+  "key",
+];
 
 describe("newId", () => {
   it.each(KINDS)("makes a %s id that is one, and no other kind's", (kind) => {

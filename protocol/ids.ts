@@ -1,7 +1,17 @@
 /** What an id names. The prefix is part of the id, so a log line or an error tells what it is about. */
-export type IdKind = "session" | "event" | "run" | "request" | "runner";
+export type IdKind = "session" | "event" | "run" | "request" | "runner" | "agent" | "environment" | "file" | "key";
 
-const PREFIX = { session: "sesn_", event: "sevt_", run: "run_", request: "req_", runner: "rnr_" } as const;
+const PREFIX = {
+  session: "sesn_",
+  event: "sevt_",
+  run: "run_",
+  request: "req_",
+  runner: "rnr_",
+  agent: "agent_",
+  environment: "env_",
+  file: "file_",
+  key: "key_",
+} as const;
 
 /** Crockford base32: no letters that are mistaken for digits, safe in URLs, file names and Durable Object names. */
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";

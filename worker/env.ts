@@ -3,7 +3,11 @@ import type { Session } from "./session/session.ts";
 /** Bindings and settings of the Worker: `wrangler.jsonc`, and on one machine the launcher. */
 export interface Env {
   readonly SESSION: DurableObjectNamespace<Session>;
-  /** Admin key. Without one every request is refused. */
+  /** The catalog: keys, agents, environments, files' metadata, the audit log. Read it through `storage/catalog.ts`. */
+  readonly DB: D1Database;
+  /** Contents of files. */
+  readonly FILES: R2Bucket;
+  /** Admin key. Without one only keys that were made earlier are taken. */
   readonly GANTRY_API_KEY?: string;
   /** For requests that name no permission mode. */
   readonly GANTRY_PERMISSION_MODE?: string;

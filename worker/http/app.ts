@@ -6,6 +6,25 @@ import { claudeCode } from "./claude-code.ts";
 import type { App } from "./context.ts";
 import { errorResponse } from "./errors.ts";
 import { listEvents, sendEvents, streamEvents } from "./events.ts";
+import {
+  archiveAgentDoor,
+  createAgentDoor,
+  listAgentVersionsDoor,
+  listAgentsDoor,
+  retrieveAgent,
+  updateAgentDoor,
+} from "./agents.ts";
+import {
+  archiveEnvironmentDoor,
+  createEnvironmentDoor,
+  deleteEnvironmentDoor,
+  listEnvironmentsDoor,
+  retrieveEnvironment,
+  updateEnvironmentDoor,
+} from "./environments.ts";
+import { deleteFileDoor, downloadFile, listFilesDoor, retrieveFile, uploadFile } from "./files.ts";
+import { createKeyDoor, listAuditDoor, listKeysDoor, retrieveKey, revokeKeyDoor } from "./keys.ts";
+import { listModelsDoor, retrieveModel } from "./models.ts";
 import { authenticate, checkHost } from "./guard.ts";
 import { authenticateEngine, countTokens, messages } from "./messages.ts";
 import { health, root } from "./root.ts";
@@ -48,6 +67,30 @@ export function createApp(): Hono<App> {
   app.post("/v1/sessions/:id/events", sendEvents);
   app.get("/v1/sessions/:id/events", listEvents);
   app.get("/v1/sessions/:id/events/stream", streamEvents);
+  app.get("/v1/models", listModelsDoor);
+  app.get("/v1/models/:id{.+}", retrieveModel);
+  app.post("/v1/agents", createAgentDoor);
+  app.get("/v1/agents", listAgentsDoor);
+  app.get("/v1/agents/:id", retrieveAgent);
+  app.post("/v1/agents/:id", updateAgentDoor);
+  app.get("/v1/agents/:id/versions", listAgentVersionsDoor);
+  app.post("/v1/agents/:id/archive", archiveAgentDoor);
+  app.post("/v1/environments", createEnvironmentDoor);
+  app.get("/v1/environments", listEnvironmentsDoor);
+  app.get("/v1/environments/:id", retrieveEnvironment);
+  app.post("/v1/environments/:id", updateEnvironmentDoor);
+  app.delete("/v1/environments/:id", deleteEnvironmentDoor);
+  app.post("/v1/environments/:id/archive", archiveEnvironmentDoor);
+  app.post("/v1/files", uploadFile);
+  app.get("/v1/files", listFilesDoor);
+  app.get("/v1/files/:id", retrieveFile);
+  app.get("/v1/files/:id/content", downloadFile);
+  app.delete("/v1/files/:id", deleteFileDoor);
+  app.post("/v1/keys", createKeyDoor);
+  app.get("/v1/keys", listKeysDoor);
+  app.get("/v1/keys/:id", retrieveKey);
+  app.delete("/v1/keys/:id", revokeKeyDoor);
+  app.get("/v1/audit", listAuditDoor);
 
   app.notFound((c) => {
     const allowed = [

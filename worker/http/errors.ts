@@ -9,6 +9,7 @@ const ANTHROPIC_TYPE: Record<number, string> = {
   403: "permission_error",
   404: "not_found_error",
   405: "invalid_request_error",
+  409: "invalid_request_error",
   413: "request_too_large",
   429: "rate_limit_error",
 };
@@ -26,6 +27,7 @@ export function errorResponse(error: unknown, path: string, requestId: string): 
   const status = ERROR_STATUS[refused.code];
   const message = errorMessage(refused);
   const field = refused.code === "invalid_request" ? refused.field : undefined;
+  const errorCode = "errorCode" in refused ? refused.errorCode : undefined;
   const headers: Record<string, string> = { "request-id": requestId, "cache-control": "no-store" };
   if (status === 401) headers["www-authenticate"] = "Bearer";
   if (refused.code === "queue_full" || refused.code === "sandbox_unavailable") headers["retry-after"] = "5";
@@ -37,7 +39,12 @@ export function errorResponse(error: unknown, path: string, requestId: string): 
   const body = path.startsWith("/v1/")
     ? {
         type: "error",
-        error: { type: ANTHROPIC_TYPE[status] ?? "api_error", message, ...(field ? { param: field } : {}) },
+        error: {
+          type: ANTHROPIC_TYPE[status] ?? "api_error",
+          message,
+          ...(field ? { param: field } : {}),
+          ...(errorCode ? { details: { error_code: errorCode } } : {}),
+        },
         request_id: requestId,
       }
     : { type: "error", error: refused.code, message, requestId, ...(field ? { field } : {}) };

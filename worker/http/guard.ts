@@ -1,9 +1,15 @@
+import { Scope } from "@gantry/protocol/api/keys.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
+import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
+import { matchedRoutes } from "hono/route";
+import { digest, findKey } from "../accounts/keys.ts";
+import { accessTo } from "./access.ts";
+import type { Access } from "./access.ts";
 import type { App, Principal } from "./context.ts";
 
-/** Routes that need no key. Everything else does, whatever is added later. */
-const OPEN = new Set(["/", "/health"]);
+/** Id under which the installation's own key appears; its account is `default`. */
+export const ADMIN_KEY_ID = "admin";
 
 /**
  * Host and Origin, before anything else: a page in the user's browser must not reach a server on loopback, neither
@@ -38,23 +44,39 @@ export function keyOf(headers: Headers): string | null {
   return bearer ?? headers.get("x-api-key") ?? offered?.slice("key.".length) ?? null;
 }
 
-/** Deny by default: a route that is not in the list of open ones needs a key. */
+/** Deny by default: a route that `access.ts` does not open needs a key, and one with a scope of that route. */
 export const authenticate = createMiddleware<App>(async (c, next) => {
-  if (!OPEN.has(c.req.path) && c.get("principal") === undefined) {
-    const key = keyOf(c.req.raw.headers);
-    const principal = key === null ? null : await principalOf(key, c.env.GANTRY_API_KEY);
+  const access = accessOf(c);
+  if (access !== "open") {
+    const principal = c.get("principal") ?? (await principalOf(c));
     if (!principal) throw new RequestRefused({ code: "unauthorized" });
+    const { scopes } = principal;
+    if (!scopes.includes("admin") && !access.some((scope) => scopes.includes(scope)))
+      throw new RequestRefused({ code: "forbidden_scope", needs: [...new Set([...access, "admin"])] });
     c.set("principal", principal);
   }
   await next();
 });
 
-async function principalOf(key: string, adminKey: string | undefined): Promise<Principal | null> {
-  if (!adminKey) return null;
-  const [given, right] = await Promise.all([digest(key), digest(adminKey)]);
-  return crypto.subtle.timingSafeEqual(given, right) ? { account: "default", keyId: "admin" } : null;
+/** What the matched route asks for. No route at all: any key hears of it, others that they have none. */
+function accessOf(c: Context<App>): Access {
+  const route = matchedRoutes(c).findLast(({ method }) => method !== "ALL");
+  if (route !== undefined) return accessTo(route.method, route.path);
+  return accessTo("GET", c.req.path) === "open" ? "open" : Scope.options;
 }
 
-function digest(text: string): Promise<ArrayBuffer> {
-  return crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+/** The installation's own key, or one of the database. */
+async function principalOf(c: Context<App>): Promise<Principal | null> {
+  const key = keyOf(c.req.raw.headers);
+  if (key === null) return null;
+  if (await isAdminKey(key, c.env.GANTRY_API_KEY))
+    return { account: "default", keyId: ADMIN_KEY_ID, scopes: ["admin"] };
+  const known = await findKey(c.env, key, (work) => c.executionCtx.waitUntil(work));
+  return known && { account: known.account, keyId: known.id, scopes: known.scopes };
+}
+
+async function isAdminKey(key: string, adminKey: string | undefined): Promise<boolean> {
+  if (!adminKey) return false;
+  const [given, right] = await Promise.all([digest(key), digest(adminKey)]);
+  return crypto.subtle.timingSafeEqual(given, right);
 }

@@ -18,12 +18,13 @@ export const authenticateEngine = createMiddleware<App>(async (c, next) => {
     const sessionId = token.slice(4, token.indexOf("."));
     const allowed = isId("session", sessionId) ? await sessionStub(c.env, sessionId).authorizeModelCall(token) : null;
     if (!allowed) throw new RequestRefused({ code: "unauthorized" });
-    c.set("principal", { account: allowed.account, keyId: sessionId });
+    c.set("principal", { account: allowed.account, keyId: sessionId, scopes: ["models"] });
   }
   await next();
 });
 
-function callerOf(c: Context<App>): Caller {
+/** Who calls a model, as the router wants to know it. */
+export function callerOf(c: Context<App>): Caller {
   const { account, keyId } = c.get("principal");
   const sessionId = keyId.startsWith("sesn_") ? keyId : null;
   return { account, keyId: sessionId ? null : keyId, sessionId };

@@ -1,0 +1,41 @@
+import { z } from "zod";
+
+/** Metadata of an agent or an environment: at most 16 pairs. */
+const MAX_PAIRS = 16;
+const Key = z.string().min(1).max(64);
+const Value = z.string().max(512);
+
+export const Metadata = z
+  .record(Key, Value)
+  .refine((pairs) => Object.keys(pairs).length <= MAX_PAIRS, `at most ${MAX_PAIRS} pairs`);
+
+/** Changes to metadata: a text sets a key, null removes it. What comes out is checked against `Metadata` again. */
+export const MetadataPatch = z.record(Key, Value.nullable());
+
+/** A flag of a query: `?include_archived=true`. */
+export const QueryFlag = z.enum(["true", "false"]).transform((text) => text === "true");
+
+/** A number of a query. */
+export function queryNumber(min: number, max: number) {
+  return z
+    .string()
+    .regex(/^\d{1,9}$/, "must be a whole number")
+    .transform(Number)
+    .pipe(z.number().min(min).max(max));
+}
+
+/** What every request may carry: the SDK marks beta routes with `?beta=true`. Read by nobody. */
+export const COMMON_QUERY = { beta: z.string().optional() };
+
+/** Query of a list: `limit` items (20 without, at most 100) from the cursor `page` on. */
+export const PAGE_QUERY = {
+  ...COMMON_QUERY,
+  limit: queryNumber(1, 100).default(20),
+  page: z.string().optional(),
+};
+
+/** Query of a route that has no parameters of its own. */
+export const NoQuery = z.strictObject(COMMON_QUERY);
+
+/** A list without filters. */
+export const PageQuery = z.strictObject(PAGE_QUERY);

@@ -1,0 +1,59 @@
+import type { AuditEntry } from "@gantry/protocol/api/keys.ts";
+import type { Env } from "../env.ts";
+import { catalog, toIso } from "../storage/catalog.ts";
+import { readPage } from "../storage/paging.ts";
+import type { Page, PageRequest } from "../storage/paging.ts";
+
+/** Who makes a change, for the audit log. */
+export interface Actor {
+  readonly account: string;
+  /** Id of the API key; `admin` for the installation's own. */
+  readonly keyId: string;
+  readonly requestId: string;
+}
+
+/** What was done: `agent.create`, `key.revoke`. */
+export type Action =
+  | `${"agent" | "environment"}.${"create" | "update" | "archive" | "delete"}`
+  | `file.${"create" | "delete"}`
+  | `key.${"create" | "revoke"}`;
+
+/**
+ * The statement that logs a change. It goes into the batch of the change, right behind it, so that neither is there
+ * without the other; a change that met no row logs nothing. The entry belongs to the account of the thing.
+ */
+export function auditStatement(
+  db: D1Database,
+  actor: Actor,
+  action: Action,
+  target: string,
+  account: string = actor.account,
+): D1PreparedStatement {
+  return db
+    .prepare(
+      `INSERT INTO audit (at, account, key_id, action, target, request_id) SELECT ?, ?, ?, ?, ?, ? WHERE changes() > 0`,
+    )
+    .bind(Date.now(), account, actor.keyId, action, target, actor.requestId);
+}
+
+interface AuditRow {
+  seq: number;
+  at: number;
+  account: string;
+  key_id: string;
+  action: string;
+  target: string;
+  request_id: string;
+}
+
+/** Changes made in an account, newest first. */
+export async function listAudit(env: Env, account: string, request: PageRequest): Promise<Page<AuditEntry>> {
+  const select = `SELECT seq, at, account, key_id, action, target, request_id FROM audit`;
+  return readPage(
+    await catalog(env),
+    { select, where: ["account = ?"], values: [account], key: "seq" },
+    request,
+    (row: AuditRow) => row.seq,
+    ({ seq, at, ...row }) => ({ type: "audit_entry" as const, id: String(seq), at: toIso(at), ...row }),
+  );
+}

@@ -1,0 +1,172 @@
+import { Scope } from "@gantry/protocol/api/keys.ts";
+import type { ApiKey } from "@gantry/protocol/api/keys.ts";
+import { isId, newId } from "@gantry/protocol/ids.ts";
+import type { Env } from "../env.ts";
+import { catalog, toIso } from "../storage/catalog.ts";
+import { readPage } from "../storage/paging.ts";
+import type { Page, PageRequest } from "../storage/paging.ts";
+import { auditStatement } from "./audit.ts";
+import type { Actor } from "./audit.ts";
+import { KeyCache } from "./key-cache.ts";
+import type { KnownKey } from "./key-cache.ts";
+
+/**
+ * API keys: `gk_<id>_<secret>`, the id without its prefix and 256 random bits in base64url. The database holds the
+ * SHA-256 of the whole; with that many random bits a slow hash adds nothing.
+ */
+const SHAPE = /^gk_([0-9a-z]{36})_[A-Za-z0-9_-]{43}$/;
+
+/** `last_used_at` is written at most this often. */
+const USED_MS = 60_000;
+
+const cache = new KeyCache();
+
+interface KeyRow {
+  id: string;
+  account: string;
+  name: string;
+  hash: string;
+  scopes: string;
+  created_at: number;
+  expires_at: number | null;
+  last_used_at: number | null;
+}
+
+const COLUMNS = "id, account, name, hash, scopes, created_at, expires_at, last_used_at";
+
+/** SHA-256 of a text, as bytes. */
+export function digest(text: string): Promise<ArrayBuffer> {
+  return crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+}
+
+/** The key that this text is, or null: unknown, wrong, expired or revoked (there for at most 30 s, see `KeyCache`). */
+export async function findKey(
+  env: Env,
+  text: string,
+  waitUntil: (work: Promise<unknown>) => void,
+): Promise<KnownKey | null> {
+  const body = SHAPE.exec(text)?.[1];
+  const id = `key_${body}`;
+  if (body === undefined || !isId("key", id)) return null;
+  const [hash, key] = await Promise.all([digest(text), cache.get(id, () => readKey(env, id, waitUntil))]);
+  if (key === null || (key.expiresAt !== null && key.expiresAt <= Date.now())) return null;
+  return crypto.subtle.timingSafeEqual(hash, fromHex(key.hash)) ? key : null;
+}
+
+async function readKey(env: Env, id: string, waitUntil: (work: Promise<unknown>) => void): Promise<KnownKey | null> {
+  const db = await catalog(env);
+  const row = await db
+    .prepare(`SELECT ${COLUMNS} FROM keys WHERE id = ? AND revoked_at IS NULL`)
+    .bind(id)
+    .first<KeyRow>();
+  if (row === null) return null;
+  const now = Date.now();
+  if (now - (row.last_used_at ?? 0) > USED_MS)
+    waitUntil(db.prepare(`UPDATE keys SET last_used_at = ? WHERE id = ?`).bind(now, id).run());
+  return { id, account: row.account, scopes: toScopes(row.scopes), hash: row.hash, expiresAt: row.expires_at };
+}
+
+/** Makes a key. `key` of the answer is shown this once. */
+export async function createKey(
+  env: Env,
+  actor: Actor,
+  wanted: { account: string; name: string; scopes: readonly Scope[]; expiresInSeconds: number | null },
+): Promise<ApiKey & { readonly key: string }> {
+  const db = await catalog(env);
+  const now = Date.now();
+  const id = newId("key", now);
+  const secret = toBase64Url(crypto.getRandomValues(new Uint8Array(32)));
+  const key = `gk_${id.slice("key_".length)}_${secret}`;
+  const row: KeyRow = {
+    id,
+    account: wanted.account,
+    name: wanted.name,
+    hash: toHex(await digest(key)),
+    scopes: JSON.stringify([...new Set(wanted.scopes)].toSorted()),
+    created_at: now,
+    expires_at: wanted.expiresInSeconds === null ? null : now + wanted.expiresInSeconds * 1000,
+    last_used_at: null,
+  };
+  await db.batch([
+    db
+      .prepare(
+        `INSERT INTO keys (id, account, name, hash, scopes, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      )
+      .bind(row.id, row.account, row.name, row.hash, row.scopes, row.created_at, row.expires_at),
+    auditStatement(db, actor, "key.create", id, wanted.account),
+  ]);
+  return { ...toApiKey(row), key };
+}
+
+/** A key that is not revoked. Null: there is none in this account. */
+export async function getKey(env: Env, account: string, id: string): Promise<ApiKey | null> {
+  const row = await (
+    await catalog(env)
+  )
+    .prepare(`SELECT ${COLUMNS} FROM keys WHERE id = ? AND account = ? AND revoked_at IS NULL`)
+    .bind(id, account)
+    .first<KeyRow>();
+  return row === null ? null : toApiKey(row);
+}
+
+/** Keys of an account that are not revoked, expired ones too; newest first. */
+export async function listKeys(env: Env, account: string, request: PageRequest): Promise<Page<ApiKey>> {
+  return readPage(
+    await catalog(env),
+    {
+      select: `SELECT ${COLUMNS} FROM keys`,
+      where: ["account = ?", "revoked_at IS NULL"],
+      values: [account],
+      key: "id",
+    },
+    request,
+    (row: KeyRow) => row.id,
+    toApiKey,
+  );
+}
+
+/** Revokes a key: at once in this isolate, within 30 s in all others. False: there is none in this account. */
+export async function revokeKey(env: Env, actor: Actor, account: string, id: string): Promise<boolean> {
+  const db = await catalog(env);
+  const [revoked] = await db.batch([
+    db
+      .prepare(`UPDATE keys SET revoked_at = ? WHERE id = ? AND account = ? AND revoked_at IS NULL`)
+      .bind(Date.now(), id, account),
+    auditStatement(db, actor, "key.revoke", id, account),
+  ]);
+  cache.forget(id);
+  return (revoked?.meta.changes ?? 0) > 0;
+}
+
+function toApiKey(row: KeyRow): ApiKey {
+  return {
+    type: "api_key",
+    id: row.id,
+    account: row.account,
+    name: row.name,
+    scopes: toScopes(row.scopes),
+    created_at: toIso(row.created_at),
+    expires_at: toIso(row.expires_at),
+    last_used_at: toIso(row.last_used_at),
+  };
+}
+
+/** A scope that this version does not know opens nothing. */
+function toScopes(json: string): Scope[] {
+  return (JSON.parse(json) as string[]).flatMap((name) => Scope.safeParse(name).data ?? []);
+}
+
+function toHex(bytes: ArrayBuffer): string {
+  return [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function fromHex(text: string): Uint8Array {
+  return Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+}
+
+function toBase64Url(bytes: Uint8Array): string {
+  return btoa(String.fromCharCode(...bytes))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_")
+    .replaceAll("=", "");
+}

@@ -1,0 +1,66 @@
+import { RequestRefused } from "@gantry/protocol/error.ts";
+
+/** Largest file. */
+export const MAX_FILE_BYTES = 500 * 1024 * 1024;
+
+/** What is sent to R2 at once: parts of one upload must be equally long, and at least 5 MiB. */
+const PART_BYTES = 8 * 1024 * 1024;
+
+/**
+ * Streams contents into an object, holding one part at a time. When it throws there is no object.
+ */
+export async function writeBlob(
+  bucket: R2Bucket,
+  key: string,
+  contents: AsyncIterable<Uint8Array>,
+): Promise<{ size: number; sha256: string }> {
+  const hasher = new crypto.DigestStream("SHA-256");
+  // Asked for only at the end; when that is never reached nobody else would hear of it.
+  hasher.digest.catch(() => {});
+  const hash = hasher.getWriter();
+  const parts: R2UploadedPart[] = [];
+  let upload: R2MultipartUpload | null = null;
+  let part = new Uint8Array(64 * 1024);
+  let filled = 0;
+  let size = 0;
+  try {
+    for await (const chunk of contents) {
+      size += chunk.byteLength;
+      if (size > MAX_FILE_BYTES) throw new RequestRefused({ code: "body_too_large", maxBytes: MAX_FILE_BYTES });
+      await hash.write(chunk);
+      for (let at = 0; at < chunk.length;) {
+        const piece = chunk.subarray(at, at + PART_BYTES - filled);
+        part = withRoom(part, filled + piece.length);
+        part.set(piece, filled);
+        filled += piece.length;
+        at += piece.length;
+        if (filled === PART_BYTES) {
+          upload ??= await bucket.createMultipartUpload(key);
+          parts.push(await upload.uploadPart(parts.length + 1, part.subarray(0, filled)));
+          filled = 0;
+        }
+      }
+    }
+    await hash.close();
+    const sha256 = [...new Uint8Array(await hasher.digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    if (upload === null) {
+      await bucket.put(key, part.subarray(0, filled));
+      return { size, sha256 };
+    }
+    if (filled > 0) parts.push(await upload.uploadPart(parts.length + 1, part.subarray(0, filled)));
+    await upload.complete(parts);
+    return { size, sha256 };
+  } catch (error) {
+    await upload?.abort();
+    await hash.abort(error).catch(() => {});
+    throw error;
+  }
+}
+
+/** A buffer that holds `needed` bytes: twice as large each time, at most one part. */
+function withRoom(buffer: Uint8Array<ArrayBuffer>, needed: number): Uint8Array<ArrayBuffer> {
+  if (needed <= buffer.length) return buffer;
+  const larger = new Uint8Array(Math.min(Math.max(needed, buffer.length * 2), PART_BYTES));
+  larger.set(buffer);
+  return larger;
+}

@@ -1,0 +1,195 @@
+import { RequestRefused } from "@gantry/protocol/error.ts";
+
+/**
+ * Reads `multipart/form-data` piece by piece: a file of hundreds of megabytes passes through without being held.
+ * (The runtime's own `formData()` holds all of it.)
+ */
+export interface Part {
+  /** Name of the field. */
+  readonly name: string;
+  /** Null: a plain field. */
+  readonly filename: string | null;
+  readonly contentType: string | null;
+  /** Must be read to its end, or left alone: what is left is skipped before the next part. */
+  readonly body: AsyncGenerator<Uint8Array>;
+}
+
+/** Longest header block of a part, and longest plain field. */
+const MAX_HEADER_BYTES = 16 * 1024;
+const MAX_FIELD_BYTES = 64 * 1024;
+
+/** The boundary of a content type; refuses any other type. */
+export function boundaryOf(contentType: string | null): string {
+  const match = /^multipart\/form-data\s*;(?:.*;)?\s*boundary=(?:"([^"\r\n]{1,70})"|([^\s;"]{1,70}))/i.exec(
+    contentType ?? "",
+  );
+  const boundary = match?.[1] ?? match?.[2];
+  if (boundary !== undefined) return boundary;
+  throw refused("must be multipart/form-data with a boundary, and the file in the field `file`");
+}
+
+/** Parts of a body, in order. Throws `RequestRefused` when it is not well-formed or ends too early. */
+export async function* readParts(stream: AsyncIterable<Uint8Array>, boundary: string): AsyncGenerator<Part> {
+  const source = new Source(stream);
+  const delimiter = encoder.encode(`\r\n--${boundary}`);
+  // The first delimiter needs no line end before it.
+  source.unread(encoder.encode("\r\n"));
+  for await (const _preamble of source.until(delimiter)); // skipped
+  for (;;) {
+    const end = await source.line(MAX_HEADER_BYTES);
+    if (end.trim() === "--") return;
+    if (end.trim() !== "") throw refused("has a boundary that goes on");
+    const headers = await readHeaders(source);
+    const disposition = headers.get("content-disposition") ?? "";
+    const name = parameter(disposition, "name");
+    if (!/^form-data\b/i.test(disposition) || name === null) throw refused("has a part without a name");
+    const body = source.until(delimiter);
+    yield {
+      name,
+      filename: parameter(disposition, "filename"),
+      contentType: headers.get("content-type") ?? null,
+      body,
+    };
+    for await (const _rest of body); // what the reader left
+  }
+}
+
+/** The text of a plain field. */
+export async function fieldText(part: Part): Promise<string> {
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
+  let text = "";
+  let size = 0;
+  try {
+    for await (const chunk of part.body) {
+      size += chunk.byteLength;
+      if (size <= MAX_FIELD_BYTES) text += decoder.decode(chunk, { stream: true });
+    }
+    text += decoder.decode();
+  } catch (error) {
+    if (error instanceof RequestRefused) throw error;
+    throw refused(`is not UTF-8 in the field ${JSON.stringify(part.name)}`);
+  }
+  if (size > MAX_FIELD_BYTES)
+    throw refused(`has more than ${MAX_FIELD_BYTES} bytes in the field ${JSON.stringify(part.name)}`);
+  return text;
+}
+
+const encoder = new TextEncoder();
+
+function refused(reason: string): RequestRefused {
+  return new RequestRefused({ code: "invalid_request", field: "body", reason });
+}
+
+async function readHeaders(source: Source): Promise<Map<string, string>> {
+  const headers = new Map<string, string>();
+  for (let size = 0; ;) {
+    const line = await source.line(MAX_HEADER_BYTES);
+    if (line === "") return headers;
+    size += line.length;
+    if (size > MAX_HEADER_BYTES) throw refused("has a part with too long headers");
+    const colon = line.indexOf(":");
+    if (colon > 0) headers.set(line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim());
+  }
+}
+
+/** A parameter of a content disposition. Clients write a quote in a name as %22, or with a backslash. */
+function parameter(disposition: string, name: string): string | null {
+  const extended = new RegExp(`;\\s*${name}\\*=utf-8''([^;\\s]+)`, "i").exec(disposition)?.[1];
+  if (extended !== undefined) {
+    try {
+      return decodeURIComponent(extended);
+    } catch {
+      throw refused(`has a part with a broken ${name}`);
+    }
+  }
+  const match = new RegExp(`;\\s*${name}=(?:"((?:\\\\.|[^"\\\\])*)"|([^;\\s]+))`, "i").exec(disposition);
+  if (match === null) return null;
+  return (match[1]?.replaceAll(/\\(["\\])/g, "$1") ?? match[2] ?? "").replaceAll("%22", '"');
+}
+
+/** Bytes of the body that were not used yet. */
+class Source {
+  readonly #chunks: AsyncIterator<Uint8Array>;
+  #rest: Uint8Array = new Uint8Array();
+
+  constructor(stream: AsyncIterable<Uint8Array>) {
+    this.#chunks = stream[Symbol.asyncIterator]();
+  }
+
+  unread(bytes: Uint8Array): void {
+    this.#rest = concat(bytes, this.#rest);
+  }
+
+  /** Gives what comes before `delimiter` and uses up the delimiter. Each call is its own generator; not two at a time. */
+  async *until(delimiter: Uint8Array): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      const at = indexOf(this.#rest, delimiter);
+      if (at >= 0) {
+        const before = this.#rest.subarray(0, at);
+        this.#rest = this.#rest.subarray(at + delimiter.length);
+        if (before.length > 0) yield before;
+        return;
+      }
+      // The last bytes may be the beginning of the delimiter.
+      const safe = this.#rest.length - delimiter.length + 1;
+      if (safe > 0) {
+        const before = this.#rest.subarray(0, safe);
+        this.#rest = this.#rest.subarray(safe);
+        yield before;
+      }
+      await this.#more();
+    }
+  }
+
+  /** A line without its end. */
+  async line(maxBytes: number): Promise<string> {
+    for (;;) {
+      const at = indexOf(this.#rest, CRLF);
+      if (at >= 0) {
+        const bytes = this.#rest.subarray(0, at);
+        this.#rest = this.#rest.subarray(at + CRLF.length);
+        try {
+          return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
+        } catch {
+          throw refused("has a part with headers that are not UTF-8");
+        }
+      }
+      if (this.#rest.length > maxBytes) throw refused("has a part with too long headers");
+      if (this.#rest.length === 2 && this.#rest[0] === 45 && this.#rest[1] === 45) {
+        // The last delimiter may be the last bytes of the body.
+        const more = await this.#chunks.next();
+        if (more.done) return "--";
+        this.#rest = concat(this.#rest, more.value);
+        continue;
+      }
+      await this.#more();
+    }
+  }
+
+  async #more(): Promise<void> {
+    const next = await this.#chunks.next();
+    if (next.done) throw refused("ends before its last boundary");
+    this.#rest = concat(this.#rest, next.value);
+  }
+}
+
+const CRLF = encoder.encode("\r\n");
+
+function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
+  if (a.length === 0) return b;
+  const both = new Uint8Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
+}
+
+function indexOf(haystack: Uint8Array, needle: Uint8Array): number {
+  const first = needle[0] ?? 0;
+  for (let at = haystack.indexOf(first); at >= 0; at = haystack.indexOf(first, at + 1)) {
+    if (at + needle.length > haystack.length) return -1;
+    let i = 1;
+    while (i < needle.length && haystack[at + i] === needle[i]) i++;
+    if (i === needle.length) return at;
+  }
+  return -1;
+}

@@ -1,0 +1,61 @@
+import type { Env } from "../env.ts";
+
+/**
+ * The catalog: everything that is not a session's own. One D1 database an installation; every table and column is
+ * explained in docs/storage.md. Times are milliseconds since 1970. Ids sort by age, so lists go by id.
+ */
+const SCHEMA = [
+  `CREATE TABLE IF NOT EXISTS keys (
+    id TEXT PRIMARY KEY, account TEXT NOT NULL, name TEXT NOT NULL, hash TEXT NOT NULL, scopes TEXT NOT NULL, created_at INTEGER NOT NULL,
+    expires_at INTEGER, last_used_at INTEGER, revoked_at INTEGER)`,
+  `CREATE INDEX IF NOT EXISTS keys_by_account ON keys (account, id)`,
+  `CREATE TABLE IF NOT EXISTS agents (
+    id TEXT PRIMARY KEY, account TEXT NOT NULL, version INTEGER NOT NULL, created_at INTEGER NOT NULL, archived_at INTEGER)`,
+  `CREATE INDEX IF NOT EXISTS agents_by_account ON agents (account, id)`,
+  `CREATE TABLE IF NOT EXISTS agent_versions (
+    agent_id TEXT NOT NULL, version INTEGER NOT NULL, created_at INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (agent_id, version))`,
+  `CREATE TABLE IF NOT EXISTS environments (
+    id TEXT PRIMARY KEY, account TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, archived_at INTEGER, body TEXT NOT NULL)`,
+  `CREATE INDEX IF NOT EXISTS environments_by_account ON environments (account, id)`,
+  `CREATE TABLE IF NOT EXISTS files (
+    id TEXT PRIMARY KEY, account TEXT NOT NULL, state TEXT NOT NULL, filename TEXT NOT NULL, mime_type TEXT NOT NULL, size INTEGER NOT NULL,
+    sha256 TEXT NOT NULL, scope_id TEXT, created_at INTEGER NOT NULL, expires_at INTEGER)`,
+  `CREATE INDEX IF NOT EXISTS files_by_account ON files (account, id)`,
+  `CREATE INDEX IF NOT EXISTS files_not_ready ON files (created_at) WHERE state <> 'ready'`,
+  `CREATE INDEX IF NOT EXISTS files_by_end ON files (expires_at) WHERE expires_at IS NOT NULL`,
+  `CREATE TABLE IF NOT EXISTS audit (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, account TEXT NOT NULL, key_id TEXT NOT NULL, action TEXT NOT NULL,
+    target TEXT NOT NULL, request_id TEXT NOT NULL)`,
+  `CREATE INDEX IF NOT EXISTS audit_by_account ON audit (account, seq)`,
+  `CREATE TABLE IF NOT EXISTS sessions (
+    id TEXT PRIMARY KEY, account TEXT NOT NULL, created_at INTEGER NOT NULL, agent_id TEXT, archived_at INTEGER,
+    waiting INTEGER NOT NULL DEFAULT 0)`,
+  `CREATE INDEX IF NOT EXISTS sessions_by_account ON sessions (account, id)`,
+];
+
+let opened: { db: D1Database; ready: Promise<D1Database> } | null = null;
+
+/**
+ * The database, with its tables. They are made by the first request that needs them, in the same way on one machine
+ * and in the cloud; a failure is tried again by the next one.
+ */
+export function catalog(env: Env): Promise<D1Database> {
+  const db = env.DB;
+  if (opened?.db === db) return opened.ready;
+  const ready = db
+    .batch(SCHEMA.map((statement) => db.prepare(statement)))
+    .then(() => db)
+    .catch((error: unknown) => {
+      opened = null;
+      throw error;
+    });
+  opened = { db, ready };
+  return ready;
+}
+
+/** A time as the API writes it; null stays null. */
+export function toIso(ms: number): string;
+export function toIso(ms: number | null): string | null;
+export function toIso(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString();
+}
