@@ -16,6 +16,7 @@ export interface YamlText {
   readonly faults: readonly (Place & { readonly message: string; readonly severity: "error" | "warning" })[];
   /** The key or list item at `path`, or the deepest part of it that exists. */
   locate(path: Path): Place;
+  has(path: Path): boolean;
 }
 
 export function readYaml(text: string): YamlText {
@@ -34,6 +35,7 @@ export function readYaml(text: string): YamlText {
     value: doc.errors.length > 0 ? null : (doc.toJS() as unknown),
     faults: [...doc.errors.map(fault("error")), ...doc.warnings.map(fault("warning"))],
     locate: (path) => placeOf(offsetOf(doc, path)),
+    has: (path) => doc.hasIn(path),
   };
 }
 

@@ -12,6 +12,10 @@ const dollars = z.number().nonnegative();
 /** A list of one-key maps: `[{"model-a": ["model-b", "model-c"]}]`. */
 const fallbacks = z.array(z.record(z.string(), z.array(z.string())));
 
+/** How a deployment is chosen among the healthy ones of the best `order`. `first-healthy` is `enable_loadbalancing: false`. */
+export const STRATEGIES = ["simple-shuffle", "least-busy", "latency-based-routing", "first-healthy"] as const;
+export type Strategy = (typeof STRATEGIES)[number];
+
 /** Request fields that a deployment may preset; sent in the upstream's own dialect. */
 export const PRESETS = [
   "frequency_penalty",

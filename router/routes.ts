@@ -4,8 +4,9 @@
  * Order of reading: an exact name, then wildcards from the most specific to the least, anchored at both ends. A name
  * that no route takes may still be an alias, a retired name, or a bare `claude-*` that means `anthropic/claude-*`.
  */
-import { envName, type RouteEntry, type RouterConfig } from "./config.ts";
+import type { RouteEntry, RouterConfig } from "./config.ts";
 import type { Deployment } from "./deployment.ts";
+import { envName } from "./env-names.ts";
 import { currentNameOf, pickDefaultModel } from "./model-names.ts";
 import { anthropicBaseOf, conventionalKeyEnv, findProvider, type ProviderKey } from "./providers.ts";
 

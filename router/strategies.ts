@@ -1,5 +1,6 @@
 /** Which of a name's deployments is asked: pure, from what is known about each at that moment. */
-import type { RouteEntry, Strategy } from "./config.ts";
+import type { RouteEntry } from "./config.ts";
+import type { Strategy } from "./config-schema.ts";
 import type { Deployment } from "./deployment.ts";
 import type { DeploymentView, MinuteUse } from "./deployment-state.ts";
 
