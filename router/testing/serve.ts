@@ -4,8 +4,6 @@ import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import type { ReadableStream as NodeReadableStream } from "node:stream/web";
 import type { Caller, Router } from "../router.ts";
-import { answerChat } from "../translate/chat-door.ts";
-import { nodeDeps } from "./call-upstream.ts";
 
 const CALLER: Caller = { account: "acct_test", keyId: "key_test", sessionId: null };
 
@@ -20,7 +18,7 @@ export async function serveRouter(router: Router): Promise<ServedRouter> {
     "/v1/messages": (request) => router.messages(request, CALLER),
     "/v1/messages/count_tokens": (request) => router.countTokens(request, CALLER),
     "/v1/models": (request) => router.models(request, CALLER),
-    "/v1/chat/completions": (request) => answerChat(request, router, CALLER, nodeDeps),
+    "/v1/chat/completions": (request) => router.chatCompletions(request, CALLER),
   };
   const server = createServer((incoming, outgoing) => {
     const gone = new AbortController();

@@ -1,7 +1,8 @@
 /** Chat completions in: what becomes of a request, and of a Messages answer on the way back. */
 import { describe, expect, test } from "vitest";
 import { readMessage } from "../testing/read-message.ts";
-import { chatRequestToMessages, messagesResponseToChat } from "./openai-in.ts";
+import { chatRequestToMessages } from "./openai-in.ts";
+import { messagesResponseToChat } from "./openai-out.ts";
 
 const hi = [{ role: "user", content: "Hi" }];
 const fn = { type: "function", function: { name: "f", description: "d", parameters: { type: "object" } } };

@@ -9,8 +9,6 @@ import { toolInput } from "./json-guard.ts";
 import { asArray, isRecord, nonEmpty, type Json } from "./json.ts";
 import { mergeDetails } from "./reasoning.ts";
 
-export { chatErrorResponse, messagesResponseToChat, type ChatAnswerInfo } from "./openai-out.ts";
-
 /** What the way back must know of the request. */
 export interface ChatRequestInfo {
   readonly stream: boolean;

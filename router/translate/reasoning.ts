@@ -7,7 +7,7 @@
  */
 import { isRecord, nonEmpty, parseJson, type Json } from "./json.ts";
 
-/** Signature of thinking that has nothing to carry. */
+/** Signature of thinking that has nothing to carry; all signatures made here begin with it. */
 export const UNSIGNED = "Z2FudHJ5";
 const CARRIES_DETAILS = "Z2FudHJ5LmRldGFpbHMu";
 

@@ -9,7 +9,6 @@
  */
 import { errorEvent, type RouterFailure } from "../errors.ts";
 import { errorObject, toFailure, type FailureSource } from "./failure.ts";
-import { JsonGuard } from "./json-guard.ts";
 import { asArray, isRecord, nonEmpty, parseJson, type Json } from "./json.ts";
 import { mergeDetails, reasoningText, signatureOf, UNSIGNED } from "./reasoning.ts";
 import { messageEvents } from "./message-events.ts";
@@ -23,6 +22,7 @@ import {
   type AnswerContext,
 } from "./response.ts";
 import { failedFinish, matchedStop, toStop } from "./stop-reason.ts";
+import { ToolCalls, type ToolBlock } from "./tool-calls.ts";
 import { UNNAMED_TOOL } from "./tools.ts";
 import { chatUsageOf, type ChatUsage } from "./usage.ts";
 
@@ -35,28 +35,12 @@ interface ProseBlock {
   readonly details: Json[];
 }
 
-interface ToolBlock {
-  readonly kind: "tool";
-  opened: boolean;
-  /** Checked by the guard, not yet sent. */
-  pending: string;
-  readonly guard: JsonGuard;
-  readonly index: number | undefined;
-  upstreamId: string | undefined;
-  /** Gemini's `extra_content`, to come back with the call. */
-  extra: Json | undefined;
-  name: string | undefined;
-  hasArguments: boolean;
-}
-
 type Block = ProseBlock | ToolBlock;
 
 export class MessageStream {
   readonly #context: AnswerContext;
   readonly #queue: Block[] = [];
-  readonly #callsByIndex = new Map<number, ToolBlock>();
-  readonly #callsById = new Map<string, ToolBlock>();
-  #lastCall: ToolBlock | undefined;
+  readonly #calls = new ToolCalls();
   #index = 0;
   #hasTools = false;
   #started = false;
@@ -231,12 +215,7 @@ export class MessageStream {
   #whole(message: Json): string {
     const seen = this.#index > 0 || this.#queue.length > 0;
     if (!seen) return this.#delta(message);
-    const calls = asArray(message["tool_calls"]).filter(isRecord);
-    const missing = calls.flatMap((call, i) => {
-      const known = this.#callsById.get(nonEmpty(call["id"]) ?? "") ?? this.#callsByIndex.get(i);
-      if (known?.hasArguments === true) return [];
-      return known?.index === undefined ? [call] : [{ ...call, index: known.index }];
-    });
+    const missing = this.#calls.missing(asArray(message["tool_calls"]).filter(isRecord));
     return missing.length === 0 ? "" : this.#delta({ tool_calls: missing });
   }
 
@@ -264,59 +243,9 @@ export class MessageStream {
   }
 
   #call(entry: Json): string {
-    const fn = isRecord(entry["function"]) ? entry["function"] : {};
-    const name = nonEmpty(fn["name"]);
-    const raw = fn["arguments"];
-    const piece = typeof raw === "string" ? raw : isRecord(raw) ? JSON.stringify(raw) : "";
-    const block = this.#findCall(entry, name, piece) ?? this.#newCall(entry);
-    block.name ??= name;
-    block.upstreamId ??= nonEmpty(entry["id"]);
-    if (isRecord(entry["extra_content"])) block.extra ??= entry["extra_content"];
-    if (block.upstreamId !== undefined) this.#callsById.set(block.upstreamId, block);
-    if (piece !== "") {
-      block.hasArguments = true;
-      block.pending += block.guard.push(piece);
-    }
-    this.#lastCall = block;
+    const { block, isNew } = this.#calls.take(entry);
+    if (isNew) this.#queue.push(block);
     return this.#advance();
-  }
-
-  /** The call a delta goes on with; undefined when it begins another. */
-  #findCall(entry: Json, name: string | undefined, piece: string): ToolBlock | undefined {
-    const id = nonEmpty(entry["id"]);
-    const index = typeof entry["index"] === "number" ? entry["index"] : undefined;
-    const atIndex = index === undefined ? this.#lastCall : this.#callsByIndex.get(index);
-    if (id !== undefined) {
-      const known = this.#callsById.get(id);
-      if (known !== undefined) {
-        // The same id at another place, with a name: a provider that gives all its calls one id.
-        const another = name !== undefined && (index !== known.index || startsAnew(known, name, piece));
-        return another ? undefined : known;
-      }
-      // The id may come late; another id at the same index is another call.
-      return atIndex !== undefined && atIndex.upstreamId === undefined && !startsAnew(atIndex, name, piece)
-        ? atIndex
-        : undefined;
-    }
-    return atIndex !== undefined && startsAnew(atIndex, name, piece) ? undefined : atIndex;
-  }
-
-  #newCall(entry: Json): ToolBlock {
-    const index = typeof entry["index"] === "number" ? entry["index"] : undefined;
-    const block: ToolBlock = {
-      kind: "tool",
-      opened: false,
-      pending: "",
-      guard: new JsonGuard(),
-      index,
-      upstreamId: undefined,
-      extra: undefined,
-      name: undefined,
-      hasArguments: false,
-    };
-    if (index !== undefined) this.#callsByIndex.set(index, block);
-    this.#queue.push(block);
-    return block;
   }
 
   /** Sends what the first block has, and goes on to the next as long as the first can be closed. */
@@ -400,14 +329,4 @@ function firstChoice(choices: unknown): Json | undefined {
   const choice: unknown = choices[0];
   if (!isRecord(choice)) return undefined;
   return typeof choice["index"] === "number" && choice["index"] > 0 ? undefined : choice;
-}
-
-/**
- * Whether a delta without an id of its own begins another call at a place where one stands already: providers that send
- * each call whole number them all 0, providers that repeat the name with each piece do not mean a new call.
- */
-function startsAnew(block: ToolBlock, name: string | undefined, piece: string): boolean {
-  if (name === undefined || block.name === undefined) return false;
-  if (name !== block.name) return true;
-  return piece !== "" && block.hasArguments && block.guard.complete;
 }
