@@ -131,6 +131,11 @@ export class DeploymentStates {
     this.#use(entryId).tokens += tokens;
   }
 
+  /** Deployments remembered. */
+  get size(): number {
+    return this.#states.size;
+  }
+
   /** Calls in flight over all deployments: 0 when nothing is going on. */
   get inFlight(): number {
     let sum = 0;
