@@ -130,7 +130,7 @@ export const Report = z.discriminatedUnion("type", [
     endedRunIds: z.array(z.string()),
   }),
   Frame,
-  /** The runner is ending and did not take this run: it may be sent to the next one. */
+  /** The runner is ending, or still at another run, and did not take this one: it may be sent again. */
   z.object({ type: z.literal("refused"), runId: z.string() }),
   z.object({ type: z.literal("pong"), at: z.number() }),
 ]);

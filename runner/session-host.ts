@@ -146,10 +146,9 @@ export class SessionHost {
 
   #start(command: RunStart): void {
     if (this.#run?.command.runId === command.runId || this.#ended.includes(command.runId)) return;
-    if (this.#draining) return this.#send?.({ type: "refused", runId: command.runId });
-    if (this.#run) {
-      this.#log("second_run_refused", { runId: command.runId });
-      return;
+    if (this.#draining || this.#run) {
+      this.#log("run_refused", { runId: command.runId, busyWith: this.#run?.command.runId ?? null });
+      return this.#send?.({ type: "refused", runId: command.runId });
     }
     if (this.#idle) clearTimeout(this.#idle);
     const run: ActiveRun = { command, startedAt: Date.now(), interrupted: null, deadline: this.#deadline(command) };
