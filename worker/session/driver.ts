@@ -144,9 +144,11 @@ export class Driver {
   }
 
   #startNext(): Run | null {
-    const { queue, log, now, transaction, newEventId } = this.#deps;
+    const { queue, log, now, transaction, newEventId, setAlarm } = this.#deps;
     const next = queue.next();
     if (!next) return null;
+    // First: when it cannot be started now (a full disk), nobody else would come back to it.
+    setAlarm(now() + WATCHDOG_MS);
     const first = queue.status() === "idle";
     transaction(() => {
       queue.start(next.id, now());
