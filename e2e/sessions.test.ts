@@ -146,6 +146,33 @@ describe("two prompts at once", () => {
     ]);
   });
 
+  it("are listed with their places, and the one that waits can be taken out", async () => {
+    const first = gantry.stream({ prompt: script(bash(LONG), { text: "never" }) });
+    const sessionId = String((await first.next()).value?.["sessionId"]);
+    const second = gantry.run({ prompt: script(bash("echo no >> order"), { text: "no" }), sessionId });
+    const third = gantry.run({ prompt: "What is 8 * 8?", sessionId });
+    const runs = async (): Promise<Record<string, unknown>[]> =>
+      ((await (await gantry.fetch(`/v1/sessions/${sessionId}/runs`)).json()) as { data: Record<string, unknown>[] })
+        .data;
+    await until(async () => (await runs()).length === 3, "three runs");
+    const [running, ...waiting] = await runs();
+    expect(running).toMatchObject({ state: "running", position: null });
+    expect(waiting.map((run) => [run["state"], run["position"]])).toEqual([
+      ["queued", 0],
+      ["queued", 1],
+    ]);
+    const log = await gantry.log(sessionId);
+    const unwanted = log.find((e) => e.type === "user.message" && JSON.stringify(e).includes("echo no"))?.run_id;
+    expect((await gantry.post(`/v1/sessions/${sessionId}/runs/${unwanted}/cancel`, {})).status).toBe(200);
+    expect((await second).last).toMatchObject({ type: "error", error: "cancelled" });
+    expect((await gantry.post(`/v1/sessions/${sessionId}/runs/${running?.["id"] as string}/cancel`, {})).status).toBe(
+      200,
+    );
+    expect((await third).text).toContain("64");
+    expect((await gantry.post(`/v1/sessions/${sessionId}/runs/${unwanted}/cancel`, {})).status).toBe(404);
+    expect(existsSync(join(gantry.workspace(sessionId), "order"))).toBe(false);
+  });
+
   it("run side by side in two sessions", async () => {
     const wait = (mine: string, other: string): string =>
       script(

@@ -39,6 +39,8 @@ const PASSED_ON = [
   "GANTRY_ALLOWED_HOSTS",
   "GANTRY_MIN_FREE_BYTES",
   "GANTRY_RUN_MINUTES",
+  "GANTRY_ACCOUNT_BUDGET_USD",
+  "GANTRY_SESSION_BUDGET_USD",
 ];
 
 /** Reads settings from the environment, then `.env` and `.dev.vars` of `folder`; the environment wins. */

@@ -1,8 +1,11 @@
+import type { Ledger } from "./accounts/ledger.ts";
 import type { Session } from "./session/session.ts";
 
 /** Bindings and settings of the Worker: `wrangler.jsonc`, and on one machine the launcher. */
 export interface Env {
   readonly SESSION: DurableObjectNamespace<Session>;
+  /** Tokens and money, an object an account. */
+  readonly LEDGER: DurableObjectNamespace<Ledger>;
   /** The catalog: keys, agents, environments, files' metadata, the audit log. Read it through `storage/catalog.ts`. */
   readonly DB: D1Database;
   /** Contents of files. */
@@ -24,6 +27,9 @@ export interface Env {
   readonly RUNNER_TOKEN?: string;
   /** Free bytes below which nothing is accepted. */
   readonly GANTRY_MIN_FREE_BYTES?: string;
+  /** US dollars that an account, and that a session, may spend; no limit without. */
+  readonly GANTRY_ACCOUNT_BUDGET_USD?: string;
+  readonly GANTRY_SESSION_BUDGET_USD?: string;
   /** Longest time a run may take, in minutes. */
   readonly GANTRY_RUN_MINUTES?: string;
   /** How far the sandbox holds: `none` until there is a jail or a container. */

@@ -1,10 +1,13 @@
+import { waitUntil } from "cloudflare:workers";
 import { parseRouterConfig } from "@gantry/router/config.ts";
 import { createRouter } from "@gantry/router/router.ts";
 import type { Router } from "@gantry/router/router.ts";
 import { compileRoutes } from "@gantry/router/routes.ts";
 import type { RouteTable } from "@gantry/router/routes.ts";
 import { newId } from "@gantry/protocol/ids.ts";
+import type { UsageRecord } from "@gantry/router/usage.ts";
 import bundledRoutes from "../litellm_config.yaml";
+import { ledgerOf, limitOf, reserveFor } from "./accounts/ledger.ts";
 import type { Env } from "./env.ts";
 import { report } from "./log.ts";
 
@@ -26,6 +29,7 @@ function load(env: Env): { router: Router; routes: RouteTable } {
   if (current?.env === env) return current;
   const { config, problems } = parseRouterConfig(env.LITELLM_CONFIG_TEXT ?? bundledRoutes);
   for (const problem of problems) report({ event: "routes_problem", ...problem });
+  const limited = limitOf(env.GANTRY_ACCOUNT_BUDGET_USD) !== null || limitOf(env.GANTRY_SESSION_BUDGET_USD) !== null;
   const router = createRouter(config, {
     // Settings and keys are bindings; the router looks names up when it calls.
     env: env as unknown as Record<string, string | undefined>,
@@ -35,9 +39,20 @@ function load(env: Env): { router: Router; routes: RouteTable } {
     sleep,
     newId: (prefix) => `${prefix}_${newId("request").slice(4)}`,
     log: (entry) => report({ part: "router", ...entry }),
+    // Counted beside the answer, not in its way.
+    onUsage: (record) => waitUntil(count(env, record)),
+    ...(limited ? { reserve: (estimate) => reserveFor(env, estimate) } : {}),
   });
   current = { env, router, routes: compileRoutes(config) };
   return current;
+}
+
+async function count(env: Env, record: UsageRecord): Promise<void> {
+  await ledgerOf(env, record.account)
+    .record(record)
+    .catch((error: unknown) =>
+      report({ event: "usage_not_counted", requestId: record.requestId, error: String(error) }),
+    );
 }
 
 /** Rejects with the signal's reason when it aborts first. */

@@ -1,7 +1,8 @@
 import type { Env } from "./env.ts";
 import { createApp } from "./http/app.ts";
 
-/** The Worker: requests to doors, and the session objects. */
+/** The Worker: requests to doors, and the objects behind them. */
+export { Ledger } from "./accounts/ledger.ts";
 export { Session } from "./session/session.ts";
 
 const app = createApp();

@@ -2,10 +2,7 @@ import { RequestRefused } from "@gantry/protocol/error.ts";
 import { newId } from "@gantry/protocol/ids.ts";
 import { Hono } from "hono";
 import { report } from "../log.ts";
-import { claudeCode } from "./claude-code.ts";
-import type { App } from "./context.ts";
-import { errorResponse } from "./errors.ts";
-import { listEvents, sendEvents, streamEvents } from "./events.ts";
+import { listApprovals } from "./approvals.ts";
 import {
   archiveAgentDoor,
   createAgentDoor,
@@ -14,6 +11,8 @@ import {
   retrieveAgent,
   updateAgentDoor,
 } from "./agents.ts";
+import { claudeCode } from "./claude-code.ts";
+import type { App } from "./context.ts";
 import {
   archiveEnvironmentDoor,
   createEnvironmentDoor,
@@ -22,12 +21,24 @@ import {
   retrieveEnvironment,
   updateEnvironmentDoor,
 } from "./environments.ts";
+import { errorResponse } from "./errors.ts";
+import { listEvents, sendEvents, streamEvents } from "./events.ts";
 import { deleteFileDoor, downloadFile, listFilesDoor, retrieveFile, uploadFile } from "./files.ts";
-import { createKeyDoor, listAuditDoor, listKeysDoor, retrieveKey, revokeKeyDoor } from "./keys.ts";
-import { listModelsDoor, retrieveModel } from "./models.ts";
 import { authenticate, checkHost } from "./guard.ts";
-import { authenticateEngine, countTokens, messages } from "./messages.ts";
+import { createKeyDoor, listAuditDoor, listKeysDoor, retrieveKey, revokeKeyDoor } from "./keys.ts";
+import {
+  archiveSession,
+  createSession,
+  deleteSession,
+  listSessions,
+  retrieveSession,
+  updateSession,
+} from "./managed-sessions.ts";
+import { listModelsDoor, retrieveModel } from "./models.ts";
+import { authenticateEngine, chatCompletions, countTokens, messages } from "./messages.ts";
 import { health, root } from "./root.ts";
+import { cancelRun, listRuns } from "./runs.ts";
+import { listUsage } from "./usage.ts";
 import { agentMessage, debug, demoSocket, query } from "./seed-doors.ts";
 
 /** All doors, and what every request passes on its way to one. */
@@ -64,9 +75,21 @@ export function createApp(): Hono<App> {
   app.get("/claude-code/debug", debug);
   app.post("/v1/messages", messages);
   app.post("/v1/messages/count_tokens", countTokens);
+  app.post("/v1/chat/completions", chatCompletions);
+  app.get("/v1/usage", listUsage);
+  app.get("/v1/approvals", listApprovals);
+  app.post("/v1/sessions", createSession);
+  app.get("/v1/sessions", listSessions);
+  app.get("/v1/sessions/:id", retrieveSession);
+  app.post("/v1/sessions/:id", updateSession);
+  app.delete("/v1/sessions/:id", deleteSession);
+  app.post("/v1/sessions/:id/archive", archiveSession);
+  app.get("/v1/sessions/:id/runs", listRuns);
+  app.post("/v1/sessions/:id/runs/:run/cancel", cancelRun);
   app.post("/v1/sessions/:id/events", sendEvents);
   app.get("/v1/sessions/:id/events", listEvents);
   app.get("/v1/sessions/:id/events/stream", streamEvents);
+
   app.get("/v1/models", listModelsDoor);
   app.get("/v1/models/:id{.+}", retrieveModel);
   app.post("/v1/agents", createAgentDoor);

@@ -39,3 +39,8 @@ export function messages(c: Context<App>): Promise<Response> {
 export function countTokens(c: Context<App>): Promise<Response> {
   return modelsOf(c.env).countTokens(c.req.raw, callerOf(c));
 }
+
+/** `POST /v1/chat/completions`: the same engine for clients that speak OpenAI's dialect. */
+export function chatCompletions(c: Context<App>): Promise<Response> {
+  return modelsOf(c.env).chatCompletions(c.req.raw, callerOf(c));
+}

@@ -120,6 +120,29 @@ export class Driver {
     return true;
   }
 
+  /** Takes a run out of the queue, or stops it when it is in progress. False when it has ended or never was. */
+  cancel(runId: string): boolean {
+    const { queue, now, transaction, log, newEventId } = this.#deps;
+    const run = queue.get(runId);
+    if (!run || run.state === "ended") return false;
+    if (run.state === "running") return this.interrupt();
+    transaction(() => {
+      queue.end(run.id, now());
+      const event: RunEnded = {
+        type: "run.ended",
+        outcome: "cancelled",
+        result: "",
+        error: null,
+        usage: null,
+        num_turns: 0,
+        duration_ms: 0,
+      };
+      log.append([{ id: newEventId(), runId: run.id, at: now(), event }]);
+    });
+    log.announce();
+    return true;
+  }
+
   /**
    * Takes an answer to a tool call that waits: stores it with its event, then sends it. False when no such call waits.
    * The answer may be told to the runner again; it takes each once.

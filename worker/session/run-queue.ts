@@ -23,6 +23,21 @@ export interface Run {
   readonly interruptRequested: boolean;
 }
 
+/** A run as lists show it. */
+export interface ListedRun {
+  readonly id: string;
+  /** Its place in the order of acceptance: the cursor of lists. */
+  readonly place: number;
+  readonly state: RunState;
+  readonly trigger: string;
+  readonly model: string;
+  /** How many queued ones come before it; null unless it is queued. */
+  readonly position: number | null;
+  readonly createdAt: number;
+  readonly startedAt: number | null;
+  readonly endedAt: number | null;
+}
+
 /** Prompts that may wait in one session. */
 export const MAX_QUEUED = 100;
 
@@ -69,6 +84,35 @@ export class RunQueue {
       .exec("SELECT SUM(COALESCE(ended_at, ?) - started_at) AS ms FROM runs WHERE started_at IS NOT NULL", now)
       .toArray()[0];
     return numberOf(row, "ms");
+  }
+
+  /** Runs after a place in the order of acceptance, oldest first. */
+  list(after: number, limit: number): ListedRun[] {
+    const rows = this.#sql.exec("SELECT * FROM runs WHERE place > ? ORDER BY place LIMIT ?", after, limit).toArray();
+    const firstQueued = this.next();
+    const before = firstQueued
+      ? numberOf(this.#sql.exec("SELECT place FROM runs WHERE id = ?", firstQueued.id).toArray()[0], "place")
+      : 0;
+    return rows.map((row) => ({
+      id: textOf(row, "id"),
+      place: numberOf(row, "place"),
+      state: textOf(row, "state") as RunState,
+      trigger: textOf(row, "trigger"),
+      model: (JSON.parse(textOf(row, "options")) as RunOptions).model,
+      position: textOf(row, "state") === "queued" ? this.#queuedBetween(before, numberOf(row, "place")) : null,
+      createdAt: numberOf(row, "created_at"),
+      startedAt: numberOf(row, "started_at") || null,
+      endedAt: numberOf(row, "ended_at") || null,
+    }));
+  }
+
+  #queuedBetween(from: number, to: number): number {
+    const rows = this.#sql.exec(
+      "SELECT COUNT(*) AS n FROM runs WHERE state = 'queued' AND place >= ? AND place < ?",
+      from,
+      to,
+    );
+    return numberOf(rows.toArray()[0], "n");
   }
 
   /** How many wait. */

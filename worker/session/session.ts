@@ -15,6 +15,7 @@ import { EventLog } from "./event-log.ts";
 import { Lease } from "./lease.ts";
 import { dial, forget } from "./link.ts";
 import { MAX_QUEUED, RunQueue } from "./run-queue.ts";
+import type { ListedRun } from "./run-queue.ts";
 import { Settings } from "./settings.ts";
 import type { SessionSetup } from "./settings.ts";
 import { createTables, numberOf, tablesExist, textOf } from "./sql.ts";
@@ -244,6 +245,16 @@ export class Session extends DurableObject<Env> {
   /** Stops the run in progress. Null when this account has no such session; false when nothing runs. */
   interrupt(account: string): boolean | null {
     return this.#mayUse(account) ? this.#driver.interrupt() : null;
+  }
+
+  /** Takes a run out of the queue, or stops it. Null for an unknown session; false when it has ended or never was. */
+  cancel(account: string, runId: string): boolean | null {
+    return this.#mayUse(account) ? this.#driver.cancel(runId) : null;
+  }
+
+  /** Runs after a place in their order, oldest first. Null for an unknown session. */
+  runs(account: string, after: number, limit: number): ListedRun[] | null {
+    return this.#mayUse(account) ? this.#queue.list(after, limit) : null;
   }
 
   /** Whether the session exists for this account. */

@@ -1,0 +1,163 @@
+import { DurableObject } from "cloudflare:workers";
+import type { Estimate, Reservation } from "@gantry/router/budget.ts";
+import type { UsageRecord } from "@gantry/router/usage.ts";
+import type { Env } from "../env.ts";
+
+/** What was used under one heading. */
+export interface UsageRow {
+  /** `2026-11-21`, UTC. */
+  readonly day: string;
+  readonly model: string;
+  readonly key_id: string | null;
+  readonly session_id: string | null;
+  readonly requests: number;
+  /** Calls that did not end well: failed, cut, or left by the client. They are counted and may have cost. */
+  readonly failed_requests: number;
+  readonly input_tokens: number;
+  readonly output_tokens: number;
+  readonly cache_read_input_tokens: number;
+  readonly cache_creation_input_tokens: number;
+  /** US dollars of the calls whose cost is known. */
+  readonly cost_usd: number;
+  /** Calls whose price or usage is not known: they are not in `cost_usd`, and not free. */
+  readonly unknown_cost_requests: number;
+}
+
+/** A reservation of money by id, or why there is none. */
+export type Reserved = { readonly ok: true; readonly id: string } | { readonly ok: false; readonly message: string };
+
+/** A reservation whose call never settled (its isolate died) is given up after this time. */
+const FORGOTTEN_MS = 30 * 60_000;
+
+/**
+ * The money and tokens of one account. One object each, so that two calls at once cannot both spend the last dollar;
+ * what it says is on disk before it is said.
+ */
+export class Ledger extends DurableObject<Env> {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    ctx.storage.sql.exec(`CREATE TABLE IF NOT EXISTS usage (
+      day TEXT NOT NULL, model TEXT NOT NULL, key_id TEXT NOT NULL, session_id TEXT NOT NULL, requests INTEGER NOT NULL, failed INTEGER NOT NULL,
+      input INTEGER NOT NULL, output INTEGER NOT NULL, cache_read INTEGER NOT NULL, cache_write INTEGER NOT NULL, cost REAL NOT NULL,
+      unknown_cost INTEGER NOT NULL, PRIMARY KEY (day, model, key_id, session_id))`);
+    ctx.storage.sql.exec(
+      `CREATE TABLE IF NOT EXISTS reserved (id TEXT PRIMARY KEY, session_id TEXT NOT NULL, usd REAL NOT NULL, at INTEGER NOT NULL)`,
+    );
+  }
+
+  /** Sets money aside for a call, where a limit is set. The session's limit and the account's both must hold. */
+  reserve(estimate: Estimate): Reserved {
+    const { sql } = this.ctx.storage;
+    sql.exec("DELETE FROM reserved WHERE at < ?", Date.now() - FORGOTTEN_MS);
+    const usd = estimate.maxCostUsd ?? 0;
+    const limits = [
+      { name: "account", limit: limitOf(this.env.GANTRY_ACCOUNT_BUDGET_USD), where: "1 = 1", values: [] as string[] },
+      {
+        name: "session",
+        limit: estimate.sessionId === null ? null : limitOf(this.env.GANTRY_SESSION_BUDGET_USD),
+        where: "session_id = ?",
+        values: [estimate.sessionId ?? ""],
+      },
+    ];
+    for (const { name, limit, where, values } of limits) {
+      if (limit === null) continue;
+      const spent = sql
+        .exec<{ usd: number }>(`SELECT COALESCE(SUM(cost), 0) AS usd FROM usage WHERE ${where}`, ...values)
+        .one().usd;
+      const held = sql
+        .exec<{ usd: number }>(`SELECT COALESCE(SUM(usd), 0) AS usd FROM reserved WHERE ${where}`, ...values)
+        .one().usd;
+      if (spent >= limit || spent + held + usd > limit) {
+        return {
+          ok: false,
+          message: `The budget of this ${name} is used up: $${spent.toFixed(4)} of $${limit.toFixed(2)} are spent, and this call may cost $${usd.toFixed(4)}.`,
+        };
+      }
+    }
+    sql.exec(
+      "INSERT OR REPLACE INTO reserved (id, session_id, usd, at) VALUES (?, ?, ?, ?)",
+      estimate.requestId,
+      estimate.sessionId ?? "",
+      usd,
+      Date.now(),
+    );
+    return { ok: true, id: estimate.requestId };
+  }
+
+  /** Counts a call that has ended, and frees what was set aside for it. */
+  record(record: UsageRecord): void {
+    const { usage, costUsd } = record;
+    this.ctx.storage.transactionSync(() => {
+      const { sql } = this.ctx.storage;
+      sql.exec("DELETE FROM reserved WHERE id = ?", record.requestId);
+      sql.exec(
+        `INSERT INTO usage VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (day, model, key_id, session_id) DO UPDATE SET
+          requests = requests + 1, failed = failed + excluded.failed, input = input + excluded.input, output = output + excluded.output,
+          cache_read = cache_read + excluded.cache_read, cache_write = cache_write + excluded.cache_write, cost = cost + excluded.cost,
+          unknown_cost = unknown_cost + excluded.unknown_cost`,
+        record.at.slice(0, 10),
+        record.model,
+        record.keyId ?? "",
+        record.sessionId ?? "",
+        record.outcome === "ok" || record.outcome === "cached" ? 0 : 1,
+        usage?.inputTokens ?? 0,
+        usage?.outputTokens ?? 0,
+        usage?.cacheReadTokens ?? 0,
+        usage?.cacheWriteTokens ?? 0,
+        costUsd ?? 0,
+        costUsd === null ? 1 : 0,
+      );
+    });
+  }
+
+  /** What was used, newest day first. */
+  usage(filter: { readonly sessionId?: string; readonly keyId?: string; readonly since?: string }): UsageRow[] {
+    const where = ["day >= ?"];
+    const values = [filter.since ?? ""];
+    if (filter.sessionId !== undefined) (where.push("session_id = ?"), values.push(filter.sessionId));
+    if (filter.keyId !== undefined) (where.push("key_id = ?"), values.push(filter.keyId));
+    return this.ctx.storage.sql
+      .exec<Record<string, string | number>>(
+        `SELECT * FROM usage WHERE ${where.join(" AND ")} ORDER BY day DESC, model LIMIT 5000`,
+        ...values,
+      )
+      .toArray()
+      .map((row) => ({
+        day: String(row["day"]),
+        model: String(row["model"]),
+        key_id: String(row["key_id"]) || null,
+        session_id: String(row["session_id"]) || null,
+        requests: Number(row["requests"]),
+        failed_requests: Number(row["failed"]),
+        input_tokens: Number(row["input"]),
+        output_tokens: Number(row["output"]),
+        cache_read_input_tokens: Number(row["cache_read"]),
+        cache_creation_input_tokens: Number(row["cache_write"]),
+        cost_usd: Number(row["cost"]),
+        unknown_cost_requests: Number(row["unknown_cost"]),
+      }));
+  }
+}
+
+/** The ledger of an account. */
+export function ledgerOf(env: Env, account: string): DurableObjectStub<Ledger> {
+  return env.LEDGER.get(env.LEDGER.idFromName(account));
+}
+
+/** Asks the account's ledger before a call; settling is what `record` does. Fails closed: no ledger, no call. */
+export async function reserveFor(env: Env, estimate: Estimate): Promise<Reservation> {
+  const reserved = await ledgerOf(env, estimate.account)
+    .reserve(estimate)
+    .catch((error: unknown) => ({ ok: false as const, message: `The ledger does not answer: ${String(error)}` }));
+  if (reserved.ok) return { granted: true, settle: () => {} };
+  return {
+    granted: false,
+    refusal: { status: 402, type: "billing_error", message: reserved.message, shouldRetry: false },
+  };
+}
+
+/** A limit in US dollars; null where none is set. */
+export function limitOf(text: string | undefined): number | null {
+  const value = Number(text);
+  return text === undefined || text === "" || !Number.isFinite(value) || value < 0 ? null : value;
+}
