@@ -1,0 +1,23 @@
+import { circumstances, loadNow, publish, render } from "./report.ts";
+import type { Group } from "./report.ts";
+import { endOnSignals } from "./scope.ts";
+import { sessions } from "./sessions/sessions.ts";
+
+/** `npm run bench`, or `npm run bench -- sessions`: measures, prints a table a group and writes `docs/benchmarks.md`. */
+
+const GROUPS: readonly Group[] = [sessions];
+
+const asked = process.argv.slice(2);
+const unknown = asked.filter((name) => !GROUPS.some((group) => group.name === name));
+if (unknown.length > 0) {
+  console.error(`There is no ${unknown.join(", ")}. Groups: ${GROUPS.map((group) => group.name).join(", ")}.`);
+  process.exit(2);
+}
+endOnSignals();
+for (const group of GROUPS.filter(({ name }) => asked.length === 0 || asked.includes(name))) {
+  const loadBefore = loadNow();
+  const table = await group.run((line) => console.error(`${group.name}: ${line}`));
+  const text = `${circumstances(group.name, loadBefore)}\n\n${render(table)}`;
+  console.log(`\n${text}\n`);
+  publish(group.name, text);
+}

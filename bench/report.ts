@@ -1,0 +1,63 @@
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism, loadavg } from "node:os";
+import { ROOT } from "./scope.ts";
+
+/** What a group of measurements leaves behind. */
+export interface Table {
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+  /** What a reader has to know to read the table rightly: how it was measured, and what could not be. */
+  readonly notes: readonly string[];
+}
+
+/** One group: `node bench/main.ts NAME`. */
+export interface Group {
+  readonly name: string;
+  /** Measures. `say` tells the person who waits what happens; it is no part of the result. */
+  run(say: (line: string) => void): Promise<Table>;
+}
+
+const PAGE = `${ROOT}/docs/benchmarks.md`;
+
+/** Text of a table in Markdown, with columns that line up on a screen too. */
+export function render(table: Table): string {
+  const widths = table.columns.map((column, index) =>
+    Math.max(column.length, ...table.rows.map((row) => row[index]?.length ?? 0)),
+  );
+  const line = (cells: readonly string[]): string =>
+    `| ${widths.map((width, index) => (cells[index] ?? "").padEnd(width)).join(" | ")} |`;
+  return [
+    line(table.columns),
+    line(widths.map((width) => "-".repeat(width))),
+    ...table.rows.map(line),
+    "",
+    ...table.notes.map((note) => `- ${note}`),
+  ].join("\n");
+}
+
+/** When and where: what two tables must share to be compared. */
+export function circumstances(name: string, loadBefore: number): string {
+  const date = new Date().toISOString().slice(0, 10);
+  const load = `load ${loadBefore.toFixed(1)} before, ${loadNow().toFixed(1)} after`;
+  return `\`npm run bench -- ${name}\`, ${date}, ${process.platform}, ${availableParallelism()} cores, Node ${process.versions.node}, ${load}.`;
+}
+
+/** Processes that wanted a core, averaged over the last minute. */
+export function loadNow(): number {
+  return loadavg()[0] ?? 0;
+}
+
+/** Puts a group's text between its marks in `docs/benchmarks.md`; everything around them stays as it was written. */
+export function publish(name: string, text: string): void {
+  const begin = `<!-- bench:${name} -->`;
+  const end = `<!-- /bench:${name} -->`;
+  const page = existsSync(PAGE) ? readFileSync(PAGE, "utf8") : "# Benchmarks\n";
+  const from = page.indexOf(begin);
+  const to = page.indexOf(end);
+  const block = `${begin}\n\n${text}\n\n${end}`;
+  const next =
+    from === -1 || to === -1
+      ? `${page.trimEnd()}\n\n## ${name}\n\n${block}\n`
+      : page.slice(0, from) + block + page.slice(to + end.length);
+  writeFileSync(PAGE, next);
+}

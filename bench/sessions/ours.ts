@@ -1,0 +1,64 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Gantry } from "@gantry/e2e/gantry.ts";
+import type { Scope } from "../scope.ts";
+import { MAX_TURNS, MODEL, PERMISSION_MODE } from "./timing.ts";
+import type { Timing } from "./timing.ts";
+
+/** The product as a user has it, its models at the scripted provider. */
+export async function startGantry(scope: Scope, modelsUrl: string): Promise<Gantry> {
+  const gantry = await Gantry.start(gantryEnvironment(scope, modelsUrl, "state"));
+  scope.defer(() => gantry.remove());
+  process.prependOnceListener("exit", () => gantry.kill("launcher"));
+  return gantry;
+}
+
+export function gantryEnvironment(scope: Scope, modelsUrl: string, state: string): Record<string, string> {
+  const routes = join(scope.folder, "routes.yaml");
+  writeFileSync(
+    routes,
+    `model_list:
+  - model_name: anthropic/*
+    litellm_params:
+      model: anthropic/*
+      api_base: ${modelsUrl}
+      api_key: os.environ/BENCH_KEY
+`,
+  );
+  return {
+    LITELLM_CONFIG: routes,
+    BENCH_KEY: "sk-bench",
+    MODEL,
+    GANTRY_STATE: join(scope.folder, state),
+  };
+}
+
+/** One prompt through `POST /claude-code`; without a session, to a new one. */
+export async function runPrompt(
+  gantry: Gantry,
+  prompt: string,
+  sessionId?: string,
+): Promise<Timing & { sessionId: string }> {
+  let firstMs = Number.NaN;
+  const session = sessionId === undefined ? {} : { sessionId };
+  for await (const line of gantry.stream({
+    prompt,
+    model: MODEL,
+    maxTurns: MAX_TURNS,
+    permissionMode: PERMISSION_MODE,
+    ...session,
+  })) {
+    if (line.type === "assistant" && Number.isNaN(firstMs)) firstMs = line.cameAtMs;
+    if (line.type === "error") throw new Error(`ours failed: ${JSON.stringify(line)}`);
+    if (line.type === "result") return { firstMs, resultMs: line.cameAtMs, sessionId: String(line["sessionId"]) };
+  }
+  throw new Error("ours ended without a result");
+}
+
+/** Ends the engines that `keep` does not list: an idle one takes a percent of a core from the next measurement. */
+export async function endOtherEngines(gantry: Gantry, keep: readonly number[]): Promise<void> {
+  const others = (): number[] => gantry.processes().engine.filter((pid) => !keep.includes(pid));
+  for (const pid of others()) process.kill(pid, "SIGKILL");
+  for (let tries = 0; others().length > 0 && tries < 100; tries++)
+    await new Promise((resolve) => setTimeout(resolve, 20));
+}

@@ -1,0 +1,132 @@
+import { buildWorker } from "@gantry/local/build.ts";
+import { rssMb } from "../processes.ts";
+import type { Group, Table } from "../report.ts";
+import { Scope } from "../scope.ts";
+import { rotate, summarize, withSpread } from "../statistics.ts";
+import { startProvider } from "../upstream/start.ts";
+import { LiveBare, coldQuery } from "./bare.ts";
+import { endOtherEngines, gantryEnvironment, runPrompt, startGantry } from "./ours.ts";
+import { npmStart } from "./start.ts";
+import type { Started } from "./start.ts";
+import { PROMPT } from "./timing.ts";
+import type { Timing } from "./timing.ts";
+
+/** What our service adds to the Agent SDK, and what it takes away by keeping engines alive. */
+
+const ROUNDS = 15;
+/** Live prompts a round: they differ by milliseconds, so there are more of them. */
+const LIVE_A_ROUND = 4;
+const STARTS = 9;
+/** After an engine has ended or begun: the system's own tidying is not ours to measure. */
+const SETTLE_MS = 150;
+
+interface Measured {
+  readonly bareCold: Timing[];
+  readonly bareLive: Timing[];
+  readonly oursNew: Timing[];
+  readonly oursLive: Timing[];
+  readonly starts: Started[];
+  /** Without engines, after all prompts. */
+  readonly workedMb: number;
+}
+
+async function measure(scope: Scope, say: (line: string) => void): Promise<Measured> {
+  const bareCold: Timing[] = [];
+  const bareLive: Timing[] = [];
+  const oursNew: Timing[] = [];
+  const oursLive: Timing[] = [];
+  const starts: Started[] = [];
+
+  const provider = await startProvider(scope);
+  const modelsUrl = `${provider.url}/short`;
+  await buildWorker();
+  for (let index = 0; index <= STARTS; index++) {
+    const started = await npmStart(scope, gantryEnvironment(scope, modelsUrl, `start-${index}`));
+    if (index > 0) starts.push(started);
+  }
+  say(`${STARTS} starts done`);
+
+  const gantry = await startGantry(scope, modelsUrl);
+  const live = await runPrompt(gantry, PROMPT);
+  const keep = gantry.processes().engine;
+  const bare = new LiveBare(scope, modelsUrl);
+  await bare.prompt(PROMPT);
+  await coldQuery(scope, modelsUrl, "cold-warm-up", PROMPT);
+
+  const livePairs = async (round: number): Promise<void> => {
+    const sides = [
+      async () => void bareLive.push(await bare.prompt(PROMPT)),
+      async () => void oursLive.push(await runPrompt(gantry, PROMPT, live.sessionId)),
+    ];
+    for (let index = 0; index < LIVE_A_ROUND; index++) for (const side of rotate(sides, round + index)) await side();
+  };
+  for (let round = 0; round < ROUNDS; round++) {
+    const cases = [
+      async () => void bareCold.push(await coldQuery(scope, modelsUrl, `cold-${round}`, PROMPT)),
+      async () => {
+        oursNew.push(await runPrompt(gantry, PROMPT));
+        await endOtherEngines(gantry, keep);
+      },
+      async () => livePairs(round),
+    ];
+    for (const each of rotate(cases, round)) {
+      await each();
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+    }
+    if ((round + 1) % 5 === 0) say(`${round + 1} of ${ROUNDS} rounds done`);
+  }
+  const { launcher, workerd, runner } = gantry.processes();
+  return { bareCold, bareLive, oursNew, oursLive, starts, workedMb: rssMb([...launcher, ...workerd, ...runner]) };
+}
+
+function toTable(measured: Measured): Table {
+  const { bareCold, bareLive, oursNew, oursLive, starts } = measured;
+  const first = (timings: Timing[]) => summarize(timings.map((timing) => timing.firstMs));
+  const result = (timings: Timing[]) => summarize(timings.map((timing) => timing.resultMs));
+  const cold = { first: first(bareCold), result: result(bareCold) };
+  const row = (name: string, timings: Timing[], digits: number, target: string): string[] => {
+    const [f, r] = [first(timings), result(timings)];
+    const ratios = [(f.median / cold.first.median).toFixed(2), (r.median / cold.result.median).toFixed(2)];
+    return [name, String(f.n), withSpread(f, digits), withSpread(r, digits), ratios.join(" / "), target];
+  };
+  const share = {
+    first: first(oursLive).median - first(bareLive).median,
+    result: result(oursLive).median - result(bareLive).median,
+  };
+  const signed = (ms: number): string => `${ms >= 0 ? "+" : ""}${ms.toFixed(1)}`;
+  const ready = summarize(starts.map((start) => start.readyMs));
+  const memory = summarize(starts.map((start) => start.rssMb));
+  const npm = summarize(starts.map((start) => start.npmMb));
+  return {
+    columns: ["", "n", "first text, ms", "result, ms", "× bare cold", "target"],
+    rows: [
+      row("bare SDK, cold `query()`", bareCold, 0, ""),
+      row("bare SDK, live process", bareLive, 1, ""),
+      row("ours, live session", oursLive, 1, "≤ 0.10"),
+      row("ours, new session (no pool yet)", oursNew, 0, "≤ 0.40 with a pool"),
+      [
+        "our own share of a live run",
+        `${oursLive.length} + ${bareLive.length}`,
+        signed(share.first),
+        signed(share.result),
+        "",
+        "≤ +15 ms",
+      ],
+      ["`npm start` → ready, ms", String(ready.n), withSpread(ready), "", "", "≤ 3,000"],
+      ["its memory without engines, MB", String(memory.n), withSpread(memory), "", "", "≤ 400"],
+    ],
+    notes: [
+      "Medians, [least..90th percentile]; the times run from the prompt. Both sides call the same scripted provider on loopback, interleaved, in rotating order.",
+      "Bare: the Agent SDK in the measuring program, with the runner's options and environment. Ours: HTTP to `POST /claude-code`, with authentication, lease, log and the router in the way.",
+      `Memory is resident memory summed over the process tree a second after start, npm and its shell (${npm.median.toFixed(0)} MB) included. After all prompts of this table launcher, workerd and runner took ${measured.workedMb.toFixed(0)} MB.`,
+    ],
+  };
+}
+
+export const sessions: Group = {
+  name: "sessions",
+  async run(say) {
+    await using scope = new Scope();
+    return toTable(await measure(scope, say));
+  },
+};

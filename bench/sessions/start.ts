@@ -1,0 +1,52 @@
+import { mkdirSync } from "node:fs";
+import { commandOf, rssMb, treeOf } from "../processes.ts";
+import { ROOT } from "../scope.ts";
+import type { Scope } from "../scope.ts";
+
+export interface Started {
+  /** From typing the command to the line that says the address. */
+  readonly readyMs: number;
+  /** Resident memory a second later: the launcher, workerd and the runner, npm and its shell. */
+  readonly rssMb: number;
+  /** Of that, npm's own and the shell's. */
+  readonly npmMb: number;
+}
+
+/** `npm start`, until it is ready, and ended again. */
+export async function npmStart(scope: Scope, environment: Record<string, string>): Promise<Started> {
+  const state = environment["GANTRY_STATE"];
+  if (state) mkdirSync(state, { recursive: true });
+  const startedAt = performance.now();
+  const child = scope.spawn("npm", ["start"], {
+    cwd: ROOT,
+    env: { PATH: process.env["PATH"] ?? "", HOME: scope.folder, PORT: "0", ...environment },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  // npm killed at once would leave the launcher behind.
+  const killTree = (): void => {
+    for (const pid of treeOf(child.pid ?? 0)) process.kill(pid, "SIGKILL");
+  };
+  process.prependOnceListener("exit", killTree);
+  let output = "";
+  const ready = new Promise<number>((resolve, reject) => {
+    for (const stream of [child.stdout, child.stderr])
+      stream?.setEncoding("utf8").on("data", (text: string) => {
+        output += text;
+        if (/Gantry is ready at \S+\n/.test(output)) resolve(performance.now() - startedAt);
+      });
+    child.once("exit", () => reject(new Error(`npm start ended:\n${output}`)));
+  });
+  const readyMs = await ready;
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  const tree = treeOf(child.pid ?? 0);
+  const npm = tree.filter((pid) => !/^\S*node \S*(?:local|runner)\/main\.ts|workerd/.test(commandOf(pid)));
+  // The launcher itself is told: a signal to npm may end npm first, and then nothing says when the rest is gone.
+  const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  const launcher = tree.find((pid) => /^\S*node local\/main\.ts/.test(commandOf(pid)));
+  const measured = { readyMs, rssMb: rssMb(tree), npmMb: rssMb(npm) };
+  if (launcher === undefined) child.kill("SIGTERM");
+  else process.kill(launcher, "SIGTERM");
+  await gone;
+  process.off("exit", killTree);
+  return measured;
+}
