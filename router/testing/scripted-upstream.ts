@@ -56,8 +56,19 @@ export class ScriptedProviders {
 export const frame = (type: string, more: object = {}): string =>
   `event: ${type}\ndata: ${JSON.stringify({ type, ...more })}\n\n`;
 
+/** As Anthropic begins a message: clients build on every field. */
+const EMPTY_MESSAGE = {
+  id: "msg_up",
+  type: "message",
+  role: "assistant",
+  model: "up",
+  content: [],
+  stop_reason: null,
+  stop_sequence: null,
+  usage: { input_tokens: 10, output_tokens: 1 },
+};
 export const START =
-  frame("message_start", { message: { id: "msg_up", usage: { input_tokens: 10, output_tokens: 1 } } }) +
+  frame("message_start", { message: EMPTY_MESSAGE }) +
   frame("content_block_start", { index: 0, content_block: { type: "text", text: "" } });
 export const delta = (text: string): string =>
   frame("content_block_delta", { index: 0, delta: { type: "text_delta", text } });
