@@ -369,10 +369,12 @@ export class Driver {
   #endLost(run: Run, message: string): void {
     const { transaction, log, queue } = this.#deps;
     transaction(() =>
-      this.#end(run, {
-        outcome: run.interruptRequested ? "interrupted" : "failed",
-        error: { type: "sandbox_lost", message },
-      }),
+      this.#end(
+        run,
+        run.interruptRequested
+          ? { outcome: "interrupted", error: null }
+          : { outcome: "failed", error: { type: "sandbox_lost", message } },
+      ),
     );
     log.announce();
     if (!queue.running()) this.kick();
