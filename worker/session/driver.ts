@@ -317,9 +317,10 @@ export class Driver {
     if (decision === "store") {
       const run = queue.running();
       const events = this.#accept(frame, run);
-      const ended = events.find((entry) => entry.event.type === "run.ended");
+      // A run has one end and says it itself; whatever else claims to be one is left out.
+      const ended = events.find((entry) => entry.event.type === "run.ended" && entry.runId !== null);
       transaction(() => {
-        log.append(events.filter((entry) => entry !== ended));
+        log.append(events.filter((entry) => entry.event.type !== "run.ended"));
         if (run && this.#deps.approvals.noteQuestions(events) && !ended) this.#saysItWaits(run);
         if (run && ended) this.#end(run, ended.event as RunEnded, ended);
         lease.advance(frame.frame);
