@@ -1,8 +1,9 @@
+import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
-import { Gantry, script, until } from "./gantry.ts";
+import { Gantry, ROOT, script, until } from "./gantry.ts";
 
 /** The doors of the seeds, request for request. */
 
@@ -227,5 +228,34 @@ describe("GET /debug", () => {
       environment: { GANTRY_API_KEY: "[set]", RUNNER_TOKEN: "[set]" },
     });
     expect(text).not.toContain(gantry.key);
+  });
+});
+
+describe("the scripts for an installation", () => {
+  const run = (file: string, ...args: string[]) => {
+    const env = { PATH: process.env["PATH"] ?? "", GANTRY_API_KEY: gantry.key };
+    return new Promise<{ code: number | null; output: string }>((resolve) => {
+      const child = spawn("bash", [join(ROOT, file), ...args], { env });
+      let output = "";
+      for (const stream of [child.stdout, child.stderr])
+        stream.on("data", (data: Buffer) => (output += data.toString()));
+      child.on("close", (code) => resolve({ code, output }));
+    });
+  };
+
+  it("test.sh proves it", async () => {
+    const { code, output } = await run("test.sh", gantry.port);
+    expect([code, output.match(/^ok /gm)?.length]).toEqual([0, 5]);
+  });
+
+  it("test.sh says what is wrong", async () => {
+    expect((await run("test.sh", "1")).code).not.toBe(0);
+  });
+
+  it("test-claude-code.sh exercises the door", async () => {
+    const { code, output } = await run("test-claude-code.sh", gantry.url);
+    expect(code).toBe(0);
+    expect(output.match(/"type":"result"/g)?.length).toBeGreaterThanOrEqual(4);
+    expect(output).toContain("maxTurns");
   });
 });

@@ -166,6 +166,14 @@ describe("a session of an agent", () => {
     const events = await untilIdle(session.id);
     expect(JSON.stringify(events)).toContain("9");
   });
+
+  it("is listed whichever door made it", async () => {
+    const { sessionId } = await gantry.run({ prompt: "What is 1 + 1?" });
+    await until(async () => {
+      const page = await client.beta.sessions.list({ limit: 100 });
+      return page.data.some((session) => session.id === sessionId);
+    }, "the session in the list");
+  });
 });
 
 describe("an approval", () => {

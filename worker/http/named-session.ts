@@ -1,5 +1,6 @@
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Env } from "../env.ts";
+import { index } from "./sessions.ts";
 
 /** Names that clients of the seeds choose: `demo-abc123`, `default`. */
 const NAME = /^[A-Za-z0-9._:-]{1,128}$/;
@@ -24,6 +25,6 @@ export async function namedSession(
     await crypto.subtle.digest("SHA-512", new TextEncoder().encode(`${account}\0${door}\0${name}`)),
   );
   const id = `sesn_${Array.from(digest.subarray(0, 36), (byte) => ALPHABET.charAt(byte & 31)).join("")}`;
-  await env.SESSION.get(env.SESSION.idFromName(id)).create(account);
+  if (await env.SESSION.get(env.SESSION.idFromName(id)).create(account)) index(env, id, account);
   return id;
 }

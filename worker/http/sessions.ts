@@ -1,7 +1,10 @@
+import { waitUntil } from "cloudflare:workers";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import { isId, newId } from "@gantry/protocol/ids.ts";
 import type { Env } from "../env.ts";
 import type { Session, Submission } from "../session/session.ts";
+import { report } from "../log.ts";
+import { indexSession } from "../storage/session-index.ts";
 import { checkSpace } from "./space.ts";
 
 /** The object of a session id; an id of the wrong form is nobody's. */
@@ -26,6 +29,15 @@ export interface Accepted {
   readonly stub: DurableObjectStub<Session>;
 }
 
+/** Notes a new session for lists, beside the prompt's way. */
+export function index(env: Env, id: string, account: string): void {
+  waitUntil(
+    indexSession(env, { id, account, createdAt: Date.now(), agentId: null }).catch((error: unknown) =>
+      report({ event: "index_not_told", sessionId: id, error: String(error) }),
+    ),
+  );
+}
+
 /** Hands a prompt to a session, making one where none is named. When it returns, the prompt is durable. */
 export async function submit(
   env: Env,
@@ -36,7 +48,10 @@ export async function submit(
   await checkSpace(env);
   const id = sessionId ?? newId("session");
   const stub = sessionStub(env, id);
-  if (sessionId === undefined) await stub.create(account);
+  if (sessionId === undefined) {
+    await stub.create(account);
+    index(env, id, account);
+  }
   const submitted = await stub.submit(account, submission);
   if (submitted.ok)
     return { sessionId: id, runId: submitted.runId, after: submitted.after, eventId: submitted.eventId, stub };

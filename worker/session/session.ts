@@ -142,9 +142,9 @@ export class Session extends DurableObject<Env> {
     socket.close(code === 1005 || code === 1006 ? 1000 : code, reason);
   }
 
-  /** Makes the session. A second call for the same id changes nothing. */
-  create(account: string, setup: SessionSetup = NO_SETUP): void {
-    if (this.#exists) return;
+  /** Makes the session. A second call for the same id changes nothing. Returns whether it is new. */
+  create(account: string, setup: SessionSetup = NO_SETUP): boolean {
+    if (this.#exists) return false;
     const { sql } = this.ctx.storage;
     this.ctx.storage.transactionSync(() => {
       createTables(sql);
@@ -158,6 +158,7 @@ export class Session extends DurableObject<Env> {
       this.#settings.saveSetup(setup);
     });
     this.#exists = true;
+    return true;
   }
 
   /** Accepts a prompt: when this returns, it is stored, and it will end whatever dies. */
