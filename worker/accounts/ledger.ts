@@ -112,10 +112,11 @@ export class Ledger extends DurableObject<Env> {
 
   /** What was used, newest day first. */
   usage(filter: { readonly sessionId?: string; readonly keyId?: string; readonly since?: string }): UsageRow[] {
-    const where = ["day >= ?"];
-    const values = [filter.since ?? ""];
-    if (filter.sessionId !== undefined) (where.push("session_id = ?"), values.push(filter.sessionId));
-    if (filter.keyId !== undefined) (where.push("key_id = ?"), values.push(filter.keyId));
+    const conditions: [string, string][] = [["day >= ?", filter.since ?? ""]];
+    if (filter.sessionId !== undefined) conditions.push(["session_id = ?", filter.sessionId]);
+    if (filter.keyId !== undefined) conditions.push(["key_id = ?", filter.keyId]);
+    const where = conditions.map(([condition]) => condition);
+    const values = conditions.map(([, value]) => value);
     return this.ctx.storage.sql
       .exec<Record<string, string | number>>(
         `SELECT * FROM usage WHERE ${where.join(" AND ")} ORDER BY day DESC, model LIMIT 5000`,
