@@ -184,6 +184,13 @@ describe("agents", () => {
   it.each([
     ["an unknown field", { ...AGENT, modle: 1 }, "modle", "unknown field"],
     ["an unknown field deep inside", { ...AGENT, tools: [{ type: "custom", nme: 1 }] }, "tools[0].name", ""],
+    [
+      "an unknown field in one of two forms",
+      { ...AGENT, model: { id: "demo/x", efort: "low" } },
+      "model.efort",
+      "unknown field",
+    ],
+    ["a wrong value in one of two forms", { ...AGENT, model: { id: "demo/x", speed: "warp" } }, "model.speed", ""],
     ["a wrong type", { ...AGENT, name: 7 }, "name", "string"],
     ["no model", { name: "x" }, "model", ""],
     ["a model that no route takes", { ...AGENT, model: "nobody/x" }, "model", "routes are"],
@@ -437,6 +444,11 @@ describe("files", () => {
     expect(await send(form(["file", file], ["expires_in_seconds", "60"]))).toEqual([
       400,
       expect.stringContaining("expires_in_seconds"),
+    ]);
+    const large = new Blob([new Uint8Array(20_000_000)]);
+    expect(await send(form(["purpose", "x"], ["purpose", "y"], ["file", large]))).toEqual([
+      400,
+      expect.stringContaining("purpose: is there twice"),
     ]);
     const cut = '--b\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\nhalf';
     expect(await send(cut, "multipart/form-data; boundary=b")).toEqual([400, expect.stringContaining("ends before")]);

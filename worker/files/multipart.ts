@@ -20,17 +20,29 @@ const MAX_FIELD_BYTES = 64 * 1024;
 
 /** The boundary of a content type; refuses any other type. */
 export function boundaryOf(contentType: string | null): string {
-  const match = /^multipart\/form-data\s*;(?:.*;)?\s*boundary=(?:"([^"\r\n]{1,70})"|([^\s;"]{1,70}))/i.exec(
-    contentType ?? "",
-  );
+  const match =
+    /^multipart\/form-data\s*;(?:.*;)?\s*boundary=(?:"([^"\r\n]{1,70})"|([^\s;"]{1,70})(?=\s*(?:;|$)))/i.exec(
+      contentType ?? "",
+    );
   const boundary = match?.[1] ?? match?.[2];
   if (boundary !== undefined) return boundary;
   throw refused("must be multipart/form-data with a boundary, and the file in the field `file`");
 }
 
-/** Parts of a body, in order. Throws `RequestRefused` when it is not well-formed or ends too early. */
+/**
+ * Parts of a body, in order. Throws `RequestRefused` when it is not well-formed or ends too early. Ended early, it lets
+ * go of the stream.
+ */
 export async function* readParts(stream: AsyncIterable<Uint8Array>, boundary: string): AsyncGenerator<Part> {
   const source = new Source(stream);
+  try {
+    yield* partsOf(source, boundary);
+  } finally {
+    await source.close();
+  }
+}
+
+async function* partsOf(source: Source, boundary: string): AsyncGenerator<Part> {
   const delimiter = encoder.encode(`\r\n--${boundary}`);
   // The first delimiter needs no line end before it.
   source.unread(encoder.encode("\r\n"));
@@ -114,6 +126,11 @@ class Source {
 
   constructor(stream: AsyncIterable<Uint8Array>) {
     this.#chunks = stream[Symbol.asyncIterator]();
+  }
+
+  /** Lets go of the stream. */
+  async close(): Promise<void> {
+    await this.#chunks.return?.();
   }
 
   unread(bytes: Uint8Array): void {

@@ -11,6 +11,7 @@ import {
   retrieveAgent,
   updateAgentDoor,
 } from "./agents.ts";
+import { discardBody } from "./body.ts";
 import { claudeCode } from "./claude-code.ts";
 import type { App } from "./context.ts";
 import {
@@ -50,6 +51,7 @@ export function createApp(): Hono<App> {
     const started = Date.now();
     c.set("requestId", requestId);
     await next();
+    if (c.res.status >= 400) await discardBody(c.req.raw);
     if (!c.res.headers.has("request-id")) c.header("request-id", requestId);
     c.header("x-request-id", requestId);
     report({

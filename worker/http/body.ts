@@ -26,7 +26,7 @@ export async function readJson<T extends z.ZodType>(request: Request, schema: T)
 
 /** The refusal that names the first field a schema did not like. */
 export function refusedBy(error: z.ZodError): RequestRefused {
-  const issue = error.issues[0];
+  const issue = error.issues[0] && deepest(error.issues[0]);
   const path = [...(issue?.path ?? [])];
   if (issue?.code === "unrecognized_keys" && issue.keys[0] !== undefined) path.push(issue.keys[0]);
   const field = path.reduce<string>(
@@ -37,8 +37,34 @@ export function refusedBy(error: z.ZodError): RequestRefused {
   return new RequestRefused({ code: "invalid_request", field: field || "body", reason });
 }
 
+/**
+ * Of a union the issue of the branch that was meant: one that failed not at its root but further in, or at a field
+ * that it does not know.
+ */
+function deepest(issue: z.core.$ZodIssue): z.core.$ZodIssue {
+  if (issue.code !== "invalid_union") return issue;
+  const meant = issue.errors
+    .map((branch) => branch[0])
+    .find((first) => first !== undefined && (first.path.length > 0 || first.code === "unrecognized_keys"));
+  return meant === undefined ? issue : deepest({ ...meant, path: [...issue.path, ...meant.path] });
+}
+
 /** How much of a body that is too large is still read (and thrown away): a client that is cut off while it sends never sees the answer. */
 const MAX_DISCARDED_BYTES = 8 * MAX_BODY_BYTES;
+
+/** Reads on after a refusal, so that a client that is still sending gets to see the answer. Ends whatever happens. */
+export async function discardBody({ body }: Request): Promise<void> {
+  if (body === null || body.locked) return;
+  try {
+    let size = 0;
+    for await (const chunk of body as AsyncIterable<Uint8Array>) {
+      size += chunk.byteLength;
+      if (size > MAX_DISCARDED_BYTES) return;
+    }
+  } catch {
+    // The client is gone, or the body was used already.
+  }
+}
 
 async function readBytes(request: Request): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];

@@ -27,14 +27,22 @@ export async function uploadFile(c: Context<App>): Promise<Response> {
   if (Number(c.req.header("content-length") ?? 0) > MAX_FILE_BYTES + FORM_BYTES)
     throw new RequestRefused({ code: "body_too_large", maxBytes: MAX_FILE_BYTES });
   await checkSpace(c.env);
-  const parts = readParts((c.req.raw.body ?? []) as AsyncIterable<Uint8Array>, boundary);
-  const fields = new Map<string, string>();
-  const stored = await storeFirstFile(c, parts, fields);
+  // Not cancelled when it is refused: what is left of it is read then, so that the client sees why.
+  const body: AsyncIterable<Uint8Array> | undefined = c.req.raw.body?.values({ preventCancel: true });
+  const parts = readParts(body ?? noBytes(), boundary);
+  let stored: BetaFileMetadata;
+  try {
+    stored = await storeFirstFile(c, parts, new Map());
+  } finally {
+    await parts.return(undefined);
+  }
   c.executionCtx.waitUntil(
     sweep(c.env).catch((error: unknown) => report({ event: "sweep_failed", error: String(error) })),
   );
   return c.json(stored);
 }
+
+async function* noBytes(): AsyncGenerator<Uint8Array> {}
 
 async function storeFirstFile(
   c: Context<App>,

@@ -1,0 +1,87 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { readCursor, toPage, writeCursor } from "./paging.ts";
+import type { Cursor, Page } from "./paging.ts";
+
+/** What SQL answers: rows newest first after the cursor, or oldest first before it, one more than asked for. */
+function query(rows: readonly number[], limit: number, cursor: Cursor | null): number[] {
+  const sorted = rows.toSorted((a, b) => b - a);
+  const key = Number(cursor?.key ?? 0);
+  if (cursor?.direction === "newer")
+    return sorted
+      .toReversed()
+      .filter((row) => row > key)
+      .slice(0, limit + 1);
+  return sorted.filter((row) => cursor === null || row < key).slice(0, limit + 1);
+}
+
+function read(rows: readonly number[], limit: number, text: string | null): Page<number> {
+  const cursor = readCursor(text ?? undefined);
+  const same = (row: number): number => row;
+  return toPage(query(rows, limit, cursor), limit, cursor, same, same);
+}
+
+const ROWS = fc.uniqueArray(fc.integer({ min: 1, max: 1_000_000 }), { maxLength: 40 });
+const LIMIT = fc.integer({ min: 1, max: 10 });
+
+describe("pages", () => {
+  it("show every row once and in order, there and back", () => {
+    fc.assert(
+      fc.property(ROWS, LIMIT, (rows, limit) => {
+        const there: number[][] = [];
+        let page = read(rows, limit, null);
+        expect(page.prev_page).toBeNull();
+        for (;;) {
+          there.push(page.data);
+          if (page.next_page === null) break;
+          page = read(rows, limit, page.next_page);
+        }
+        expect(there.flat()).toEqual(rows.toSorted((a, b) => b - a));
+        for (const expected of there.toReversed().slice(1)) {
+          page = read(rows, limit, page.prev_page);
+          expect(page.data).toEqual(expected);
+        }
+        expect(page.prev_page).toBeNull();
+      }),
+    );
+  });
+
+  it("leave out none of the rows that were there while others come", () => {
+    fc.assert(
+      fc.property(ROWS, LIMIT, (rows, limit) => {
+        const now = [...rows];
+        const seen: number[] = [];
+        for (let page = read(now, limit, null); ; page = read(now, limit, page.next_page)) {
+          seen.push(...page.data);
+          now.push(1_000_001 + now.length);
+          if (page.next_page === null) break;
+        }
+        expect(seen).toEqual(rows.toSorted((a, b) => b - a));
+      }),
+    );
+  });
+});
+
+describe("cursors", () => {
+  it.each<Cursor>([
+    { direction: "older", key: "agent_01h" },
+    { direction: "newer", key: "env_x" },
+    { direction: "older", key: 17 },
+    { direction: "newer", key: 0 },
+  ])("are read as they were written: %j", (cursor) => {
+    const text = writeCursor(cursor);
+    expect(text).toMatch(/^[\w-]+$/);
+    expect(readCursor(text)).toEqual(cursor);
+  });
+
+  it.each(["x", "%%%", btoa("o:"), btoa("x:agent_1"), btoa("o:a' OR 1=1"), btoa("o#1e9"), btoa(`o:${"a".repeat(65)}`)])(
+    "that we have not written are refused: %j",
+    (text) => {
+      expect(() => readCursor(text)).toThrow("page: is not a cursor of this list");
+    },
+  );
+
+  it("may be missing", () => {
+    expect([readCursor(undefined), readCursor("")]).toEqual([null, null]);
+  });
+});
