@@ -7,7 +7,7 @@ import { asTryFailure, attempt, isStream, type RoutedCall, type TryLimits, type 
 import type { RouteEntry, RouterConfig } from "./config.ts";
 import type { ApiFormat, Deployment } from "./deployment.ts";
 import type { DeploymentStates, Flight } from "./deployment-state.ts";
-import { cooldownMs, fallbackKind, nextDelayMs, type TryFailure } from "./retry.ts";
+import { cooldownMs, fallbackKind, isDeploymentsFault, nextDelayMs, type TryFailure } from "./retry.ts";
 import { type Env, type Match, type RouteTable, toDeployment, type Unusable, unusableMessage } from "./routes.ts";
 import { type Candidate, hasFresh, pick } from "./strategies.ts";
 import type { Upstream, UpstreamDeps } from "./upstreams/upstream.ts";
@@ -157,7 +157,7 @@ async function askGroup(
       cause: failure.cause,
       ms,
     });
-    states.failed(deployment.id);
+    if (isDeploymentsFault(failure)) states.failed(deployment.id);
     const rest = cooldownMs(failure, states.view(deployment.id, streams), config.cooldown, usable.length === 1);
     if (rest > 0) states.cool(deployment.id, rest);
     const policy = entry.maxRetries === undefined ? config.retry : { ...config.retry, max: entry.maxRetries };

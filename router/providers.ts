@@ -17,6 +17,8 @@ export interface Provider {
   readonly keys: readonly ProviderKey[];
 }
 
+export const ANTHROPIC_BASE = "https://api.anthropic.com";
+
 function openai(apiBase: string, ...env: string[]): Provider {
   return { apiFormat: "openai", apiBase, keys: env.map((name) => ({ env: name, auth: "bearer" })) };
 }
@@ -24,7 +26,7 @@ function openai(apiBase: string, ...env: string[]): Provider {
 const PROVIDERS: Readonly<Record<string, Provider>> = {
   anthropic: {
     apiFormat: "anthropic",
-    apiBase: "https://api.anthropic.com",
+    apiBase: ANTHROPIC_BASE,
     apiBaseEnv: "ANTHROPIC_BASE_URL",
     keys: [
       { env: "ANTHROPIC_API_KEY", auth: "x-api-key" },

@@ -10,13 +10,38 @@ export type Checked<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly failure: RouterFailure };
 
+/** How many routers of this kind a request has passed. */
+export const HOPS = "x-gantry-hops";
+/** A router may stand behind another one; more than this is a router that was given its own address. */
+const MAX_HOPS = 3;
+
 /** Headers of the caller that may reach a provider. Everything else, credentials and cookies first, stays here. */
 const FORWARDED = /^(?:anthropic-.*|accept|user-agent|x-app|x-stainless-.*)$/;
 
 export function forwardedHeaders(from: Headers): Headers {
   const kept = new Headers();
   for (const [name, value] of from) if (FORWARDED.test(name)) kept.append(name, value);
+  kept.set(HOPS, String(hopsOf(from) + 1));
   return kept;
+}
+
+/** Finds a circle: `ANTHROPIC_BASE_URL` of the shell that starts the product may point at the product. */
+export function checkHops(headers: Headers): Checked<null> {
+  if (hopsOf(headers) < MAX_HOPS) return { ok: true, value: null };
+  return {
+    ok: false,
+    failure: {
+      status: 508,
+      message:
+        "This request came back to the router that sent it: an api_base or ANTHROPIC_BASE_URL is the router's own address.",
+      shouldRetry: false,
+    },
+  };
+}
+
+function hopsOf(headers: Headers): number {
+  const hops = Number(headers.get(HOPS) ?? 0);
+  return Number.isInteger(hops) && hops > 0 ? hops : 0;
 }
 
 /** The body's bytes, or why not. Stops reading as soon as the limit is passed. */

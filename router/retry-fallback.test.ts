@@ -178,6 +178,13 @@ describe("several deployments of one name", () => {
     expect(it.providers.hosts()).toEqual(["a", "b", "a", "b", "b"]);
   });
 
+  test("bad requests do not make a deployment look bad", async () => {
+    const bad = fails(400, "invalid_request_error");
+    const it = rig(hostsConfig(["a", "b"]), { a: [bad, bad, fails(500, "api_error"), message()], b: [message()] });
+    for (let call = 0; call < 4; call++) await it.clock.run(it.post());
+    expect(it.providers.hosts()).toEqual(["a", "a", "a", "b", "a"]);
+  });
+
   test("all cooling: the one that recovers first is asked all the same", async () => {
     const it = rig(hostsConfig(["a", "b"], "router_settings: {num_retries: 1}"), {
       a: [limited("50")],

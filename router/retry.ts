@@ -76,6 +76,11 @@ function retriesFor(failure: TryFailure, { max, byKind }: RetryConfig, hasFresh:
   }
 }
 
+/** A request that is wrong by itself says nothing about who refused it. */
+export function isDeploymentsFault({ status }: Pick<TryFailure, "status">): boolean {
+  return status !== 400 && status !== 413 && status !== 422;
+}
+
 /**
  * How long a deployment rests after a failure; 0 for not at all. `view` includes this failure. `sole`: its name has no
  * other deployment, and a name is never cooled away.
@@ -86,12 +91,8 @@ export function cooldownMs(
   config: RouterConfig["cooldown"],
   sole: boolean,
 ): number {
-  if (sole || config.ms === 0) return 0;
+  if (sole || config.ms === 0 || !isDeploymentsFault(failure)) return 0;
   switch (failure.status) {
-    case 400:
-    case 413:
-    case 422:
-      return 0;
     case 401:
     case 402:
     case 403:
@@ -113,7 +114,7 @@ export function fallbackKind(
 ): "contextWindow" | "contentPolicy" | "general" | null {
   if (isContextWindow(failure)) return "contextWindow";
   if (isContentPolicy(failure)) return "contentPolicy";
-  return failure.status === 400 || failure.status === 413 || failure.status === 422 ? null : "general";
+  return isDeploymentsFault(failure) ? "general" : null;
 }
 
 function isContextWindow({ status, message }: Pick<TryFailure, "status" | "message">): boolean {

@@ -3,7 +3,7 @@ import type Anthropic from "@anthropic-ai/sdk";
 import type OpenAI from "openai";
 import { describe, expect, test } from "vitest";
 import { MAX_BODY_BYTES } from "./request.ts";
-import { hostsConfig, message, rig } from "./testing/scripted-upstream.ts";
+import { hostsConfig, message, rig, type Rig } from "./testing/scripted-upstream.ts";
 
 const CALLER = { account: "acct", keyId: null, sessionId: null };
 const yaml = `${hostsConfig(["a"])}\n`.replace(
@@ -103,6 +103,19 @@ describe("requests that are refused before any provider is asked", () => {
     });
     expect((await it.router.countTokens(request, CALLER)).status).toBe(200);
   });
+});
+
+test("a router that was given its own address finds out, and does not go round", async () => {
+  const loop: Rig = rig(hostsConfig(["self"]).replace("anthropic/up", "anthropic/m"), {
+    self: [
+      ({ body, headers }) =>
+        loop.router.messages(new Request("http://self/", { method: "POST", body, headers }), CALLER),
+    ],
+  });
+  const response = await loop.clock.run(loop.post());
+  expect(response.status).toBe(508);
+  expect(await response.text()).toContain("came back to the router");
+  expect(loop.providers.asked).toHaveLength(3);
 });
 
 test("a failure inside the router is a 500 without details, which are in the log", async () => {

@@ -14,7 +14,7 @@ import type { Switchboard } from "./dispatch.ts";
 import { errorResponse, type RouterFailure } from "./errors.ts";
 import { listModels, toAnthropicList, toOpenAiList } from "./models.ts";
 import { pickDefaultModel } from "./model-names.ts";
-import { checkMessages, forwardedHeaders, parseObject, readBytes } from "./request.ts";
+import { checkHops, checkMessages, forwardedHeaders, parseObject, readBytes } from "./request.ts";
 import { compileRoutes, type Env } from "./routes.ts";
 import { serve } from "./serve.ts";
 import { answerChat } from "./translate/chat-door.ts";
@@ -91,6 +91,8 @@ export function createRouter(config: RouterConfig, deps: RouterDeps): Router {
     requestId: string,
   ): Promise<Response> => {
     const refuse = (failure: RouterFailure): Response => errorResponse(failure, requestId);
+    const hops = checkHops(request.headers);
+    if (!hops.ok) return refuse(hops.failure);
     const bytes = await readBytes(request);
     if (!bytes.ok) return refuse(bytes.failure);
     const object = parseObject(bytes.value);

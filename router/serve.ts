@@ -123,13 +123,12 @@ async function serveStream(call: AcceptedCall, board: Switchboard, account: Acco
 
   const recorder = keep === undefined ? undefined : new AnswerRecorder();
   const close = (end: StreamEnd, watch: SseWatch, dispatched: Dispatched): void => {
-    if (dispatched.kind === "answer") dispatched.served.flight.end();
-    account.close(
-      outcomeOf(end),
-      end === "cancelled" && dispatched.kind === "gone" ? CLIENT_GONE : 200,
-      dispatched,
-      watch,
-    );
+    const outcome = outcomeOf(end);
+    if (dispatched.kind === "answer") {
+      dispatched.served.flight.end();
+      if (outcome === "cut") board.states.failed(dispatched.served.deployment.id);
+    }
+    account.close(outcome, end === "cancelled" && dispatched.kind === "gone" ? CLIENT_GONE : 200, dispatched, watch);
     const bytes = end === "complete" ? recorder?.take() : undefined;
     if (bytes !== undefined) keep?.(STREAM_TYPE, bytes);
   };
@@ -158,7 +157,7 @@ async function serveStream(call: AcceptedCall, board: Switchboard, account: Acco
   );
   const headers = answerHeaders(first?.answer.response.headers ?? new Headers(), call.requestId);
   headers.set("content-type", STREAM_TYPE);
-  headers.set("cache-control", "no-cache");
+  headers.set("cache-control", "no-cache, no-transform");
   return new Response(stream, { headers });
 }
 

@@ -7,6 +7,8 @@
  * that bytes are looked at once; `onUsage` is called here for answers in one piece only.
  */
 import { errorResponse, errorTypeOf, isErrorType, statusOf } from "../errors.ts";
+import { ANTHROPIC_BASE } from "../providers.ts";
+import { HOPS } from "../request.ts";
 import { countTokensResponse } from "../translate/count.ts";
 import { UNSIGNED } from "../translate/reasoning.ts";
 import { usageOf } from "../usage.ts";
@@ -59,6 +61,7 @@ export const anthropicUpstream: Upstream = async (call, deps) => {
 function requestHeaders({ inbound, deployment }: UpstreamCall): Headers {
   const headers = new Headers(inbound);
   headers.set("content-type", "application/json");
+  if (deployment.apiBase === ANTHROPIC_BASE) headers.delete(HOPS);
   // Compressed streams arrive in lumps, and nobody on the way reads them.
   headers.set("accept-encoding", "identity");
   if (!headers.has("anthropic-version")) headers.set("anthropic-version", DEFAULT_VERSION);
