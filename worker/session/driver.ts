@@ -172,6 +172,8 @@ export class Driver {
     if (!next) return null;
     // First: when it cannot be started now (a full disk), nobody else would come back to it.
     setAlarm(now() + WATCHDOG_MS);
+    // Each run has its own minute: what could not be reached for one before says nothing about now.
+    this.#unreachableSince = null;
     const first = queue.status() === "idle";
     transaction(() => {
       queue.start(next.id, now());
