@@ -122,23 +122,11 @@ export class Driver {
 
   /** Takes a run out of the queue, or stops it when it is in progress. False when it has ended or never was. */
   cancel(runId: string): boolean {
-    const { queue, now, transaction, log, newEventId } = this.#deps;
+    const { queue, transaction, log } = this.#deps;
     const run = queue.get(runId);
     if (!run || run.state === "ended") return false;
     if (run.state === "running") return this.interrupt();
-    transaction(() => {
-      queue.end(run.id, now());
-      const event: RunEnded = {
-        type: "run.ended",
-        outcome: "cancelled",
-        result: "",
-        error: null,
-        usage: null,
-        num_turns: 0,
-        duration_ms: 0,
-      };
-      log.append([{ id: newEventId(), runId: run.id, at: now(), event }]);
-    });
+    transaction(() => this.#end(run, { outcome: "cancelled", error: null }));
     log.announce();
     return true;
   }
@@ -390,7 +378,8 @@ export class Driver {
     this.#deps.approvals.close(run.id);
     const event: RunEnded = { type: "run.ended", result: "", usage: null, num_turns: 0, duration_ms: 0, ...how };
     const events: NewEvent[] = [reported ?? { id: newEventId(), runId: run.id, at: now(), event }];
-    if (!queue.next()) {
+    const nothingWaits = !queue.running() && !queue.next();
+    if (nothingWaits && (how.outcome !== "cancelled" || queue.status() === "running")) {
       queue.setStatus("idle");
       const stop_reason = { type: stopReasonOf(how) };
       events.push({
