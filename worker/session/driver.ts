@@ -86,6 +86,7 @@ export class Driver {
     });
     switch (decision) {
       case "ping":
+        if (run.sentTo === null) this.#send(run);
         return this.#link?.send({ type: "ping", at: now() });
       case "redial":
         this.#link?.close("silent");
