@@ -36,6 +36,9 @@ export function isStream(call: Pick<RoutedCall, "kind" | "body">): boolean {
   return call.kind === "messages" && call.body.stream === true;
 }
 
+/** An answer in one piece that was waited for longer than this is not waited for a second time. */
+const LONG_WAIT_MS = 60_000;
+
 class TimedOut extends Error {}
 
 /** Asks once. Never throws. The deployment's connection is free when this returns anything but a stream. */
@@ -90,7 +93,8 @@ export async function attempt(
     if (error instanceof TimedOut) {
       const seconds = Math.round((deps.now() - startedAt) / 1000);
       const message = `The upstream of "${deployment.route}" did not begin to answer within ${seconds} s.`;
-      return { kind: "failure", failure: asTryFailure({ status: 504, message }, "timeout", call.requestId) };
+      const again = streams || limits.totalMs <= LONG_WAIT_MS ? {} : { shouldRetry: false };
+      return { kind: "failure", failure: asTryFailure({ status: 504, message, ...again }, "timeout", call.requestId) };
     }
     report({ event: "upstream_unreachable", deployment: deployment.id, error: describe(error) });
     const message = `The upstream of "${deployment.route}" could not be reached, or broke off before it answered.`;

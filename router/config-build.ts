@@ -35,7 +35,12 @@ export function buildConfig(
       seen.set(entry.model_name, nth);
       return toRouteEntry(entry, `${entry.model_name}#${nth}`);
     }),
-    aliases: new Map(Object.entries(router.model_group_alias ?? {})),
+    aliases: new Map(
+      Object.entries(router.model_group_alias ?? {}).map(([name, target]) => [
+        name,
+        typeof target === "string" ? target : target.model,
+      ]),
+    ),
     strategy: toStrategy(router, report),
     retry: {
       max: policy.max_retries ?? router.num_retries ?? litellm.num_retries ?? DEFAULT_RETRIES,

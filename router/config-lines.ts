@@ -21,7 +21,7 @@ export interface YamlText {
 
 export function readYaml(text: string): YamlText {
   const lines = new LineCounter();
-  const doc = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const doc = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true });
   const placeOf = (offset: number): Place => {
     const { line, col } = lines.linePos(offset);
     return { line: Math.max(1, line), column: Math.max(1, col) };
@@ -31,9 +31,17 @@ export function readYaml(text: string): YamlText {
     message: problem.message,
     severity,
   });
+  const faults = [...doc.errors.map(fault("error")), ...doc.warnings.map(fault("warning"))];
+  let value: unknown = null;
+  try {
+    if (doc.errors.length === 0) value = doc.toJS();
+  } catch (error) {
+    // Anchors that multiply into more than anyone would write by hand.
+    faults.push({ ...placeOf(0), message: error instanceof Error ? error.message : String(error), severity: "error" });
+  }
   return {
-    value: doc.errors.length > 0 ? null : (doc.toJS() as unknown),
-    faults: [...doc.errors.map(fault("error")), ...doc.warnings.map(fault("warning"))],
+    value,
+    faults,
     locate: (path) => placeOf(offsetOf(doc, path)),
     has: (path) => doc.hasIn(path),
   };

@@ -114,7 +114,9 @@ export const routerSettings = z.object({
   content_policy_fallbacks: fallbacks.optional(),
   default_fallbacks: z.array(z.string()).optional(),
   max_fallbacks: count.optional(),
-  model_group_alias: z.record(z.string(), z.string()).optional(),
+  model_group_alias: z
+    .record(z.string(), z.union([z.string(), z.object({ model: z.string(), hidden: z.boolean().optional() })]))
+    .optional(),
   /** Ours: seconds an upstream may be silent in the middle of a stream. */
   stream_idle_timeout: seconds.optional(),
   /** Ours: seconds of upstream silence after which the client gets a sign of life. */

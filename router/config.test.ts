@@ -151,6 +151,23 @@ describe("both spellings", () => {
     expect(config).toMatchObject(expected);
   });
 
+  test("anchors, as LiteLLM's files use them", () => {
+    const { config, problems } = parseRouterConfig(
+      "model_list:\n  - {model_name: a, litellm_params: &common {model: groq/x, rpm: 5}}\n  - {model_name: b, litellm_params: {<<: *common, rpm: 7}}",
+    );
+    expect(problems).toEqual([]);
+    expect(config.routes.map(({ model, requestsPerMinute }) => [model, requestsPerMinute])).toEqual([
+      ["groq/x", 5],
+      ["groq/x", 7],
+    ]);
+  });
+
+  test("anchors that multiply are a problem, not a crash", () => {
+    const levels = Array.from({ length: 9 }, (_, n) => `l${n + 1}: &l${n + 1} [${Array(9).fill(`*l${n}`).join(", ")}]`);
+    const { problems } = parseRouterConfig(`l0: &l0 [x]\n${levels.join("\n")}`);
+    expect(problems.some(({ message }) => message.includes("alias"))).toBe(true);
+  });
+
   test("a deployment's own keys", () => {
     const { config, problems } = parseRouterConfig(
       entry(

@@ -50,8 +50,8 @@ export function nextDelayMs(
 
 /** Tries after the first that this kind of failure is worth. */
 function retriesFor(failure: TryFailure, { max, byKind }: RetryConfig, hasFresh: boolean): number {
-  if (failure.cause === "timeout") return byKind.timeout ?? max;
   if (failure.shouldRetry === false) return hasFresh ? max : 0;
+  if (failure.cause === "timeout") return byKind.timeout ?? max;
   switch (failure.status) {
     case 400:
     case 413:

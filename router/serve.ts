@@ -67,7 +67,13 @@ export async function serve(call: AcceptedCall, deps: ServeDeps): Promise<Respon
     key === null
       ? undefined
       : (contentType: string, bytes: Uint8Array) => cache.put(key, { contentType, bytes }, ttlMs);
-  return isStream(call) ? serveStream(call, board, account, keep) : serveWhole(call, board, account, keep);
+  try {
+    return await (isStream(call) ? serveStream(call, board, account, keep) : serveWhole(call, board, account, keep));
+  } catch (error) {
+    // A fault of ours: what was reserved is given back, and whoever called makes the answer.
+    account.close("failed", 500, null);
+    throw error;
+  }
 }
 
 type Keep = ((contentType: string, bytes: Uint8Array) => void) | undefined;
