@@ -42,6 +42,11 @@ export class Gantry {
     return gantry;
   }
 
+  /** One that is started by other means, on a state folder of its own. */
+  static idle(): Gantry {
+    return new Gantry({});
+  }
+
   async start(port = "0"): Promise<void> {
     this.#output = "";
     const child = spawn(process.execPath, [join(ROOT, "local", "main.ts")], {

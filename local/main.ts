@@ -75,7 +75,18 @@ async function start(settings: Settings): Promise<void> {
       .finally(() => process.exit(0));
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stop(signal));
+  followNpm(stop);
   sayReady(settings, `http://${address}:${worker.url.port}`);
+}
+
+/**
+ * `npm start` that is killed with -9 would leave us serving for nobody. Only under npm: a parent that ends is no reason
+ * to stop for what was started in the background on purpose.
+ */
+function followNpm(stop: (why: string) => void): void {
+  if (!process.env["npm_lifecycle_event"]) return;
+  const npm = process.ppid;
+  setInterval(() => process.ppid !== npm && stop("npm is gone"), 1_000).unref();
 }
 
 /** The port, checked to be free: workerd's own complaint about it is long and late. 0 picks one. */
