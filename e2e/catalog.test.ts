@@ -417,6 +417,27 @@ describe("files", () => {
     expect(file.filename).toMatch(/^unnamed/);
   });
 
+  it("that are half sent when the client goes away are not there", async () => {
+    const { key } = await makeKey({ scopes: ["files"], account: "half" });
+    const gone = new AbortController();
+    const half = async function* (): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('--b\r\ncontent-disposition: form-data; name="file"; filename="half"\r\n\r\n');
+      for (let i = 0; i < 20; i++) yield new Uint8Array(1024 * 1024);
+      gone.abort();
+    };
+    const sent = fetch(`${gantry.url}/v1/files`, {
+      method: "POST",
+      headers: { "x-api-key": key, "content-type": "multipart/form-data; boundary=b" },
+      body: ReadableStream.from(half()),
+      duplex: "half",
+      signal: gone.signal,
+    });
+    await expect(sent).rejects.toThrow("aborted");
+    const mine = clientOf(key).beta.files;
+    await mine.upload({ file: await toFile(Buffer.from("x"), "whole") });
+    expect((await mine.list()).data.map(({ filename }) => filename)).toEqual(["whole"]);
+  });
+
   it("refuse what is not a form with one file, and keep nothing of it", async () => {
     const { key } = await makeKey({ scopes: ["files"], account: "forms" });
     const send = async (body: string | FormData, type?: string): Promise<[number, string]> => {

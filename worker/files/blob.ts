@@ -57,6 +57,28 @@ export async function writeBlob(
   }
 }
 
+/**
+ * Contents of an object, a part at a time as the reader takes them: one `get` for the whole runs ahead of a slow reader
+ * (measured: a file of 300 MB takes 330 MB of memory more, by parts 100). Breaks off when the object goes away meanwhile.
+ */
+export function readBlob(bucket: R2Bucket, key: string, size: number): ReadableStream<Uint8Array> {
+  let at = 0;
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        if (at >= size) return controller.close();
+        const range = { offset: at, length: Math.min(PART_BYTES, size - at) };
+        const object = await bucket.get(key, { range });
+        if (object === null) throw new Error(`${key} is gone`);
+        const bytes = new Uint8Array(await object.arrayBuffer());
+        at += bytes.length;
+        controller.enqueue(bytes);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
 /** A buffer that holds `needed` bytes: twice as large each time, at most one part. */
 function withRoom(buffer: Uint8Array<ArrayBuffer>, needed: number): Uint8Array<ArrayBuffer> {
   if (needed <= buffer.length) return buffer;

@@ -6,7 +6,7 @@ import type { Env } from "../env.ts";
 import { catalog, toIso } from "../storage/catalog.ts";
 import { readPage } from "../storage/paging.ts";
 import type { Page, PageRequest } from "../storage/paging.ts";
-import { writeBlob } from "./blob.ts";
+import { readBlob, writeBlob } from "./blob.ts";
 
 /**
  * Files: the contents in R2 under `files/<account>/<id>`, what is known of them in D1. The row comes first and goes
@@ -61,11 +61,11 @@ export async function openFile(
   env: Env,
   account: string,
   id: string,
-): Promise<{ file: BetaFileMetadata; body: ReadableStream; sha256: string } | null> {
+): Promise<{ file: BetaFileMetadata; body: ReadableStream<Uint8Array>; sha256: string } | null> {
   const row = await readRow(env, account, id);
-  const object = row === null ? null : await env.FILES.get(blobKey(account, id));
+  const object = row === null ? null : await env.FILES.head(blobKey(account, id));
   if (row === null || object === null) return null;
-  return { file: toFile(row), body: object.body, sha256: row.sha256 };
+  return { file: toFile(row), body: readBlob(env.FILES, object.key, row.size), sha256: row.sha256 };
 }
 
 /**
