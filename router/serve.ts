@@ -2,17 +2,15 @@
  * One model call from the checked request to the last byte of its answer: cache, budget, dispatch, the client's stream,
  * and the one record that is made of it however it ends.
  */
-import { isStream, type RoutedCall } from "./attempt.ts";
-import type { Estimate, Reservation, Reserve } from "./budget.ts";
+import { isStream } from "./attempt.ts";
+import type { Reserve } from "./budget.ts";
 import { type AnswerCache, AnswerRecorder, cacheKey } from "./cache.ts";
 import { dispatch, type Dispatched, type Switchboard } from "./dispatch.ts";
 import { errorResponse } from "./errors.ts";
-import { costOf, priceOf } from "./prices.ts";
-import type { Caller } from "./caller.ts";
-import { type Match, toDeployment } from "./routes.ts";
+import { type AcceptedCall, Account, type AccountDeps, toEstimate } from "./record.ts";
 import type { SseWatch } from "./sse-watch.ts";
 import { guardStream, type StartedStream, type StreamEnd } from "./stream-guard.ts";
-import { type CallOutcome, totalTokens, type Usage, type UsageRecord } from "./usage.ts";
+import type { CallOutcome } from "./usage.ts";
 
 /**
  * How long a stream's status line waits for the upstream. Before it, a failure has its own HTTP status; after it the
@@ -20,23 +18,12 @@ import { type CallOutcome, totalTokens, type Usage, type UsageRecord } from "./u
  */
 export const EARLY_START_MS = 10_000;
 
-const BYTES_PER_TOKEN = 4;
 /** Nobody reads it: the client has gone. */
 const CLIENT_GONE = 499;
 
-export interface ServeDeps {
-  readonly board: Switchboard;
+export interface ServeDeps extends AccountDeps {
   readonly cache: AnswerCache;
   readonly reserve?: Reserve | undefined;
-  readonly onUsage?: ((record: UsageRecord) => void) | undefined;
-}
-
-/** A call whose model has a route. */
-export interface AcceptedCall extends RoutedCall {
-  readonly caller: Caller;
-  readonly match: Match;
-  /** The client asked for a fresh answer (`cache-control: no-cache` or `no-store`). */
-  readonly bypassCache: boolean;
 }
 
 /** Never throws because of an upstream, a client that leaves, or a budget that says no. */
@@ -212,94 +199,4 @@ function answerHeaders(upstream: Headers, requestId: string): Headers {
 
 function withIds(response: Response, requestId: string): Response {
   return new Response(response.body, { status: response.status, headers: answerHeaders(response.headers, requestId) });
-}
-
-function toEstimate({ caller, match, body, raw, requestId }: AcceptedCall, board: Switchboard): Estimate {
-  const inputTokens = Math.ceil(raw.length / BYTES_PER_TOKEN);
-  const maxOutputTokens = body.max_tokens ?? 0;
-  // Any of the deployments may answer: the dearest one counts, and one unknown price makes the whole unknown.
-  let maxCostUsd: number | null = 0;
-  for (const entry of match.entries) {
-    const deployment = toDeployment(entry, match, board.env);
-    if ("unusable" in deployment) continue;
-    const price = priceOf(deployment.provider, deployment.model, entry.price);
-    const usage = { inputTokens, outputTokens: maxOutputTokens, cacheReadTokens: 0, cacheWriteTokens: 0 };
-    if (price === null || maxCostUsd === null) maxCostUsd = null;
-    else maxCostUsd = Math.max(maxCostUsd, costOf(usage, price));
-  }
-  return { requestId, ...caller, model: body.model, inputTokens, maxOutputTokens, maxCostUsd };
-}
-
-/** Makes the one record of a call. */
-class Account {
-  reservation: Extract<Reservation, { granted: true }> | null = null;
-  readonly #call: AcceptedCall;
-  readonly #deps: ServeDeps;
-  readonly #startedAt: number;
-  #closed = false;
-
-  constructor(call: AcceptedCall, deps: ServeDeps) {
-    this.#call = call;
-    this.#deps = deps;
-    this.#startedAt = deps.board.deps.now();
-  }
-
-  close(outcome: CallOutcome, status: number, result: Dispatched | null, watch?: SseWatch): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    const { board, onUsage } = this.#deps;
-    const { caller, body, requestId, kind } = this.#call;
-    const served = result?.served ?? null;
-    const { usage, estimated } = this.#usage(outcome, result, watch);
-    const price =
-      served === null ? null : priceOf(served.deployment.provider, served.deployment.model, served.entry.price);
-    const free = outcome === "cached" || kind === "count_tokens";
-    const record: UsageRecord = {
-      requestId,
-      at: new Date(this.#startedAt).toISOString(),
-      account: caller.account,
-      keyId: caller.keyId,
-      sessionId: caller.sessionId,
-      model: body.model,
-      provider: served?.deployment.provider ?? null,
-      upstreamModel: served?.deployment.model ?? null,
-      deployment: served?.deployment.id ?? null,
-      stream: isStream(this.#call),
-      outcome,
-      status,
-      usage,
-      estimated,
-      costUsd: free ? 0 : usage === null || price === null ? costWithoutUsage(result) : costOf(usage, price),
-      priceVersion: price?.version ?? null,
-      durationMs: board.deps.now() - this.#startedAt,
-      firstByteMs: result?.kind === "answer" ? result.answer.firstByteMs : null,
-      tries: result?.tries.length ?? 0,
-    };
-    if (served !== null && usage !== null) board.states.countTokens(served.entry.id, totalTokens(usage));
-    this.reservation?.settle(record);
-    if (kind === "messages") onUsage?.(record);
-    board.log({ event: "model_call", kind, ...record, tried: result?.tries ?? [] });
-  }
-
-  #usage(
-    outcome: CallOutcome,
-    result: Dispatched | null,
-    watch?: SseWatch,
-  ): { usage: Usage | null; estimated: boolean } {
-    if (outcome === "cached") return { usage: NOTHING, estimated: false };
-    const said = watch?.usage ?? result?.usage() ?? null;
-    if (watch === undefined || result?.kind !== "answer" || outcome === "ok") return { usage: said, estimated: false };
-    // A broken stream was billed all the same; the upstream only never got to say how much.
-    const input = Math.ceil(this.#call.raw.length / BYTES_PER_TOKEN);
-    const base = said !== null && totalTokens(said) - said.outputTokens > 0 ? said : { ...NOTHING, inputTokens: input };
-    const outputTokens = Math.max(said?.outputTokens ?? 0, watch.estimatedOutputTokens);
-    return { usage: { ...base, outputTokens }, estimated: true };
-  }
-}
-
-const NOTHING: Usage = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0 };
-
-/** A call that nobody was asked for cost nothing; one that was sent cost something that nobody knows. */
-function costWithoutUsage(result: Dispatched | null): number | null {
-  return result === null || result.tries.length === 0 ? 0 : null;
 }
