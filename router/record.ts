@@ -23,7 +23,7 @@ export interface AccountDeps {
   readonly onUsage?: ((record: UsageRecord) => void) | undefined;
 }
 
-/** The most a call can cost: what was sent, and as much answer as it allows. */
+/** About the most a call can cost: what was sent, by its size, and as much answer as it allows. Fallbacks are not in it. */
 export function toEstimate({ caller, match, body, raw, requestId }: AcceptedCall, board: Switchboard): Estimate {
   const inputTokens = Math.ceil(raw.length / BYTES_PER_TOKEN);
   const maxOutputTokens = body.max_tokens ?? 0;
