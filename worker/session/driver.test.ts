@@ -329,6 +329,26 @@ describe("histories with a name", () => {
     audit(world);
   });
 
+  it.each<[string, (world: World) => unknown]>([
+    ["is stored", (world) => (world.runner.work("message"), world.deliver("up", 1))],
+    ["is the end", (world) => (world.runner.work("end"), world.deliver("up", 1))],
+    ["is an interrupt", (world) => world.interrupt()],
+    ["is a prompt", (world) => world.submit()],
+  ])("readers are woken by what %s", async (_name, act) => {
+    const world = await atWork();
+    const before = world.events().length;
+    const seen = world.woken().then(() => world.events().length);
+    await act(world);
+    expect(
+      await Promise.race([
+        seen,
+        Promise.resolve()
+          .then(() => vi.advanceTimersByTimeAsync(0))
+          .then(() => "asleep"),
+      ]),
+    ).toBeGreaterThan(before);
+  });
+
   it("there is nothing to interrupt in a session that is idle", async () => {
     const world = new World();
     expect(world.interrupt()).toBe(false);

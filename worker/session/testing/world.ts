@@ -85,6 +85,11 @@ export class World {
     return events;
   }
 
+  /** Resolves when readers of the log are woken. */
+  woken(): Promise<void> {
+    return this.#object?.log.changed() ?? Promise.reject(new Error("the object is not in memory"));
+  }
+
   /** Ids of all runs that were stored, first come first. */
   runs(): { id: string; state: string }[] {
     return this.#database.sql.exec("SELECT id, state FROM runs ORDER BY place").toArray() as {
