@@ -521,6 +521,28 @@ describe("keys", () => {
     expect((await gantry.fetch(`/v1/keys/${made.id}?account=other`, { method: "DELETE" })).status).toBe(404);
   });
 
+  it("run prompts of their own account, whose sessions nobody else sees", async () => {
+    const [mine, theirs] = [
+      await makeKey({ scopes: ["sessions"], account: "prompts" }),
+      await makeKey({ scopes: ["sessions"], account: "other-prompts" }),
+    ];
+    const ask = (key: string, path: string, body?: unknown): Promise<Response> =>
+      fetch(gantry.url + path, {
+        headers: { "x-api-key": key },
+        ...(body === undefined ? {} : { method: "POST", body: JSON.stringify(body) }),
+      });
+    const answer = await ask(mine.key, "/claude-code", { prompt: "What is 7 * 6?", stream: false });
+    const { result, sessionId } = (await answer.json()) as { result: string; sessionId: string };
+    expect(result).toContain("42");
+    const events = `/v1/sessions/${sessionId}/events`;
+    expect((await ask(mine.key, events)).status).toBe(200);
+    for (const path of [events, `${events}/stream`]) expect((await ask(theirs.key, path)).status).toBe(404);
+    const again = await ask(theirs.key, "/claude-code", { prompt: "What did I say?", sessionId, stream: false });
+    expect(again.status).toBe(404);
+    expect((await gantry.fetch(events)).status).toBe(404);
+    expect((await ask(mine.key, "/v1/messages", {})).status).toBe(403);
+  });
+
   it("of an administrator reach their own account only", async () => {
     const { key, id } = await makeKey({ scopes: ["admin"], account: "tenant" });
     const headers = { "x-api-key": key };
@@ -560,6 +582,7 @@ describe("the audit log", () => {
     await mine.agents.archive(agent.id);
     await mine.agents.archive(agent.id);
     const environment = await mine.environments.create({ name: "x" });
+    await mine.environments.update(environment.id, { name: "x" });
     await mine.environments.delete(environment.id);
     const file = await mine.files.upload({ file: await toFile(Buffer.from("x"), "x") });
     await mine.files.delete(file.id);

@@ -72,7 +72,7 @@ export async function createEnvironment(env: Env, actor: Actor, wanted: Environm
   return toEnvironment(row);
 }
 
-/** Changes an environment. Two changes at once: the later one wins. Null: not in this account. */
+/** Changes an environment, or nothing when nothing is different. Two changes at once: the later one wins. Null: not in this account. */
 export async function updateEnvironment(
   env: Env,
   actor: Actor,
@@ -92,11 +92,14 @@ export async function updateEnvironment(
     metadata: patchMetadata(current.metadata, change.metadata ?? {}, true),
     scope: change.scope ?? current.scope ?? "organization",
   };
+  const { name, description, config, metadata, scope } = current;
+  const stored = JSON.stringify(body);
+  if (stored === JSON.stringify({ name, description, config, metadata, scope })) return current;
   const db = await catalog(env);
   await db.batch([
     db
       .prepare(`UPDATE environments SET body = ?, updated_at = ? WHERE id = ? AND account = ? AND archived_at IS NULL`)
-      .bind(JSON.stringify(body), Date.now(), id, actor.account),
+      .bind(stored, Date.now(), id, actor.account),
     auditStatement(db, actor, "environment.update", id),
   ]);
   return getEnvironment(env, actor.account, id);

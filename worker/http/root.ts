@@ -28,6 +28,7 @@ export function root(c: Context<App>): Response {
       "GET /v1/models": "what the routes offer",
       "GET /v1/usage": "tokens and cost",
       "POST /v1/agents": "and /v1/environments, /v1/sessions, /v1/files: Anthropic's Managed Agents API",
+      "POST /v1/keys": "keys for others, with scopes; GET /v1/audit tells who changed what",
       "GET /v1/approvals": "tool calls that wait for somebody",
       "GET /v1/sessions/{id}/runs": "prompts of a session; POST .../runs/{run}/cancel takes one out",
       "POST /v1/sessions/{id}/events": "prompt or interrupt a session",
