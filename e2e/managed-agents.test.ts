@@ -1,7 +1,11 @@
 import Anthropic, { NotFoundError } from "@anthropic-ai/sdk";
+import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
+import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
 import { existsSync, readFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { z } from "zod";
 import { Gantry, script, until } from "./gantry.ts";
 
 /** Sessions of configured agents, driven by Anthropic's own client. */
@@ -312,6 +316,58 @@ describe("a custom tool", () => {
       content: [{ text: "snow" }],
     });
     expect(after.some((event) => event.type === "agent.message")).toBe(true);
+  });
+});
+
+describe("an MCP server", () => {
+  it("is called by the engine under the agent's policies", async () => {
+    const server = createServer((request, response) => {
+      void (async () => {
+        const mcp = new McpServer({ name: "shop", version: "1" });
+        mcp.registerTool("price", { inputSchema: { item: z.string() } }, ({ item }) => ({
+          content: [{ type: "text", text: `${item}: 3` }],
+        }));
+        mcp.registerTool("buy", { inputSchema: {} }, () => ({ content: [{ type: "text", text: "bought" }] }));
+        const transport = new StreamableHTTPServerTransport({});
+        response.on("close", () => void mcp.close());
+        await mcp.connect(transport as Parameters<typeof mcp.connect>[0]);
+        await transport.handleRequest(request, response);
+      })();
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const address = server.address();
+    const url = `http://127.0.0.1:${typeof address === "object" ? address?.port : 0}/mcp`;
+    const allow = { type: "always_allow" as const };
+    const agent = await makeAgent({
+      mcp_servers: [{ type: "url", name: "shop", url }],
+      tools: [
+        {
+          type: "mcp_toolset",
+          mcp_server_name: "shop",
+          default_config: { permission_policy: allow },
+          configs: [{ name: "buy", enabled: false }],
+        },
+      ],
+    });
+    const environment = await client.beta.environments.create({ name: "e" });
+    const steps = script(
+      { tool: "mcp__shop__price", input: { item: "apple" } },
+      { tool: "mcp__shop__buy", input: {} },
+      { text: "done" },
+    );
+    const session = await client.beta.sessions.create({
+      agent: agent.id,
+      environment_id: environment.id,
+      initial_events: [prompt(steps)],
+    });
+    const events = await untilIdle(session.id);
+    const call = events.find((event) => event.type === "agent.mcp_tool_use");
+    expect(call).toMatchObject({ mcp_server_name: "shop", name: "price", input: { item: "apple" } });
+    const results = events.filter((event) => event.type === "agent.mcp_tool_result");
+    expect(results[0]).toMatchObject({ mcp_tool_use_id: call?.id, is_error: false, content: [{ text: "apple: 3" }] });
+    expect(JSON.stringify(events)).not.toContain("bought");
+    server.closeAllConnections();
+    server.close();
   });
 });
 

@@ -109,6 +109,19 @@ export const RunnerEvent = z.discriminatedUnion("type", [
     content: z.array(z.union([text, image])),
     is_error: z.boolean(),
   }),
+  /** A tool of one of the agent's MCP servers, and what it answered. */
+  z.object({
+    type: z.literal("agent.mcp_tool_use"),
+    mcp_server_name: z.string(),
+    name: z.string(),
+    input: z.record(z.string(), z.unknown()),
+  }),
+  z.object({
+    type: z.literal("agent.mcp_tool_result"),
+    mcp_tool_use_id: z.string(),
+    content: z.array(z.union([text, image])),
+    is_error: z.boolean(),
+  }),
   /** A tool the client answers, with `user.custom_tool_result`. The run waits. */
   z.object({ type: z.literal("agent.custom_tool_use"), name: z.string(), input: z.record(z.string(), z.unknown()) }),
   /** A tool may not run before somebody says so, with `user.tool_confirmation`. The run waits. */

@@ -35,6 +35,15 @@ export type ToolPolicy = z.infer<typeof ToolPolicy>;
 export const AgentSetup = z.object({
   /** Built-in tools by the engine's names. What is not named is not there. */
   tools: z.record(z.string(), ToolPolicy),
+  /** MCP servers by URL: the engine calls them; who decides about their tools, and about single ones by name. */
+  mcpServers: z.array(
+    z.object({
+      name: z.string(),
+      url: z.string(),
+      policy: ToolPolicy.or(z.literal("off")),
+      tools: z.record(z.string(), ToolPolicy.or(z.literal("off"))),
+    }),
+  ),
   /** Tools that the client answers. */
   customTools: z.array(
     z.object({ name: z.string(), description: z.string(), inputSchema: z.record(z.string(), z.unknown()) }),

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { query } from "@anthropic-ai/claude-agent-sdk";
 import type { Options, Query, SDKMessage, SDKUserMessage } from "@anthropic-ai/claude-agent-sdk";
 import type { PromptBlock } from "@gantry/protocol/event.ts";
-import type { AgentSetup, PermissionMode, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
+import type { AgentSetup, PermissionMode, RunStart, ToolAnswer, ToolPolicy } from "@gantry/protocol/link.ts";
 import { clientTools } from "./client-tools.ts";
 import { engineEnvironment, engineModel, engineTools, isClaude } from "./environment.ts";
 import type { SessionFolders } from "./environment.ts";
@@ -177,18 +177,20 @@ export class Engine {
 /** Options of a run that somebody answers for: policies of tools, permissions that are asked for, the client's tools. */
 function attended(agent: AgentSetup, ask: EngineHandlers["onToolRequest"]): Partial<Options> {
   return {
-    mcpServers: clientTools(agent.customTools, (call, signal) => ask({ kind: "client", ...call }, signal)),
+    mcpServers: {
+      ...Object.fromEntries(agent.mcpServers.map(({ name, url }) => [name, { type: "http" as const, url }])),
+      ...clientTools(agent.customTools, (call, signal) => ask({ kind: "client", ...call }, signal)),
+    },
     hooks: {
       PreToolUse: [
         {
           hooks: [
             (input) => {
               const tool = input.hook_event_name === "PreToolUse" ? input.tool_name : "";
-              const policy = tool.startsWith(CUSTOM_PREFIX) ? "allow" : agent.tools[tool];
-              if (policy !== "allow" && policy !== "ask") return Promise.resolve({});
-              return Promise.resolve({
-                hookSpecificOutput: { hookEventName: "PreToolUse", permissionDecision: policy },
-              });
+              const policy = policyOf(agent, tool);
+              if (policy === "auto") return Promise.resolve({});
+              const permissionDecision = policy === "off" ? "deny" : policy;
+              return Promise.resolve({ hookSpecificOutput: { hookEventName: "PreToolUse", permissionDecision } });
             },
           ],
         },
@@ -200,6 +202,16 @@ function attended(agent: AgentSetup, ask: EngineHandlers["onToolRequest"]): Part
       return { behavior: "deny", message: answer.type === "deny" ? answer.message : "This was not allowed." };
     },
   };
+}
+
+/** Who decides about a tool, by the engine's name for it. */
+function policyOf(agent: AgentSetup, tool: string): ToolPolicy | "off" {
+  if (tool.startsWith(CUSTOM_PREFIX)) return "allow";
+  for (const { name, policy, tools } of agent.mcpServers) {
+    const prefix = `mcp__${name}__`;
+    if (tool.startsWith(prefix)) return tools[tool.slice(prefix.length)] ?? policy;
+  }
+  return agent.tools[tool] ?? "auto";
 }
 
 /** The engine's input: an endless iterable that one prompt after another is put into. */

@@ -4,11 +4,12 @@ import type { Command, Frame, Report, RunStart, ToolAnswer } from "@gantry/proto
 import { PROTOCOL_VERSION } from "@gantry/protocol/link.ts";
 import type { LimitFunction } from "p-limit";
 import { Engine, engineProfile } from "./agent.ts";
+import { clipInput } from "./clip.ts";
 import type { ToolRequest } from "./agent.ts";
 import type { SessionFolders } from "./environment.ts";
 import { Outbox } from "./outbox.ts";
 import { killMarked } from "./processes.ts";
-import { clipInput, initialState, nameToolCall, translate } from "./translate.ts";
+import { initialState, nameToolCall, translate } from "./translate.ts";
 import type { TranslatedEvent } from "./translate.ts";
 import { hasTranscript, openFolders } from "./workspace.ts";
 

@@ -1,6 +1,6 @@
 import type { SDKMessage } from "@anthropic-ai/claude-agent-sdk";
-import { MAX_EVENT_CHARS } from "@gantry/protocol/event.ts";
 import type { ModelUsage, RunEnded, RunError, RunnerEvent } from "@gantry/protocol/event.ts";
+import { clip, clipInput, toResultContent } from "./clip.ts";
 
 /**
  * SDK message → events, as a pure function over a small state. It never throws: the engine sends message types that
@@ -19,6 +19,8 @@ export interface TranslateState {
   }[];
   /** Event id of each tool call, by the id the model gave it. */
   readonly toolCalls: Readonly<Record<string, string>>;
+  /** Event ids of the calls that went to an MCP server. */
+  readonly mcpCalls: readonly string[];
   /** Last text the agent wrote: the result where the engine gives none. */
   readonly lastText: string;
   /** Ids of background tasks still running in the engine. */
@@ -29,6 +31,7 @@ export const initialState: TranslateState = {
   span: null,
   previews: [],
   toolCalls: {},
+  mcpCalls: [],
   lastText: "",
   backgroundTasks: [],
 };
@@ -185,11 +188,26 @@ function fromAssistant(state: TranslateState, message: Of<"assistant">, newId: (
       const { id } = named;
       // Told when the engine calls it: only then does it wait for its answer.
       if (block.name.startsWith(CUSTOM_PREFIX)) continue;
+      const mcp = MCP_TOOL.exec(block.name);
+      if (mcp?.[1] !== undefined && mcp[2] !== undefined) {
+        next = { ...next, mcpCalls: [...next.mcpCalls, id] };
+        events.push({
+          type: "agent.mcp_tool_use",
+          id,
+          mcp_server_name: mcp[1],
+          name: mcp[2],
+          input: clipInput(block.input),
+        });
+        continue;
+      }
       events.push({ type: "agent.tool_use", id, name: block.name, input: clipInput(block.input), ...under });
     }
   }
   return { state: next, events };
 }
+
+/** How the engine calls a tool of an MCP server. */
+const MCP_TOOL = /^mcp__(.+?)__(.+)$/;
 
 /** How the engine calls the tools that the client answers. */
 export const CUSTOM_PREFIX = "mcp__client__";
@@ -214,13 +232,25 @@ function fromUser(state: TranslateState, message: Of<"user">, newId: () => strin
     if (block.type !== "tool_result") continue;
     const toolUseId = state.toolCalls[block.tool_use_id];
     if (toolUseId === undefined) continue;
-    events.push({
-      type: "agent.tool_result",
-      id: newId(),
-      tool_use_id: toolUseId,
-      content: toResultContent(block.content),
-      is_error: block.is_error === true,
-    });
+    const results = toResultContent(block.content);
+    const isError = block.is_error === true;
+    if (state.mcpCalls.includes(toolUseId)) {
+      events.push({
+        type: "agent.mcp_tool_result",
+        id: newId(),
+        mcp_tool_use_id: toolUseId,
+        content: results,
+        is_error: isError,
+      });
+    } else {
+      events.push({
+        type: "agent.tool_result",
+        id: newId(),
+        tool_use_id: toolUseId,
+        content: results,
+        is_error: isError,
+      });
+    }
   }
   return { state, events };
 }
@@ -297,7 +327,12 @@ function fromResult(state: TranslateState, message: Of<"result">, newId: () => s
   };
   // Tool ids and background tasks outlive a run: the engine may speak of them in the next one.
   return {
-    state: { ...initialState, toolCalls: closed.state.toolCalls, backgroundTasks: closed.state.backgroundTasks },
+    state: {
+      ...initialState,
+      toolCalls: closed.state.toolCalls,
+      mcpCalls: closed.state.mcpCalls,
+      backgroundTasks: closed.state.backgroundTasks,
+    },
     events: [...events, ended],
   };
 }
@@ -334,47 +369,4 @@ function errorTypeOf(
 ): "model_overloaded_error" | "model_rate_limited_error" | "model_request_failed_error" {
   if (status === 529) return "model_overloaded_error";
   return status === 429 ? "model_rate_limited_error" : "model_request_failed_error";
-}
-
-type ResultContent = Extract<RunnerEvent, { type: "agent.tool_result" }>["content"];
-
-function toResultContent(content: unknown): ResultContent {
-  if (typeof content === "string") return [{ type: "text", text: clip(content) }];
-  if (!Array.isArray(content)) return [];
-  let room = MAX_EVENT_CHARS / 2;
-  const out: ResultContent = [];
-  for (const block of content as Record<string, unknown>[]) {
-    if (block["type"] === "text" && typeof block["text"] === "string") {
-      const text = clip(block["text"], room);
-      room -= text.length;
-      out.push({ type: "text", text });
-    } else if (block["type"] === "image") {
-      const size = JSON.stringify(block).length;
-      // An image that is cut is no image; say that there was one.
-      if (size > room) out.push({ type: "text", text: `[image of ${size} characters left out]` });
-      else {
-        room -= size;
-        out.push(block as ResultContent[number]);
-      }
-    }
-    if (room <= 0) break;
-  }
-  return out;
-}
-
-/** Cuts a text so that its event fits a frame and a row. The engine keeps the whole; the log says what is missing. */
-function clip(text: string, max: number = MAX_EVENT_CHARS / 4): string {
-  return text.length <= max ? text : `${text.slice(0, max)}\n[${text.length - max} more characters left out]`;
-}
-
-export function clipInput(input: unknown): Record<string, unknown> {
-  if (typeof input !== "object" || input === null) return {};
-  const json = JSON.stringify(input);
-  if (json.length <= MAX_EVENT_CHARS / 2) return input as Record<string, unknown>;
-  return Object.fromEntries(
-    Object.entries(input).map(([key, value]) => [
-      key,
-      typeof value === "string" ? clip(value, 20_000) : `[${JSON.stringify(value)?.length ?? 0} characters left out]`,
-    ]),
-  );
 }

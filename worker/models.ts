@@ -1,5 +1,6 @@
 import { waitUntil } from "cloudflare:workers";
 import { parseRouterConfig } from "@gantry/router/config.ts";
+import { effects } from "@gantry/router/effects.ts";
 import { createRouter } from "@gantry/router/router.ts";
 import type { Router } from "@gantry/router/router.ts";
 import { compileRoutes } from "@gantry/router/routes.ts";
@@ -33,10 +34,7 @@ function load(env: Env): { router: Router; routes: RouteTable } {
   const router = createRouter(config, {
     // Settings and keys are bindings; the router looks names up when it calls.
     env: env as unknown as Record<string, string | undefined>,
-    fetch: (input, init) => fetch(input, init),
-    now: () => Date.now(),
-    random: () => Math.random(),
-    sleep,
+    ...effects,
     newId: (prefix) => `${prefix}_${newId("request").slice(4)}`,
     log: (entry) => report({ part: "router", ...entry }),
     // Counted beside the answer, not in its way.
@@ -53,20 +51,4 @@ async function count(env: Env, record: UsageRecord): Promise<void> {
     .catch((error: unknown) =>
       report({ event: "usage_not_counted", requestId: record.requestId, error: String(error) }),
     );
-}
-
-/** Rejects with the signal's reason when it aborts first. */
-function sleep(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(signal.reason as Error);
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", abort);
-      resolve();
-    }, ms);
-    const abort = (): void => {
-      clearTimeout(timer);
-      reject(signal?.reason as Error);
-    };
-    signal?.addEventListener("abort", abort, { once: true });
-  });
 }

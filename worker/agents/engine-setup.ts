@@ -23,22 +23,34 @@ export function toEngineSetup(agent: BetaManagedAgentsSessionAgent): SessionSetu
     model: model.id,
     ...(system === null ? {} : { system }),
     ...(model.effort === undefined ? {} : { effort: model.effort.type }),
-    tools: toAgentSetup(agent.tools),
+    tools: toAgentSetup(agent),
   };
 }
 
-function toAgentSetup(tools: BetaManagedAgentsSessionAgent["tools"]): AgentSetup {
+function toAgentSetup({ tools, mcp_servers }: BetaManagedAgentsSessionAgent): AgentSetup {
   const builtIn: Record<string, ToolPolicy> = {};
   const customTools: AgentSetup["customTools"] = [];
   for (const tool of tools) {
     if (tool.type === "agent_toolset_20260401") {
       for (const [name, engineName] of Object.entries(ENGINE_TOOLS)) {
         const config = tool.configs.find((each) => each.name === name) ?? tool.default_config;
-        if (config.enabled) builtIn[engineName] = POLICY[config.permission_policy.type] ?? "ask";
+        const policy = policyOf(config);
+        if (policy !== "off") builtIn[engineName] = policy;
       }
     } else if (tool.type === "custom") {
       customTools.push({ name: tool.name, description: tool.description, inputSchema: tool.input_schema });
     }
   }
-  return { tools: builtIn, customTools };
+  const mcpServers = mcp_servers.flatMap(({ name, url }) => {
+    const toolset = tools.find((tool) => tool.type === "mcp_toolset" && tool.mcp_server_name === name);
+    // A server whose tools the agent does not list is not connected.
+    if (toolset?.type !== "mcp_toolset") return [];
+    const named = toolset.configs.map((config) => [config.name, policyOf(config)] as const);
+    return [{ name, url, policy: policyOf(toolset.default_config), tools: Object.fromEntries(named) }];
+  });
+  return { tools: builtIn, mcpServers, customTools };
+}
+
+function policyOf(config: { enabled: boolean; permission_policy: { type: string } }): ToolPolicy | "off" {
+  return config.enabled ? (POLICY[config.permission_policy.type] ?? "ask") : "off";
 }
