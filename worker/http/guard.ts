@@ -18,7 +18,8 @@ export const ADMIN_KEY_ID = "admin";
 export const checkHost = createMiddleware<App>(async (c, next) => {
   const host = c.req.header("host") ?? "";
   const name = host.replace(/:\d+$/, "").toLowerCase();
-  const allowed = (c.env.GANTRY_ALLOWED_HOSTS ?? "").split(",").map((entry) => entry.trim().toLowerCase());
+  const listed = (c.env.GANTRY_ALLOWED_HOSTS ?? "").split(",").map((entry) => entry.trim().toLowerCase());
+  const allowed = listed.filter((entry) => entry !== "");
   const isAddress = /^\d{1,3}(\.\d{1,3}){3}$/.test(name) || /^\[[0-9a-f:.]+\]$/.test(name);
   if (!isAddress && name !== "localhost" && !allowed.includes("*") && !allowed.includes(name)) {
     throw new RequestRefused({ code: "forbidden_host", host });
