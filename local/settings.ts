@@ -43,6 +43,21 @@ const PASSED_ON = [
   "GANTRY_SESSION_BUDGET_USD",
 ];
 
+interface Range {
+  readonly min: number;
+  readonly max: number;
+  readonly whole: boolean;
+}
+
+/** Numbers that the Worker reads; what it cannot read would mean no limit there, or a run that is never taken. */
+const NUMBERS: Readonly<Record<string, Range>> = {
+  GANTRY_MIN_FREE_BYTES: { min: 0, max: 2 ** 63, whole: true },
+  // Node's timers end at 2^31 milliseconds and fire at once beyond.
+  GANTRY_RUN_MINUTES: { min: 1, max: 35_000, whole: true },
+  GANTRY_ACCOUNT_BUDGET_USD: { min: 0, max: 1e9, whole: false },
+  GANTRY_SESSION_BUDGET_USD: { min: 0, max: 1e9, whole: false },
+};
+
 /** Reads settings from the environment, then `.env` and `.dev.vars` of `folder`; the environment wins. */
 export function readSettings(environment: NodeJS.ProcessEnv, folder: string): Settings {
   const files = [".env", ".dev.vars"].map((name) => join(folder, name)).filter((path) => existsSync(path));
@@ -51,7 +66,8 @@ export function readSettings(environment: NodeJS.ProcessEnv, folder: string): Se
     ...files.toReversed().map((path) => parseEnv(readFileSync(path, "utf8"))),
   ) as Record<string, string>;
   const env = { ...fromFiles, ...environment };
-  const port = numberOf(env, "PORT", 8787, 0, 65_535);
+  const port = numberOf(env, "PORT", 8787, { min: 0, max: 65_535, whole: true });
+  for (const [name, range] of Object.entries(NUMBERS)) numberOf(env, name, range.min, range);
   const state = resolve(folder, env["GANTRY_STATE"] || ".gantry");
   mkdirSync(state, { recursive: true, mode: 0o700 });
   const mode = env["GANTRY_PERMISSION_MODE"];
@@ -82,18 +98,22 @@ export function readSettings(environment: NodeJS.ProcessEnv, folder: string): Se
   };
 }
 
-function numberOf(env: NodeJS.ProcessEnv, name: string, fallback: number, min: number, max: number): number {
+function numberOf(env: NodeJS.ProcessEnv, name: string, fallback: number, { min, max, whole }: Range): number {
   const text = env[name];
   if (!text) return fallback;
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= min && value <= max) return value;
-  throw new BadSetting(`${name} is ${JSON.stringify(text)}; it must be a whole number from ${min} to ${max}.`);
+  const value = text.trim() === "" ? NaN : Number(text);
+  if (value >= min && value <= max && (!whole || Number.isInteger(value))) return value;
+  throw new BadSetting(
+    `${name} is ${JSON.stringify(text)}; it must be a ${whole ? "whole number" : "number"} from ${min} to ${max}.`,
+  );
 }
 
 /** The admin key of this state folder, made at the first start. */
 function keptKey(state: string): string {
   const path = join(state, "api-key");
-  if (existsSync(path)) return readFileSync(path, "utf8").trim();
+  const kept = existsSync(path) ? readFileSync(path, "utf8").trim() : "";
+  // Empty after a full disk or a kill at the first start; an empty key opens nothing.
+  if (kept !== "") return kept;
   const key = `gk_${randomBytes(32).toString("base64url")}`;
   writeFileSync(path, `${key}\n`, { mode: 0o600 });
   chmodSync(path, 0o600);
