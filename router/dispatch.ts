@@ -55,6 +55,14 @@ export type Dispatched = {
 
 /** Never throws. The caller ends `served.flight` when the answer ends, however it ends. */
 export async function dispatch(call: RoutedCall, match: Match, board: Switchboard): Promise<Dispatched> {
+  const result = await askAll(call, match, board);
+  // What was tried again here is not to be tried again by the client: its retries and ours would multiply.
+  if (result.kind === "failure" && result.tries.length > 1)
+    result.failure.response.headers.set("x-should-retry", "false");
+  return result;
+}
+
+async function askAll(call: RoutedCall, match: Match, board: Switchboard): Promise<Dispatched> {
   let result = await askGroup(call, match, board, []);
   if (result.kind !== "failure") return result;
   const kind = fallbackKind(result.failure);
