@@ -40,7 +40,7 @@ export async function answerChat(
   );
   return messagesResponseToChat(response, {
     ...translation.info,
-    id: deps.newId("chatcmpl"),
+    id: deps.newId("chatcmpl").replace("_", "-"),
     model: translation.body.model,
     created: Math.floor(deps.now() / 1000),
   });

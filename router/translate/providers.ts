@@ -15,6 +15,8 @@ export interface ThinkingWish {
 
 export interface Dialect {
   readonly tokensField: "max_tokens" | "max_completion_tokens";
+  /** Most output tokens that may be asked for, where the provider said so. */
+  readonly mostTokens: number;
   /** Takes `temperature` and `top_p`; reasoning models of OpenAI answer 400. */
   readonly sampling: boolean;
   readonly topK: boolean;
@@ -48,6 +50,7 @@ export interface Dialect {
 
 const GENERIC: Dialect = {
   tokensField: "max_tokens",
+  mostTokens: Number.POSITIVE_INFINITY,
   sampling: true,
   topK: false,
   maxStops: Number.POSITIVE_INFINITY,

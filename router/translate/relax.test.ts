@@ -24,6 +24,13 @@ const rows: readonly [answer: string, sent: Partial<ChatRequest>, change: object
     {},
     { reasoningBack: "reasoning_content" },
   ],
+  [
+    "max_tokens is too large: 32000. This model supports at most 16384 completion tokens.",
+    { max_tokens: 32_000 },
+    { mostTokens: 16_384 },
+  ],
+  ["`max_tokens` must be less than or equal to `8192`", { max_tokens: 32_000 }, { mostTokens: 8192 }],
+  ["max_tokens must be at least 1 and at most 8192", { max_tokens: 100 }, null],
   // What was not sent cannot be the reason.
   ["Unsupported parameter: 'temperature'", {}, null],
   ["image input is not supported", {}, null],

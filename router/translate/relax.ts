@@ -71,9 +71,24 @@ export function relax(status: number, answer: string, request: ChatRequest, dial
   if (REASONING_MISSING.test(answer) && dialect.reasoningBack !== "reasoning_content") {
     return { ...dialect, reasoningBack: "reasoning_content", reasoningRequired: true };
   }
+  const most = tokenLimit(answer, request, dialect);
+  if (most !== undefined) return { ...dialect, mostTokens: most };
   if (!REFUSED.test(answer)) return undefined;
   const found = CHANGES.find(({ named, sent }) => named.test(answer) && sent(request, dialect));
   return found === undefined ? undefined : { ...dialect, ...found.change };
+}
+
+/**
+ * The limit in "max_tokens is too large: 32000. This model supports at most 16384 completion tokens": Claude Code asks
+ * every model for 32,000.
+ */
+function tokenLimit(answer: string, request: ChatRequest, { tokensField }: Dialect): number | undefined {
+  const asked = request[tokensField];
+  if (typeof asked !== "number" || !/max_(?:completion_)?tokens/.test(answer)) return undefined;
+  const said = /(?:at most|less than or equal to|<=|cannot exceed|maximum(?: value)?(?: of| is|:)?) *`?(\d{3,7})/i.exec(
+    answer,
+  )?.[1];
+  return said !== undefined && Number(said) < asked ? Number(said) : undefined;
 }
 
 function hasImages(request: ChatRequest): boolean {

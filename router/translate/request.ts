@@ -23,7 +23,7 @@ export function toChatCall(body: MessagesBody, deployment: Deployment, dialect: 
   const stream = body.stream === true;
 
   const limit = lowest(body.max_tokens, deployment.params.maxOutputTokens);
-  if (limit !== undefined) request[dialect.tokensField] = limit;
+  if (limit !== undefined) request[dialect.tokensField] = Math.min(limit, dialect.mostTokens);
 
   if (dialect.sampling) copy(body, request, ["temperature", "top_p"]);
   if (dialect.topK) copy(body, request, ["top_k"]);
