@@ -45,14 +45,29 @@ afterEach(() => void vi.useRealTimers());
 describe("gathering", () => {
   it.each<[string, (box: Outbox) => void, string[]]>([
     ["an event leaves at once", (box) => box.push("r", message("a")), ["1:a"]],
-    ["pieces of text wait", (box) => box.push("r", delta("m", "x")), []],
+    ["the first piece of a text leaves at once", (box) => box.push("r", delta("m", "x")), ["1:x"]],
+    [
+      "and takes its announcement along",
+      (box) => {
+        box.push("r", begin("m"));
+        box.push("r", delta("m", "x"));
+      },
+      ["1:m+,x"],
+    ],
+    [
+      "the pieces after it wait",
+      (box) => {
+        for (const text of ["x", "y", "z"]) box.push("r", delta("m", text));
+      },
+      ["1:x"],
+    ],
     [
       "pieces of one text become one piece",
       (box) => {
         for (const text of ["x", "y", "z"]) box.push("r", delta("m", text));
         vi.advanceTimersByTime(20);
       },
-      ["1:xyz"],
+      ["1:x", "2:yz"],
     ],
     [
       "pieces of two texts stay two",
@@ -60,16 +75,17 @@ describe("gathering", () => {
         for (const of of ["m", "n", "m"]) box.push("r", delta(of, of));
         vi.advanceTimersByTime(20);
       },
-      ["1:m,n,m"],
+      ["1:m", "2:n", "3:m"],
     ],
     [
       "an event takes the waiting pieces along",
       (box) => {
         box.push("r", delta("m", "x"));
+        box.push("r", delta("m", "y"));
         box.push("r", message("a"));
         vi.advanceTimersByTime(1_000);
       },
-      ["1:x,a"],
+      ["1:x", "2:y,a"],
     ],
     [
       "a frame is of one run",
@@ -85,7 +101,7 @@ describe("gathering", () => {
       (box) => {
         for (let i = 0; i < 300; i++) box.push("r", delta("m", "x".repeat(1_000)));
       },
-      [`1:${"x".repeat(250_000)}`],
+      [`1:${"x".repeat(1_000)}`, `2:${"x".repeat(250_000)}`],
     ],
     ["nothing sends nothing", (box) => box.flush(), []],
   ])("%s", (_name, act, wanted) => {
@@ -101,7 +117,7 @@ describe("gathering", () => {
       box.push("r", delta("m", "x"));
       vi.advanceTimersByTime(5);
     }
-    expect(shape(sent)).toEqual(["1:xxx", "2:xxx", "3:xxx", "4:xxx"]);
+    expect(shape(sent)).toEqual(["1:x", "2:xxx", "3:xxx", "4:xxx"]);
   });
 
   it("does not change what was pushed", () => {
@@ -161,6 +177,8 @@ describe("acknowledging", () => {
     box.ack(4);
     expect(box.pending).toBe(false);
     box.push("r", delta("m", "x"));
+    box.ack(5);
+    box.push("r", delta("m", "y"));
     expect(box.pending).toBe(true);
     vi.advanceTimersByTime(20);
     expect(box.pending).toBe(true);
@@ -171,10 +189,11 @@ describe("acknowledging", () => {
   it("gives a new link what is being gathered in its place, once", () => {
     const { box, sent } = filled();
     box.push("r", delta("m", "x"));
-    expect(shape(box.since(2))).toEqual(["3:c", "4:d", "5:x"]);
+    box.push("r", delta("m", "y"));
+    expect(shape(box.since(2))).toEqual(["3:c", "4:d", "5:x", "6:y"]);
     // Sent by itself it would come before the older ones, and be a gap.
     vi.advanceTimersByTime(1_000);
-    expect(shape(sent)).toEqual(["1:a", "2:b", "3:c", "4:d"]);
+    expect(shape(sent)).toEqual(["1:a", "2:b", "3:c", "4:d", "5:x"]);
   });
 });
 
@@ -187,7 +206,7 @@ describe("more than can be kept", () => {
     for (let i = 0; i < 66; i++) box.push("r", delta(`m${i}`, text));
     box.push("r", message("b"));
     const again = box.since(0);
-    expect(again.map((frame) => frame.frame)).toEqual(Array.from({ length: 69 }, (_, i) => i + 1));
+    expect(again.map((frame) => frame.frame)).toEqual(Array.from({ length: 68 }, (_, i) => i + 1));
     const kept = again.flatMap((frame) => frame.events as FramedEvent[]);
     expect(kept.filter((event) => event.type === "agent.message").map((event) => event.id)).toEqual(["a", "b"]);
     expect(kept.filter((event) => event.type === "event_start")).toEqual([]);
@@ -199,14 +218,13 @@ describe("more than can be kept", () => {
     const { box, sent } = outbox();
     box.push("r", begin("m"));
     box.push("r", delta("m", "seen"));
-    box.flush();
-    box.ack(2);
+    box.ack(1);
     for (let i = 0; i < 66; i++) box.push("r", delta("m", "x".repeat(1_000_000)));
     const before = sent.length;
     box.push("r", delta("m", "tail"));
     box.push("r", delta("n", "another"));
     box.push("r", message("m"));
-    expect(shape(sent.slice(before))).toEqual([`${before + 1}:another,m`]);
+    expect(shape(sent.slice(before))).toEqual([`${before + 1}:another`, `${before + 2}:m`]);
   });
 
   it("never drops what matters, however much", () => {

@@ -4,6 +4,9 @@ import type { Frame, FramedEvent } from "@gantry/protocol/link.ts";
 /** How long pieces of text gather before they leave: a frame, a commit and an ack for each would cost more. */
 const GATHER_MS = 15;
 
+/** What may wait that long: nobody sees anything of it before the text comes. */
+const MAY_WAIT: ReadonlySet<string> = new Set(["event_delta", "event_start", "span.model_request_start"]);
+
 /** Unacknowledged text above which previews are given up. What matters (messages, results, the end) is never dropped. */
 const MAX_UNACKED_CHARS = 64_000_000;
 
@@ -19,6 +22,8 @@ export class Outbox {
   #gatheringFor: string | null = null;
   #gatheringChars = 0;
   #timer: NodeJS.Timeout | null = null;
+  /** The text of which a piece came last. */
+  #lastText: string | null = null;
   /** Texts whose preview lost a piece: the rest of it would not fit on what was shown. */
   #givenUp = new Set<string>();
   readonly #send: (frame: Frame) => void;
@@ -28,7 +33,10 @@ export class Outbox {
     this.#send = send;
   }
 
-  /** Adds an event of a run (null: between runs). Pieces of text wait up to 15 ms for company; all else leaves now. */
+  /**
+   * Adds an event of a run (null: between runs). Pieces of a text after its first wait up to 15 ms for company; the
+   * first piece, which somebody is waiting for, and everything of weight leave now.
+   */
   push(runId: string | null, event: FramedEvent): void {
     if (event.type === "event_delta" && this.#givenUp.has(event.event_id)) return;
     this.#givenUp.delete(event.id);
@@ -46,7 +54,9 @@ export class Outbox {
       this.#gathering.push(event);
       this.#gatheringChars += JSON.stringify(event).length;
     }
-    if (event.type !== "event_delta" || this.#gatheringChars > MAX_MESSAGE_CHARS / 2) this.flush();
+    const isFirstPiece = event.type === "event_delta" && event.event_id !== this.#lastText;
+    if (event.type === "event_delta") this.#lastText = event.event_id;
+    if (isFirstPiece || !MAY_WAIT.has(event.type) || this.#gatheringChars > MAX_MESSAGE_CHARS / 2) this.flush();
     else this.#timer ??= setTimeout(() => this.flush(), GATHER_MS);
   }
 
