@@ -1,11 +1,12 @@
 import { circumstances, loadNow, publish, render } from "./report.ts";
 import type { Group } from "./report.ts";
+import { router } from "./router/router.ts";
 import { endOnSignals } from "./scope.ts";
 import { sessions } from "./sessions/sessions.ts";
 
 /** `npm run bench`, or `npm run bench -- sessions`: measures, prints a table a group and writes `docs/benchmarks.md`. */
 
-const GROUPS: readonly Group[] = [sessions];
+const GROUPS: readonly Group[] = [sessions, router];
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !GROUPS.some((group) => group.name === name));

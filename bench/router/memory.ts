@@ -1,0 +1,37 @@
+import type { Load } from "../load/start.ts";
+import { rssMb, treeOf } from "../processes.ts";
+import type { Scope } from "../scope.ts";
+import { jobFor } from "./cpu.ts";
+import type { Lane } from "./gateway.ts";
+
+/** Memory of gateways under many streams at once, each in a program of its own that has done nothing before. */
+
+export const STREAMS = 1_000;
+const SAMPLE_MS = 250;
+const LIMIT_MS = 90_000;
+
+export interface Memory {
+  readonly idleMb: number;
+  readonly mostMb: number;
+  readonly done: number;
+  readonly failed: number;
+  readonly why: string | null;
+}
+
+export async function measureMemory(scope: Scope, lane: Lane, upstream: string, load: Load): Promise<Memory> {
+  const gateway = await lane.start(upstream);
+  const resident = (): number => rssMb(treeOf(gateway.child.pid ?? 0));
+  try {
+    await load.run(jobFor(lane, gateway, false, { most: 5 }));
+    const idleMb = resident();
+    let mostMb = idleMb;
+    const sampling = setInterval(() => (mostMb = Math.max(mostMb, resident())), SAMPLE_MS);
+    const limits = { atOnce: STREAMS, most: STREAMS, forMs: LIMIT_MS };
+    const { done, failed, why } = await load
+      .run(jobFor(lane, gateway, true, limits))
+      .finally(() => clearInterval(sampling));
+    return { idleMb, mostMb, done, failed, why };
+  } finally {
+    await scope.end(gateway.child);
+  }
+}
