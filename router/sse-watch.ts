@@ -12,7 +12,7 @@ const DATA_PREFIX = "data:";
 /** Events whose data says nothing that is needed here. */
 const DULL = new Set(["content_block_delta", "ping"]);
 /** JSON around the text of one content delta, roughly: `data: {"type":"content_block_delta","index":0,"delta":{...}}`. */
-const DELTA_FRAME_BYTES = 90;
+const DELTA_FRAME_BYTES = 80;
 const BYTES_PER_TOKEN = 4;
 
 /** An `event: error` of the upstream. */

@@ -127,11 +127,12 @@ describe("the request", () => {
 
   test("thinking that a translated provider wrote stays here", async () => {
     const foreign = { type: "thinking", thinking: "hm", signature: "Z2FudHJ5LmRldGFpbHMuW10=" };
+    const hidden = { type: "redacted_thinking", data: "Z2FudHJ5LmRldGFpbHMuW10=" };
     const own = { type: "thinking", thinking: "ha", signature: "EqQBCkYIBxgC" };
     const messages = [
       { role: "user", content: "a" },
       { role: "assistant", content: [foreign] },
-      { role: "assistant", content: [foreign, own, { type: "text", text: "b" }] },
+      { role: "assistant", content: [foreign, hidden, own, { type: "text", text: "b" }] },
       { role: "user", content: "c" },
     ];
     await post(routerOf(WILD), JSON.stringify({ model: "claude-x", max_tokens: 9, messages }));

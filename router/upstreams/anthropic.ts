@@ -121,11 +121,12 @@ function requestBody({ body, raw, kind, deployment }: UpstreamCall): Uint8Array 
 
 /** The conversation without thinking blocks that no Anthropic model signed; the very same list when there are none. */
 function withoutForeignThinking(messages: readonly unknown[]): readonly unknown[] {
-  const isForeign = (block: unknown): boolean =>
-    isRecord(block) &&
-    block["type"] === "thinking" &&
-    typeof block["signature"] === "string" &&
-    block["signature"].startsWith(UNSIGNED);
+  const isForeign = (block: unknown): boolean => {
+    if (!isRecord(block)) return false;
+    const mark =
+      block["type"] === "thinking" ? block["signature"] : block["type"] === "redacted_thinking" ? block["data"] : null;
+    return typeof mark === "string" && mark.startsWith(UNSIGNED);
+  };
   const contentOf = (message: unknown): readonly unknown[] =>
     isRecord(message) && message["role"] === "assistant" && Array.isArray(message["content"]) ? message["content"] : [];
   if (!messages.some((message) => contentOf(message).some(isForeign))) return messages;
