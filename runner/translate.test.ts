@@ -348,6 +348,41 @@ describe("state between runs", () => {
   });
 });
 
+const begins: object = {
+  type: "stream_event",
+  parent_tool_use_id: null,
+  event: { type: "message_start", message: { id: "msg_1", model: "m", usage: { input_tokens: 7 } } },
+};
+
+describe("what no recording holds", () => {
+  const usage = { input_tokens: 7, output_tokens: 0, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 };
+  const requestEnd = {
+    type: "span.model_request_end",
+    model_request_start_id: "e1",
+    is_error: true,
+    model_usage: usage,
+  };
+
+  it.each<[string, object]>([
+    ["another request begins", begins],
+    ["the engine tries again", { type: "system", subtype: "api_retry", attempt: 1, max_retries: 2, retry_delay_ms: 1 }],
+    ["the run ends", result({})],
+  ])("a model request that is open when %s has failed", (_name, message) => {
+    expect(play([begins, message]).events[1]).toMatchObject(requestEnd);
+  });
+
+  it("an engine that stops by itself: its diagnostics are for its makers", () => {
+    const errors = ["[ede_diagnostic] result_type=user", "Something broke."];
+    const { events } = play([result({ subtype: "error_during_execution", is_error: true, errors })]);
+    expect(endsOf(events)[0]?.error).toEqual({ type: "engine_failed", message: "Something broke." });
+  });
+
+  it("an engine that stops without a reason still gives one", () => {
+    const { events } = play([result({ subtype: "error_during_execution", is_error: true, errors: [] })]);
+    expect(endsOf(events)[0]?.error?.message).not.toBe("");
+  });
+});
+
 describe("what is unknown passes without effect", () => {
   it.each<[string, object]>([
     ["a message type", { type: "hologram", deep: [1] }],

@@ -78,7 +78,7 @@ describe("flags that are not", () => {
       ["constructor", "toString", "--verbose --dangerously-skip-permissions", "--model\n--settings", "$(id)", "; id"],
     ].flat(),
   )("%j is none", (text) => {
-    expect(refusal([text]).field).toBe("additionalArgs[0]");
+    for (const args of [[text], [text, "x"], [`${text}=x`]]) expect(refusal(args).field).toBe("additionalArgs[0]");
   });
 });
 
