@@ -19,8 +19,8 @@ export default defineConfig({
           globalSetup: ["e2e/build.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
-          // Each file starts the whole product and engines of its own: more at once than cores only make all slow.
-          fileParallelism: false,
+          // Each file starts the whole product and engines of its own: more at once only make all slow.
+          maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },
       },

@@ -69,6 +69,9 @@ export interface SessionFacts {
 
 const DEFAULT_RUN_MINUTES = 30;
 
+/** The most a timer holds. */
+const MAX_RUN_MINUTES = 35_791;
+
 /**
  * A session: a conversation and its files. One object each, named by the session's id; it owns the log, the queue and
  * the driver, and only passes calls on to them.
@@ -110,7 +113,7 @@ export class Session extends DurableObject<Env> {
       engineSessionId: () =>
         textOf(sql.exec("SELECT engine_session_id FROM session").toArray()[0], "engine_session_id"),
       models: (model) => ({ baseUrl: env.MODELS_URL ?? "", ...contextTokensOf(env, model) }),
-      deadlineMs: Number(env.GANTRY_RUN_MINUTES ?? DEFAULT_RUN_MINUTES) * 60_000,
+      deadlineMs: deadlineOf(env.GANTRY_RUN_MINUTES),
       report: (entry) => report({ sessionId, ...entry }),
     });
     this.#exists = tablesExist(sql);
@@ -324,6 +327,12 @@ export class Session extends DurableObject<Env> {
   #mayUse(account: string): boolean {
     return this.#exists && this.#account() === account;
   }
+}
+
+/** Milliseconds that a run may take. What is no number of minutes counts as not given: without a limit it would hang. */
+function deadlineOf(minutes: string | undefined): number {
+  const value = Number(minutes || DEFAULT_RUN_MINUTES);
+  return Math.round((value > 0 && value <= MAX_RUN_MINUTES ? value : DEFAULT_RUN_MINUTES) * 60_000);
 }
 
 /** What the session's agent says about every run. */

@@ -39,9 +39,15 @@ export class Sockets {
     return socket.deserializeAttachment() as SocketState;
   }
 
-  /** Shows every socket what it has not seen. */
+  /** Shows every socket what it has not seen. Never throws: a socket that breaks must not keep the log from being written. */
   pump(): void {
-    for (const socket of this.#all()) this.#show(socket);
+    for (const socket of this.#all()) {
+      try {
+        this.#show(socket);
+      } catch {
+        socket.close(1011, "could not be written to");
+      }
+    }
   }
 
   #show(socket: WebSocket): void {
