@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { parseRouterConfig } from "@gantry/router/config.ts";
 import { defaultModel } from "@gantry/router/routes.ts";
-import { buildWorker } from "./build.ts";
+import { buildWorkerApart } from "./build.ts";
 import { lockState } from "./lock.ts";
 import { keepRunner } from "./runner-process.ts";
 import { BadSetting, readSettings } from "./settings.ts";
@@ -31,7 +31,7 @@ async function start(settings: Settings): Promise<void> {
   for (const name of settings.secrets) delete process.env[name];
   const port = await freePort(settings.host, settings.port);
   for (const line of settings.warnings) console.log(`Warning: ${line}`);
-  if ((await buildWorker()) === "built") console.log("The Worker was built.");
+  if ((await buildWorkerApart()) === "built") console.log("The Worker was built.");
 
   const log = openLog(settings.state);
   const runnerToken = randomBytes(32).toString("base64url");

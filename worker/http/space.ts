@@ -1,3 +1,4 @@
+import { waitUntil } from "cloudflare:workers";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Env } from "../env.ts";
 
@@ -11,16 +12,25 @@ export interface RunnerHealth {
   readonly enginesWaiting: number;
 }
 
-/** An answer is believed this long. */
+/** An answer is used as it is for this long, and then once more while a new one is fetched, up to `STALE_MS`. */
 const FRESH_MS = 2_000;
+const STALE_MS = 60_000;
 
 const DEFAULT_MIN_FREE_BYTES = 200_000_000;
 
 let known: { at: number; health: RunnerHealth | null } | null = null;
 
-/** Asks the runner on this machine how it is; null when it does not answer. */
+/** How the runner on this machine is; null when it does not answer. Waits for it only when nothing is known. */
 export async function runnerHealth(env: Env): Promise<RunnerHealth | null> {
-  if (known && Date.now() - known.at < FRESH_MS) return known.health;
+  const age = known ? Date.now() - known.at : Infinity;
+  if (known && age < FRESH_MS) return known.health;
+  const asked = askRunner(env);
+  if (!known?.health || age > STALE_MS) return asked;
+  waitUntil(asked);
+  return known.health;
+}
+
+async function askRunner(env: Env): Promise<RunnerHealth | null> {
   const health = await fetch(`${env.RUNNER_URL}/health`, {
     headers: { authorization: `Bearer ${env.RUNNER_TOKEN ?? ""}` },
     signal: AbortSignal.timeout(2_000),
