@@ -23,6 +23,9 @@ const ANTHROPIC_HEADERS = {
 const OPENAI_HEADERS = { "content-type": "application/json", authorization: `Bearer ${ROUTER_KEY}` };
 
 export const FLOOR = "floor: pass-through Worker";
+/** What workerd takes for any Worker that looks at each piece. */
+export const FLOOR_EACH_PIECE = "floor: reads and writes each piece";
+export const OURS_PASSED_THROUGH = "ours: Anthropic in, passed through";
 export const OURS_TRANSLATED = "ours: Anthropic in, OpenAI upstream";
 
 /** Everything that is measured, and in words what could not be. */
@@ -41,14 +44,14 @@ export async function allLanes(scope: Scope): Promise<{ lanes: Lane[]; missing: 
     },
     {
       ...anthropic,
-      name: "floor: reads and writes each piece",
+      name: FLOOR_EACH_PIECE,
       program: "floor in JavaScript",
       start: (upstream) => startFloor(scope, "pieceByPiece", upstream),
     },
     {
       ...ours,
       ...anthropic,
-      name: "ours: Anthropic in, passed through",
+      name: OURS_PASSED_THROUGH,
     },
     {
       ...ours,

@@ -5,7 +5,7 @@ import { summarize, withSpread } from "../statistics.ts";
 import { startProvider } from "../upstream/start.ts";
 import { measureCpu } from "./cpu.ts";
 import type { Costs } from "./cpu.ts";
-import { FLOOR, OURS_TRANSLATED, allLanes } from "./lanes.ts";
+import { FLOOR, FLOOR_EACH_PIECE, OURS_PASSED_THROUGH, OURS_TRANSLATED, allLanes } from "./lanes.ts";
 import { STREAMS, measureMemory } from "./memory.ts";
 import type { Memory } from "./memory.ts";
 import { measureSpread } from "./spread.ts";
@@ -59,6 +59,14 @@ function toWords({ even, uneven, failed }: Spread): string {
   return `Least-busy, 900 streams, 30 at once, each deployment answering after the milliseconds in its name; calls (most in hand at once): ${words(even)}; and ${words(uneven)}. Failed: ${failed}.`;
 }
 
+/** How much of the cost of a piece is ours, and how much is workerd's. */
+function overFloor(costs: ReadonlyMap<string, Costs>): string {
+  const chunkUs = (name: string): number =>
+    (summarize(costs.get(name)?.stream ?? [Number.NaN]).median * 1_000) / CHUNKS;
+  const over = (name: string): string => (chunkUs(name) - chunkUs(FLOOR_EACH_PIECE)).toFixed(0);
+  return `Over the second floor ours takes ${over(OURS_PASSED_THROUGH)} µs a chunk passed through and ${over(OURS_TRANSLATED)} µs translated.`;
+}
+
 export const router: Group = {
   name: "router",
   async run(say): Promise<Table> {
@@ -74,7 +82,7 @@ export const router: Group = {
       ...missing,
     ];
     const { costs, failures } = await measureCpu(lanes, `${provider.url}/long`, load, say);
-    notes.push(...failures);
+    notes.push(...failures, overFloor(costs));
     const memory = new Map<string, Memory>();
     for (const lane of lanes) {
       if (!costs.has(lane.name)) continue;
