@@ -1,18 +1,22 @@
 import type { Load } from "../load/start.ts";
-import { rssMb, treeOf } from "../processes.ts";
+import { cpuMs, rssMb, treeOf } from "../processes.ts";
 import type { Scope } from "../scope.ts";
 import { jobFor } from "./cpu.ts";
 import type { Lane } from "./gateway.ts";
 
-/** Memory of gateways under many streams at once, each in a program of its own that has done nothing before. */
+/** Gateways under many streams at once: memory and processor time, each in a program of its own that has done nothing before. */
 
 export const STREAMS = 1_000;
+/** Pieces of a stream of the provider's `/slow`. */
+export const SLOW_CHUNKS = 100;
 const SAMPLE_MS = 250;
 const LIMIT_MS = 90_000;
 
 export interface Memory {
   readonly idleMb: number;
   readonly mostMb: number;
+  /** Processor milliseconds per stream, its request included: here each piece finds the gateway asleep, or busy with others. */
+  readonly cpuMs: number;
   readonly done: number;
   readonly failed: number;
   readonly why: string | null;
@@ -26,11 +30,12 @@ export async function measureMemory(scope: Scope, lane: Lane, upstream: string, 
     const idleMb = resident();
     let mostMb = idleMb;
     const sampling = setInterval(() => (mostMb = Math.max(mostMb, resident())), SAMPLE_MS);
+    const cpuBefore = cpuMs(gateway.child.pid ?? 0);
     const limits = { atOnce: STREAMS, most: STREAMS, forMs: LIMIT_MS };
     const { done, failed, why } = await load
       .run(jobFor(lane, gateway, true, limits))
       .finally(() => clearInterval(sampling));
-    return { idleMb, mostMb, done, failed, why };
+    return { idleMb, mostMb, cpuMs: (cpuMs(gateway.child.pid ?? 0) - cpuBefore) / STREAMS, done, failed, why };
   } finally {
     await scope.end(gateway.child);
   }

@@ -6,7 +6,7 @@ import { startProvider } from "../upstream/start.ts";
 import { measureCpu } from "./cpu.ts";
 import type { Costs } from "./cpu.ts";
 import { FLOOR, FLOOR_EACH_PIECE, OURS_PASSED_THROUGH, OURS_TRANSLATED, allLanes } from "./lanes.ts";
-import { STREAMS, measureMemory } from "./memory.ts";
+import { SLOW_CHUNKS, STREAMS, measureMemory } from "./memory.ts";
 import type { Memory } from "./memory.ts";
 import { measureSpread } from "./spread.ts";
 import type { Share, Spread } from "./spread.ts";
@@ -24,6 +24,7 @@ const COLUMNS = [
   "CPU ms / 200-chunk stream",
   "CPU µs / chunk",
   "× floor",
+  "µs / chunk, many slow",
   "MB idle",
   `MB, ${STREAMS.toLocaleString("en")} streams`,
   "finished",
@@ -49,8 +50,9 @@ function toRow(name: string, costs: Costs | undefined, floor: Costs | undefined,
     );
   }
   cells[0] = name;
-  if (!memory) return [...cells, "–", "–", "–"];
-  return [...cells, memory.idleMb.toFixed(0), memory.mostMb.toFixed(0), String(memory.done)];
+  if (!memory || !costs) return [...cells, "–", "–", "–", "–"];
+  const perChunkUs = ((memory.cpuMs - summarize(costs.whole).median) * 1_000) / SLOW_CHUNKS;
+  return [...cells, perChunkUs.toFixed(0), memory.idleMb.toFixed(0), memory.mostMb.toFixed(0), String(memory.done)];
 }
 
 function toWords({ even, uneven, failed }: Spread): string {
@@ -77,7 +79,7 @@ export const router: Group = {
     const notes = [
       "One request after another, slices of 1.5 s in rotating order; processor time of the gateway's processes, user and system, from `/proc`. Medians, [least..90th percentile].",
       "The request is 34 KB with 14 tools, as Claude Code sends it. A stream is 100 pieces of text and a tool call in 100 pieces of arguments, each written in a turn of its own; µs / chunk is the whole stream, request included, divided by 200.",
-      `Memory: a fresh process under ${STREAMS.toLocaleString("en")} streams at once, 50 pieces 250 ms apart; resident at most, and streams that came to their proper end.`,
+      `The rest: a fresh process under ${STREAMS.toLocaleString("en")} streams at once, ${SLOW_CHUNKS} pieces 200 ms apart, once; processor time per piece (less that of the request), resident memory at most, and streams that came to their proper end. In the columns before, pieces come as fast as they are read, and a gateway may find several at once; here each comes alone.`,
       "The first floor is a Worker in bare workerd that passes request and answer on without looking. The second hands each piece of the answer through its JavaScript, unread: what workerd itself takes for that, whoever translates. Ours runs in the same bare workerd, built as it is deployed; its API key is checked. Targets: ≤ 3 × floor per request, ≤ 30 µs per chunk.",
       ...missing,
     ];

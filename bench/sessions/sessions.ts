@@ -96,7 +96,8 @@ function toTable(measured: Measured): Table {
   const signed = (ms: number): string => `${ms >= 0 ? "+" : ""}${ms.toFixed(1)}`;
   const ready = summarize(starts.map((start) => start.readyMs));
   const memory = summarize(starts.map((start) => start.rssMb));
-  const npm = summarize(starts.map((start) => start.npmMb));
+  const part = (name: keyof Started["parts"]): string =>
+    summarize(starts.map((start) => start.parts[name])).median.toFixed(0);
   return {
     columns: ["", "n", "first text, ms", "result, ms", "× bare cold", "target"],
     rows: [
@@ -118,7 +119,7 @@ function toTable(measured: Measured): Table {
     notes: [
       "Medians, [least..90th percentile]; the times run from the prompt. Both sides call the same scripted provider on loopback, interleaved, in rotating order.",
       "Bare: the Agent SDK in the measuring program, with the runner's options and environment. Ours: HTTP to `POST /claude-code`, with authentication, lease, log and the router in the way.",
-      `Memory is resident memory summed over the process tree a second after start, npm and its shell (${npm.median.toFixed(0)} MB) included. After all prompts of this table launcher, workerd and runner took ${measured.workedMb.toFixed(0)} MB.`,
+      `Memory is resident memory summed over the process tree a second after start: launcher ${part("launcher")}, workerd ${part("workerd")}, runner ${part("runner")}, npm and its shell ${part("npm")}; pages they share are counted for each. After all prompts of this table launcher, workerd and runner took ${measured.workedMb.toFixed(0)} MB.`,
     ],
   };
 }

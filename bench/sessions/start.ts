@@ -8,8 +8,8 @@ export interface Started {
   readonly readyMs: number;
   /** Resident memory a second later: the launcher, workerd and the runner, npm and its shell. */
   readonly rssMb: number;
-  /** Of that, npm's own and the shell's. */
-  readonly npmMb: number;
+  /** Of that, by part. */
+  readonly parts: Readonly<Record<"npm" | "launcher" | "workerd" | "runner", number>>;
 }
 
 /** `npm start`, until it is ready, and ended again. */
@@ -39,11 +39,26 @@ export async function npmStart(scope: Scope, environment: Record<string, string>
   const readyMs = await ready;
   await new Promise((resolve) => setTimeout(resolve, 1_000));
   const tree = treeOf(child.pid ?? 0);
-  const npm = tree.filter((pid) => !/^\S*node \S*(?:local|runner)\/main\.ts|workerd/.test(commandOf(pid)));
+  const ofPart = (pattern: RegExp): number[] => tree.filter((pid) => pattern.test(commandOf(pid)));
+  const parts = {
+    launcher: ofPart(/^\S*node local\/main\.ts/),
+    workerd: ofPart(/^\S*workerd /),
+    runner: ofPart(/^\S*node \S*runner\/main\.ts/),
+  };
+  const ours = Object.values(parts).flat();
   // The launcher itself is told: a signal to npm may end npm first, and then nothing says when the rest is gone.
   const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  const launcher = tree.find((pid) => /^\S*node local\/main\.ts/.test(commandOf(pid)));
-  const measured = { readyMs, rssMb: rssMb(tree), npmMb: rssMb(npm) };
+  const [launcher] = parts.launcher;
+  const measured = {
+    readyMs,
+    rssMb: rssMb(tree),
+    parts: {
+      npm: rssMb(tree.filter((pid) => !ours.includes(pid))),
+      launcher: rssMb(parts.launcher),
+      workerd: rssMb(parts.workerd),
+      runner: rssMb(parts.runner),
+    },
+  };
   if (launcher === undefined) child.kill("SIGTERM");
   else process.kill(launcher, "SIGTERM");
   await gone;

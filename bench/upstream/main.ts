@@ -9,7 +9,7 @@ import type { Answer, Script } from "./answers.ts";
  * which it says its port and with which it ends.
  *
  * The first part of a path chooses how it answers, the end of it the dialect:
- * `/short` a few words · `/long` 200 pieces, each in a turn of the event loop of its own · `/slow` 50 pieces with a
+ * `/short` a few words · `/long` 200 pieces, each in a turn of the event loop of its own · `/slow` 100 pieces with a
  * pause between them · anything else a few words after a pause, counted under that name (`GET /counts` reads and
  * clears).
  */
@@ -17,9 +17,9 @@ import type { Answer, Script } from "./answers.ts";
 const SCRIPTS: Readonly<Record<string, Script>> = {
   short: script(3, 0),
   long: script(100, 100),
-  slow: script(25, 25),
+  slow: script(50, 50),
 };
-const SLOW_PAUSE_MS = 250;
+const SLOW_PAUSE_MS = 200;
 /** Pause of a counted name: `fast-5` answers after 5 ms. */
 const COUNTED_PAUSE = /-(\d+)$/;
 
