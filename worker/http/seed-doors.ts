@@ -26,13 +26,18 @@ export async function demoSocket(c: Context<App>): Promise<Response> {
   }
   const { account } = c.get("principal");
   const name = c.req.param("sessionId") ?? "";
-  const sessionId = name.startsWith("sesn_") ? name : await namedSession(c.env, account, "demo", name, "sessionId");
+  const sessionId = await demoSession(c.env, account, name);
   const stub = sessionStub(c.env, sessionId);
   if (!(await stub.exists(account))) throw unknownSession(sessionId);
   const after = c.req.query("after");
   return stub.fetch(
     toSocketRequest(c.req.raw, account, after === undefined ? 0 : Math.max(0, Math.trunc(Number(after)) || 0)),
   );
+}
+
+/** The session that the WebSocket and `/agent/message` share: by its id, or by a name of the client's. */
+async function demoSession(env: Env, account: string, name: string): Promise<string> {
+  return name.startsWith("sesn_") ? name : namedSession(env, account, "demo", name, "sessionId");
 }
 
 const AgentMessage = z.strictObject({
@@ -45,7 +50,7 @@ const AgentMessage = z.strictObject({
 export async function agentMessage(c: Context<App>): Promise<Response> {
   const { message, sessionId: name, model } = await readJson(c.req.raw, AgentMessage);
   const { account } = c.get("principal");
-  const sessionId = name.startsWith("sesn_") ? name : await namedSession(c.env, account, "demo", name, "sessionId");
+  const sessionId = await demoSession(c.env, account, name);
   const ended = await runToEnd(c.env, account, sessionId, message, "agent-message", model);
   if (ended.outcome !== "succeeded") return failed(ended, sessionId, c.get("requestId"));
   return c.json({ status: "Message processed", timestamp: Date.now(), sessionId, result: ended.result });

@@ -2,6 +2,7 @@ import { waitUntil } from "cloudflare:workers";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import { isId, newId } from "@gantry/protocol/ids.ts";
 import type { Env } from "../env.ts";
+import { MAX_QUEUED } from "../session/run-queue.ts";
 import type { Session, Submission } from "../session/session.ts";
 import { report } from "../log.ts";
 import { indexSession } from "../storage/session-index.ts";
@@ -57,6 +58,6 @@ export async function submit(
     return { sessionId: id, runId: submitted.runId, after: submitted.after, eventId: submitted.eventId, stub };
   if (submitted.error === "archived")
     throw new RequestRefused({ code: "conflict", reason: "The session is archived." });
-  if (submitted.error === "queue_full") throw new RequestRefused({ code: "queue_full", max: 100 });
+  if (submitted.error === "queue_full") throw new RequestRefused({ code: "queue_full", max: MAX_QUEUED });
   throw unknownSession(id);
 }
