@@ -74,3 +74,11 @@ export const EventListQuery = z.strictObject({
   after: z.string().optional(),
   "types[]": z.array(z.string()).optional(),
 });
+
+/** `after` is the `seq` after which to begin; with `event_deltas` previews of texts are shown. */
+export const EventStreamQuery = z.strictObject({
+  ...COMMON_QUERY,
+  after: z.string().optional(),
+  event_deltas: z.string().optional(),
+  "event_deltas[]": z.array(z.string()).optional(),
+});

@@ -1,7 +1,6 @@
+import { ClaudeCodeRequest } from "@gantry/protocol/api/doors.ts";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
-import { RunOptions } from "@gantry/protocol/link.ts";
 import type { Context } from "hono";
-import { z } from "zod";
 import { parseAdditionalArgs } from "./additional-args.ts";
 import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
@@ -11,18 +10,6 @@ import { SeedLines, runErrorStatus } from "./seed-lines.ts";
 import type { SeedLine } from "./seed-lines.ts";
 import { submit, unknownSession } from "./sessions.ts";
 import type { Accepted } from "./sessions.ts";
-
-/** Body of `POST /claude-code`. */
-export const ClaudeCodeRequest = z.strictObject({
-  prompt: z.string("is required and must be a text").refine((text) => text.trim() !== "", "must not be empty"),
-  model: z.string().min(1).optional(),
-  stream: z.boolean().default(true),
-  verbose: z.boolean().default(false),
-  maxTurns: RunOptions.shape.maxTurns.optional(),
-  permissionMode: z.string().optional(),
-  sessionId: z.string().optional(),
-  additionalArgs: z.array(z.string()).default([]),
-});
 
 /**
  * The seeds' door: one prompt in, and the run's story out, as one JSON object a line while it happens, or as one

@@ -1,7 +1,7 @@
 import { timingSafeEqual } from "node:crypto";
 import { Hono } from "hono";
 import { beforeAll, describe, expect, it } from "vitest";
-import { ACCESS, accessTo } from "./access.ts";
+import { ROUTES, ROUTE_NAMES, accessTo } from "./routes.ts";
 import type { App } from "./context.ts";
 import { errorResponse } from "./errors.ts";
 import { authenticate, checkHost, keyOf } from "./guard.ts";
@@ -20,7 +20,7 @@ function guarded(env: Partial<App["Bindings"]> = {}): (path: string, init?: Requ
   const app = new Hono<App>();
   app.use(checkHost);
   app.use(authenticate);
-  for (const route of Object.keys(ACCESS)) {
+  for (const route of ROUTE_NAMES) {
     const [method = "", path = ""] = route.split(" ");
     app.on(method, path, (c) => c.json({ account: c.get("principal")?.account ?? null }));
   }
@@ -105,7 +105,8 @@ describe("a route", () => {
   const host = { host: "localhost" };
   const pathOf = (route: string): string => (route.split(" ")[1] ?? "").replace(/:(\w+)(\{[^}]*\})?/g, "x");
 
-  it.each(Object.entries(ACCESS))("%s", async (route, access) => {
+  it.each(ROUTE_NAMES)("%s", async (route) => {
+    const { access } = ROUTES[route];
     const [method = ""] = route.split(" ");
     const without = await guarded()(pathOf(route), { method, headers: host });
     expect(without.status).toBe(access === "open" ? 200 : 401);

@@ -4,8 +4,8 @@ import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import { matchedRoutes } from "hono/route";
 import { digest, findKey } from "../accounts/keys.ts";
-import { accessTo } from "./access.ts";
-import type { Access } from "./access.ts";
+import { accessTo } from "./routes.ts";
+import type { Access } from "./routes.ts";
 import type { App, Principal } from "./context.ts";
 
 /** Id under which the installation's own key appears; its account is `default`. */
@@ -45,7 +45,7 @@ export function keyOf(headers: Headers): string | null {
   return bearer ?? headers.get("x-api-key") ?? offered?.slice("key.".length) ?? null;
 }
 
-/** Deny by default: a route that `access.ts` does not open needs a key, and one with a scope of that route. */
+/** Deny by default: a route that `routes.ts` does not open needs a key, and one with a scope of that route. */
 export const authenticate = createMiddleware<App>(async (c, next) => {
   const access = accessOf(c);
   if (access !== "open") {

@@ -1,24 +1,14 @@
-import { COMMON_QUERY, queryNumber } from "@gantry/protocol/api/common.ts";
+import { NoQuery } from "@gantry/protocol/api/common.ts";
+import { ModelListQuery } from "@gantry/protocol/api/lists.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { BetaModelInfo } from "@anthropic-ai/sdk/resources/beta/models";
 import type { Context } from "hono";
-import { z } from "zod";
 import { modelsOf } from "../models.ts";
 import type { App } from "./context.ts";
 import { callerOf } from "./messages.ts";
 import { found, readQuery } from "./query.ts";
 
 /** `/v1/models`: the names of the router, in the shape of Anthropic's Models API. */
-
-const Lifecycle = z.enum(["active", "deprecated", "retired"]);
-
-const ModelListQuery = z.strictObject({
-  ...COMMON_QUERY,
-  limit: queryNumber(1, 1000).default(20),
-  after_id: z.string().optional(),
-  before_id: z.string().optional(),
-  "lifecycle[]": z.array(Lifecycle).max(3).optional(),
-});
 
 /**
  * `GET /v1/models`: names a person can choose from; a route with a star takes more. A client that sends no
@@ -50,7 +40,7 @@ export async function listModelsDoor(c: Context<App>): Promise<Response> {
 
 /** `GET /v1/models/{id}`: one of the list, or any other name that a route takes. */
 export async function retrieveModel(c: Context<App>): Promise<Response> {
-  readQuery(c, z.strictObject(COMMON_QUERY));
+  readQuery(c, NoQuery);
   const id = c.req.param("id") ?? "";
   const named = (await namedModels(c)).find((model) => model.id === id);
   const model = named ?? (modelsOf(c.env).knows(id) ? toModel({ id, display_name: id }) : null);

@@ -1,22 +1,15 @@
-import { COMMON_QUERY, queryNumber } from "@gantry/protocol/api/common.ts";
+import { RunListQuery } from "@gantry/protocol/api/lists.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Context } from "hono";
-import { z } from "zod";
 import { toIso } from "../storage/catalog.ts";
 import type { App } from "./context.ts";
 import { readQuery } from "./query.ts";
 import { sessionStub, unknownSession } from "./sessions.ts";
 
-const Query = z.strictObject({
-  ...COMMON_QUERY,
-  limit: queryNumber(1, 1000).default(100),
-  page: queryNumber(0, 999_999_999).default(0),
-});
-
 /** `GET /v1/sessions/{id}/runs`: every prompt of a session, oldest first, with its place in the queue while it waits. */
 export async function listRuns(c: Context<App>): Promise<Response> {
   const sessionId = c.req.param("id") ?? "";
-  const { page, limit } = readQuery(c, Query);
+  const { page, limit } = readQuery(c, RunListQuery);
   const runs = await sessionStub(c.env, sessionId).runs(c.get("principal").account, page, limit);
   if (!runs) throw unknownSession(sessionId);
   const data = runs.map(({ createdAt, startedAt, endedAt, place: _place, ...run }) => ({

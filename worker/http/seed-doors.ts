@@ -1,7 +1,7 @@
+import { AgentMessage, QueryRequest } from "@gantry/protocol/api/doors.ts";
 import type { RunEnded, StoredEvent } from "@gantry/protocol/event.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Context } from "hono";
-import { z } from "zod";
 import type { Env } from "../env.ts";
 import { modelsOf } from "../models.ts";
 import { SOCKET_MAX_TURNS, toSocketRequest } from "../session/sockets.ts";
@@ -16,8 +16,6 @@ import { sessionStub, submit, unknownSession } from "./sessions.ts";
 import { runnerHealth } from "./space.ts";
 
 /** The doors of the seeds beside `/claude-code`: each is a thin view of a session. */
-
-const text = z.string().refine((value) => value.trim() !== "", "must not be empty");
 
 /** `GET /demo/ws/{sessionId}`: a WebSocket on a session by a name of the client's. `?after=SEQ` continues after an event. */
 export async function demoSocket(c: Context<App>): Promise<Response> {
@@ -40,12 +38,6 @@ async function demoSession(env: Env, account: string, name: string): Promise<str
   return name.startsWith("sesn_") ? name : namedSession(env, account, "demo", name, "sessionId");
 }
 
-const AgentMessage = z.strictObject({
-  message: text,
-  sessionId: z.string().default("default"),
-  model: z.string().min(1).optional(),
-});
-
 /** `POST /agent/message`: for clients without WebSocket; the same sessions as theirs. Answers when the run has ended. */
 export async function agentMessage(c: Context<App>): Promise<Response> {
   const { message, sessionId: name, model } = await readJson(c.req.raw, AgentMessage);
@@ -56,11 +48,9 @@ export async function agentMessage(c: Context<App>): Promise<Response> {
   return c.json({ status: "Message processed", timestamp: Date.now(), sessionId, result: ended.result });
 }
 
-const Query = z.strictObject({ query: text, accountId: z.string().default("default") });
-
 /** `POST /query`: prompts of one `accountId` run one after the other, in order; of two, side by side. */
 export async function query(c: Context<App>): Promise<Response> {
-  const body = await readJson(c.req.raw, Query);
+  const body = await readJson(c.req.raw, QueryRequest);
   const { account } = c.get("principal");
   const sessionId = await namedSession(c.env, account, "query", body.accountId, "accountId");
   const ended = await runToEnd(c.env, account, sessionId, body.query, "query");

@@ -1,0 +1,28 @@
+import { z } from "zod";
+import { RunOptions } from "../link.ts";
+
+/** Bodies of the seeds' doors, in the seeds' words. */
+
+const Text = z.string("is required and must be a text").refine((value) => value.trim() !== "", "must not be empty");
+
+/** Body of `POST /claude-code`. */
+export const ClaudeCodeRequest = z.strictObject({
+  prompt: Text,
+  model: z.string().min(1).optional(),
+  stream: z.boolean().default(true),
+  verbose: z.boolean().default(false),
+  maxTurns: RunOptions.shape.maxTurns.optional(),
+  permissionMode: z.string().optional(),
+  sessionId: z.string().optional(),
+  additionalArgs: z.array(z.string()).default([]),
+});
+
+/** Body of `POST /agent/message`. */
+export const AgentMessage = z.strictObject({
+  message: Text,
+  sessionId: z.string().default("default"),
+  model: z.string().min(1).optional(),
+});
+
+/** Body of `POST /query`. */
+export const QueryRequest = z.strictObject({ query: Text, accountId: z.string().default("default") });

@@ -1,0 +1,93 @@
+import type { Context } from "hono";
+import {
+  archiveAgentDoor,
+  createAgentDoor,
+  listAgentVersionsDoor,
+  listAgentsDoor,
+  retrieveAgent,
+  updateAgentDoor,
+} from "./agents.ts";
+import { listApprovals } from "./approvals.ts";
+import { claudeCode } from "./claude-code.ts";
+import type { App } from "./context.ts";
+import {
+  archiveEnvironmentDoor,
+  createEnvironmentDoor,
+  deleteEnvironmentDoor,
+  listEnvironmentsDoor,
+  retrieveEnvironment,
+  updateEnvironmentDoor,
+} from "./environments.ts";
+import { listEvents, sendEvents, streamEvents } from "./events.ts";
+import { deleteFileDoor, downloadFile, listFilesDoor, retrieveFile, uploadFile } from "./files.ts";
+import { createKeyDoor, listAuditDoor, listKeysDoor, retrieveKey, revokeKeyDoor } from "./keys.ts";
+import {
+  archiveSession,
+  createSession,
+  deleteSession,
+  listSessions,
+  retrieveSession,
+  updateSession,
+} from "./managed-sessions.ts";
+import { chatCompletions, countTokens, messages } from "./messages.ts";
+import { listModelsDoor, retrieveModel } from "./models.ts";
+import { health, root } from "./root.ts";
+import type { RouteName } from "./routes.ts";
+import { cancelRun, listRuns } from "./runs.ts";
+import { agentMessage, debug, demoSocket, query } from "./seed-doors.ts";
+import { listUsage } from "./usage.ts";
+
+/** Answers a request that has passed the guards. */
+export type Door = (c: Context<App>) => Response | Promise<Response>;
+
+/** The door of each route of the table, no more and no fewer. */
+export const DOORS: Readonly<Record<RouteName, Door>> = {
+  "GET /": root,
+  "GET /health": health,
+  "POST /claude-code": claudeCode,
+  "GET /demo/ws/:sessionId": demoSocket,
+  "POST /agent/message": agentMessage,
+  "POST /query": query,
+  "GET /debug": debug,
+  "GET /claude-code/debug": debug,
+  "POST /v1/messages": messages,
+  "POST /v1/messages/count_tokens": countTokens,
+  "POST /v1/chat/completions": chatCompletions,
+  "GET /v1/models": listModelsDoor,
+  "GET /v1/models/:id{.+}": retrieveModel,
+  "GET /v1/usage": listUsage,
+  "GET /v1/approvals": listApprovals,
+  "POST /v1/sessions": createSession,
+  "GET /v1/sessions": listSessions,
+  "GET /v1/sessions/:id": retrieveSession,
+  "POST /v1/sessions/:id": updateSession,
+  "DELETE /v1/sessions/:id": deleteSession,
+  "POST /v1/sessions/:id/archive": archiveSession,
+  "GET /v1/sessions/:id/runs": listRuns,
+  "POST /v1/sessions/:id/runs/:run/cancel": cancelRun,
+  "POST /v1/sessions/:id/events": sendEvents,
+  "GET /v1/sessions/:id/events": listEvents,
+  "GET /v1/sessions/:id/events/stream": streamEvents,
+  "POST /v1/agents": createAgentDoor,
+  "GET /v1/agents": listAgentsDoor,
+  "GET /v1/agents/:id": retrieveAgent,
+  "POST /v1/agents/:id": updateAgentDoor,
+  "GET /v1/agents/:id/versions": listAgentVersionsDoor,
+  "POST /v1/agents/:id/archive": archiveAgentDoor,
+  "POST /v1/environments": createEnvironmentDoor,
+  "GET /v1/environments": listEnvironmentsDoor,
+  "GET /v1/environments/:id": retrieveEnvironment,
+  "POST /v1/environments/:id": updateEnvironmentDoor,
+  "DELETE /v1/environments/:id": deleteEnvironmentDoor,
+  "POST /v1/environments/:id/archive": archiveEnvironmentDoor,
+  "POST /v1/files": uploadFile,
+  "GET /v1/files": listFilesDoor,
+  "GET /v1/files/:id": retrieveFile,
+  "GET /v1/files/:id/content": downloadFile,
+  "DELETE /v1/files/:id": deleteFileDoor,
+  "POST /v1/keys": createKeyDoor,
+  "GET /v1/keys": listKeysDoor,
+  "GET /v1/keys/:id": retrieveKey,
+  "DELETE /v1/keys/:id": revokeKeyDoor,
+  "GET /v1/audit": listAuditDoor,
+};

@@ -1,0 +1,146 @@
+import { AgentCreate, AgentListQuery, AgentQuery, AgentUpdate } from "@gantry/protocol/api/agents.ts";
+import { NoQuery, PageQuery } from "@gantry/protocol/api/common.ts";
+import { AgentMessage, ClaudeCodeRequest, QueryRequest } from "@gantry/protocol/api/doors.ts";
+import { EnvironmentCreate, EnvironmentListQuery, EnvironmentUpdate } from "@gantry/protocol/api/environments.ts";
+import { FileListQuery } from "@gantry/protocol/api/files.ts";
+import { AccountPageQuery, AccountQuery, KeyCreate } from "@gantry/protocol/api/keys.ts";
+import type { Scope } from "@gantry/protocol/api/keys.ts";
+import { ModelListQuery, RunListQuery, UsageQuery } from "@gantry/protocol/api/lists.ts";
+import {
+  EventListQuery,
+  EventStreamQuery,
+  SendEvents,
+  SessionCreate,
+  SessionListQuery,
+  SessionUpdate,
+} from "@gantry/protocol/api/sessions.ts";
+import { z } from "zod";
+
+/** Who may use a route: anybody, or a key that has one of the scopes (or `admin`, which has all). */
+export type Access = "open" | readonly Scope[];
+
+/** What there is to say of a route. Guards, doors and the OpenAPI document all read it here. */
+export interface Route {
+  readonly access: Access;
+  /** One line for people. */
+  readonly summary: string;
+  /** What its query may be; checked before the door is asked. Without: nothing but `COMMON_QUERY`. */
+  readonly query?: z.ZodObject;
+  /** What its JSON body must be: the schema that its door reads it with. */
+  readonly body?: z.ZodType;
+}
+
+const LOOK = ["read", "sessions"] as const;
+const SESSIONS = ["sessions"] as const;
+const CATALOG_LOOK = ["read", "agents", "sessions"] as const;
+const CATALOG_CHANGE = ["agents"] as const;
+const MODELS = ["models"] as const;
+const MODELS_LOOK = ["models", "sessions", "agents", "read"] as const;
+const FILES = ["files"] as const;
+const FILES_LOOK = ["files", "sessions", "read"] as const;
+const ADMIN = ["admin"] as const;
+
+/** Doors that must answer whatever a monitor or another provider's client puts behind the question mark. */
+const AnyQuery = z.looseObject({});
+
+/** Every route, by method and Hono's pattern. A route without its line here does not compile (`doors.ts`). */
+export const ROUTES = {
+  "GET /": { access: "open", summary: "What this is and how to begin", query: AnyQuery },
+  "GET /health": { access: "open", summary: "Whether it is well", query: AnyQuery },
+  "POST /claude-code": {
+    access: SESSIONS,
+    summary: "A prompt in, the run's story out: a JSON object a line, or one at the end",
+    body: ClaudeCodeRequest,
+  },
+  "GET /demo/ws/:sessionId": {
+    access: SESSIONS,
+    summary: "A WebSocket on a session of your own name",
+    query: z.strictObject({ after: z.string().optional() }),
+  },
+  "POST /agent/message": { access: SESSIONS, summary: "The same, without WebSocket", body: AgentMessage },
+  "POST /query": {
+    access: SESSIONS,
+    summary: "A question in, an answer out; in order for each accountId",
+    body: QueryRequest,
+  },
+  "GET /debug": { access: ADMIN, summary: "How this server is set up, without secrets" },
+  "GET /claude-code/debug": { access: ADMIN, summary: "The same under the seeds' name" },
+  "POST /v1/messages": {
+    access: MODELS,
+    summary: "The model router, for any Anthropic client",
+    query: AnyQuery,
+  },
+  "POST /v1/messages/count_tokens": { access: MODELS, summary: "Tokens of a request", query: AnyQuery },
+  "POST /v1/chat/completions": { access: MODELS, summary: "The router for OpenAI's clients", query: AnyQuery },
+  "GET /v1/models": { access: MODELS_LOOK, summary: "What the routes offer", query: ModelListQuery },
+  "GET /v1/models/:id{.+}": { access: MODELS_LOOK, summary: "One model" },
+  "GET /v1/usage": { access: LOOK, summary: "Tokens and cost by day, model, key and session", query: UsageQuery },
+  "GET /v1/approvals": { access: LOOK, summary: "Tool calls that wait for somebody", query: PageQuery },
+  "POST /v1/sessions": { access: SESSIONS, summary: "Make a session", body: SessionCreate },
+  "GET /v1/sessions": { access: LOOK, summary: "Sessions, newest first", query: SessionListQuery },
+  "GET /v1/sessions/:id": { access: LOOK, summary: "One session" },
+  "POST /v1/sessions/:id": { access: SESSIONS, summary: "Change a session's title or metadata", body: SessionUpdate },
+  "DELETE /v1/sessions/:id": { access: SESSIONS, summary: "Delete a session, its log and its files" },
+  "POST /v1/sessions/:id/archive": { access: SESSIONS, summary: "Archive a session: it takes no more prompts" },
+  "GET /v1/sessions/:id/runs": {
+    access: LOOK,
+    summary: "Prompts of a session, oldest first, with their place in the queue",
+    query: RunListQuery,
+  },
+  "POST /v1/sessions/:id/runs/:run/cancel": { access: SESSIONS, summary: "Take a run out of the queue, or stop it" },
+  "POST /v1/sessions/:id/events": {
+    access: SESSIONS,
+    summary: "Prompt, interrupt or answer a session",
+    body: SendEvents,
+  },
+  "GET /v1/sessions/:id/events": { access: LOOK, summary: "A page of a session's log", query: EventListQuery },
+  "GET /v1/sessions/:id/events/stream": {
+    access: LOOK,
+    summary: "The log as it is written, from any event on",
+    query: EventStreamQuery,
+  },
+  "POST /v1/agents": { access: CATALOG_CHANGE, summary: "Configure an agent", body: AgentCreate },
+  "GET /v1/agents": { access: CATALOG_LOOK, summary: "Agents, newest first", query: AgentListQuery },
+  "GET /v1/agents/:id": { access: CATALOG_LOOK, summary: "One agent, or an older version of it", query: AgentQuery },
+  "POST /v1/agents/:id": { access: CATALOG_CHANGE, summary: "A new version of an agent", body: AgentUpdate },
+  "GET /v1/agents/:id/versions": { access: CATALOG_LOOK, summary: "Versions, newest first", query: PageQuery },
+  "POST /v1/agents/:id/archive": { access: CATALOG_CHANGE, summary: "Archive an agent" },
+  "POST /v1/environments": { access: CATALOG_CHANGE, summary: "Describe an environment", body: EnvironmentCreate },
+  "GET /v1/environments": { access: CATALOG_LOOK, summary: "Environments, newest first", query: EnvironmentListQuery },
+  "GET /v1/environments/:id": { access: CATALOG_LOOK, summary: "One environment" },
+  "POST /v1/environments/:id": { access: CATALOG_CHANGE, summary: "Change an environment", body: EnvironmentUpdate },
+  "DELETE /v1/environments/:id": { access: CATALOG_CHANGE, summary: "Delete an environment" },
+  "POST /v1/environments/:id/archive": { access: CATALOG_CHANGE, summary: "Archive an environment" },
+  "POST /v1/files": { access: FILES, summary: "Upload a file, as a form" },
+  "GET /v1/files": { access: FILES_LOOK, summary: "Files, newest first", query: FileListQuery },
+  "GET /v1/files/:id": { access: FILES_LOOK, summary: "What is known of a file" },
+  "GET /v1/files/:id/content": { access: FILES, summary: "The bytes of a file" },
+  "DELETE /v1/files/:id": { access: FILES, summary: "Delete a file" },
+  "POST /v1/keys": { access: ADMIN, summary: "Make a key; it is shown this once", body: KeyCreate },
+  "GET /v1/keys": { access: ADMIN, summary: "Keys, newest first", query: AccountPageQuery },
+  "GET /v1/keys/:id": { access: ADMIN, summary: "One key", query: AccountQuery },
+  "DELETE /v1/keys/:id": { access: ADMIN, summary: "Revoke a key", query: AccountQuery },
+  "GET /v1/audit": { access: ADMIN, summary: "Who changed what, newest first", query: AccountPageQuery },
+} as const satisfies Record<string, Route>;
+
+/** A route as the table names it. */
+export type RouteName = keyof typeof ROUTES;
+
+/** What the table says of a route. Own names only: `constructor` is no route. */
+export function routeOf(method: string, pattern: string): Route | null {
+  const name = `${method} ${pattern}`;
+  return Object.hasOwn(ROUTES, name) ? ROUTES[name as RouteName] : null;
+}
+
+/** Access to a route; one that the table does not know is for `admin` alone. */
+export function accessTo(method: string, pattern: string): Access {
+  return routeOf(method, pattern)?.access ?? ADMIN;
+}
+
+/** Method and pattern of all routes. */
+export const ROUTE_NAMES = Object.keys(ROUTES) as RouteName[];
+
+/** Query schema of a route. */
+export function querySchemaOf(route: Route): z.ZodObject {
+  return route.query ?? NoQuery;
+}
