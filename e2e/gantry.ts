@@ -56,7 +56,7 @@ export class Gantry {
         PATH: process.env["PATH"] ?? "",
         HOME: this.state,
         PORT: port,
-        ...NO_KEYS,
+        ...QUIET,
         ...this.#env,
         GANTRY_STATE: this.state,
       },
@@ -220,7 +220,9 @@ export class Gantry {
   }
 }
 
-const NO_KEYS = {
+/** No provider is asked, and no engine starts that the test did not ask for. */
+const QUIET = {
+  GANTRY_POOL: "0",
   ANTHROPIC_API_KEY: "",
   CLAUDE_CODE_OAUTH_TOKEN: "",
   OPENROUTER_API_KEY: "",

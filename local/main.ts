@@ -3,7 +3,9 @@ import { appendFileSync, existsSync, mkdirSync, renameSync, statSync } from "nod
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { parseRouterConfig } from "@gantry/router/config.ts";
-import { defaultModel } from "@gantry/router/routes.ts";
+import { compileRoutes, defaultModel } from "@gantry/router/routes.ts";
+import { DEFAULT_MAX_TURNS, DEFAULT_PERMISSION_MODE, PermissionMode } from "@gantry/protocol/link.ts";
+import type { EngineWish } from "@gantry/protocol/link.ts";
 import { buildWorkerApart } from "./build.ts";
 import { lockState } from "./lock.ts";
 import { keepRunner } from "./runner-process.ts";
@@ -36,14 +38,18 @@ async function start(settings: Settings): Promise<void> {
   const log = openLog(settings.state);
   const runnerToken = randomBytes(32).toString("base64url");
   const marker = `${createHash("sha256").update(settings.state).digest("hex").slice(0, 16)}:`;
+  const address = urlHost(settings.host);
+  const modelsUrl = `http://${settings.host === "0.0.0.0" || settings.host === "::" ? "127.0.0.1" : address}:${port}`;
   const runner = await keepRunner({
     token: runnerToken,
     root: join(settings.state, "sandboxes"),
     markerPrefix: marker,
+    idleMs: settings.engines.sleepAfterMs,
+    maxEngines: settings.engines.max,
+    pool: { size: settings.engines.pool, first: firstWish(settings, modelsUrl) },
     log,
     onRestart: (why) => console.error(`${why}; starting it again. Runs it held end as lost and say so.`),
   });
-  const address = urlHost(settings.host);
   const worker = await startWorker({
     host: settings.host,
     port,
@@ -54,7 +60,8 @@ async function start(settings: Settings): Promise<void> {
       LITELLM_CONFIG_TEXT: settings.routes,
       RUNNER_URL: `http://127.0.0.1:${runner.port}`,
       RUNNER_TOKEN: runnerToken,
-      MODELS_URL: `http://${settings.host === "0.0.0.0" || settings.host === "::" ? "127.0.0.1" : address}:${port}`,
+      MODELS_URL: modelsUrl,
+      GANTRY_POOL: String(settings.engines.pool),
       SANDBOX_LEVEL: "none",
     },
     onLog: log,
@@ -117,6 +124,19 @@ function openLog(state: string): (line: string) => void {
   return (line) => {
     if (existsSync(file) && statSync(file).size > MAX_LOG_BYTES) renameSync(file, `${file}.1`);
     appendFileSync(file, `${line}\n`, { mode: 0o600 });
+  };
+}
+
+/** What the first prompt will probably want: one to `POST /claude-code` that says nothing but itself. */
+function firstWish(settings: Settings, baseUrl: string): EngineWish | null {
+  const { config } = parseRouterConfig(settings.routes);
+  const model = defaultModel(settings.bindings, config);
+  const contextTokens = compileRoutes(config).match(model)?.entries[0]?.contextTokens;
+  const mode = settings.bindings["GANTRY_PERMISSION_MODE"] ?? DEFAULT_PERMISSION_MODE;
+  const permissionMode = PermissionMode.safeParse(mode === "full" ? "bypassPermissions" : mode);
+  return {
+    options: { model, permissionMode: permissionMode.data ?? "default", maxTurns: DEFAULT_MAX_TURNS },
+    models: { baseUrl, ...(contextTokens === undefined ? {} : { contextTokens }) },
   };
 }
 

@@ -2,12 +2,17 @@ import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import type { EngineWish } from "@gantry/protocol/link.ts";
 import { ROOT } from "./build.ts";
 
 export interface RunnerOptions {
   readonly token: string;
   readonly root: string;
   readonly markerPrefix: string;
+  /** Milliseconds after which an engine without a run is ended. */
+  readonly idleMs: number;
+  readonly maxEngines: number;
+  readonly pool: { readonly size: number; readonly first: EngineWish | null };
   readonly log: (line: string) => void;
   /** The runner died and comes back on the same port. */
   readonly onRestart: (why: string) => void;
@@ -50,7 +55,9 @@ export async function keepRunner(options: RunnerOptions): Promise<RunnerProcess>
       root: options.root,
       markerPrefix: options.markerPrefix,
       path: process.env["PATH"] ?? "",
-      idleMs: 600_000,
+      idleMs: options.idleMs,
+      maxEngines: options.maxEngines,
+      pool: options.pool,
     };
     child.stdin?.on("error", () => {}).write(`${JSON.stringify(settings)}\n`);
     child.stderr

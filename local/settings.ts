@@ -1,5 +1,6 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
+import { totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { parseEnv } from "node:util";
 import { parseRouterConfig } from "@gantry/router/config.ts";
@@ -19,6 +20,8 @@ export interface Settings {
   readonly bindings: Record<string, string>;
   /** Names of variables that hold secrets; they are taken out of our own environment, so that no child inherits them. */
   readonly secrets: readonly string[];
+  /** Engines: how many are started before anybody asks, how many may live, and how long one may have nothing to do. */
+  readonly engines: { readonly pool: number; readonly max: number; readonly sleepAfterMs: number };
   /** Things the user should know, a line each. */
   readonly warnings: readonly string[];
 }
@@ -49,14 +52,22 @@ interface Range {
   readonly whole: boolean;
 }
 
-/** Numbers that the Worker reads; what it cannot read would mean no limit there, or a run that is never taken. */
-const NUMBERS: Readonly<Record<string, Range>> = {
+/** Numbers that others read; what they cannot read would mean no limit there, or a run that is never taken. */
+const NUMBERS = {
   GANTRY_MIN_FREE_BYTES: { min: 0, max: 2 ** 63, whole: true },
   // Node's timers end at 2^31 milliseconds and fire at once beyond.
   GANTRY_RUN_MINUTES: { min: 1, max: 35_000, whole: true },
+  GANTRY_POOL: { min: 0, max: 100, whole: true },
+  GANTRY_MAX_ENGINES: { min: 1, max: 10_000, whole: true },
+  GANTRY_SLEEP_AFTER: { min: 0.01, max: 35_000, whole: false },
   GANTRY_ACCOUNT_BUDGET_USD: { min: 0, max: 1e9, whole: false },
   GANTRY_SESSION_BUDGET_USD: { min: 0, max: 1e9, whole: false },
-};
+} as const satisfies Readonly<Record<string, Range>>;
+
+/** Half of the memory, at what an engine with its commands takes. */
+function enginesForMemory(bytes: number): number {
+  return Math.max(4, Math.floor(bytes / 2 / 300_000_000));
+}
 
 /** Reads settings from the environment, then `.env` and `.dev.vars` of `folder`; the environment wins. */
 export function readSettings(environment: NodeJS.ProcessEnv, folder: string): Settings {
@@ -94,6 +105,11 @@ export function readSettings(environment: NodeJS.ProcessEnv, folder: string): Se
     routes,
     bindings,
     secrets: [...secrets, "GANTRY_API_KEY"],
+    engines: {
+      pool: numberOf(env, "GANTRY_POOL", 1, NUMBERS.GANTRY_POOL),
+      max: numberOf(env, "GANTRY_MAX_ENGINES", enginesForMemory(totalmem()), NUMBERS.GANTRY_MAX_ENGINES),
+      sleepAfterMs: 60_000 * numberOf(env, "GANTRY_SLEEP_AFTER", 10, NUMBERS.GANTRY_SLEEP_AFTER),
+    },
     warnings: shown,
   };
 }

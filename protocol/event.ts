@@ -138,6 +138,8 @@ export const RunnerEvent = z.discriminatedUnion("type", [
     tool: z.string(),
     message: z.string(),
   }),
+  /** All places for engines are taken, or many start at once: `position` starts come before this one. */
+  z.object({ type: z.literal("sandbox.waiting"), position: z.number().int().nonnegative() }),
   z.object({ type: z.literal("agent.thread_context_compacted") }),
   z.object({ type: z.literal("session.error"), error: SessionError }),
   z.object({ type: z.literal("span.model_request_start"), model: z.string() }),

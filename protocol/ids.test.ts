@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { isId, newId } from "./ids.ts";
+import { engineSessionIdOf, engineToken, isEngineToken, isId, newId } from "./ids.ts";
 import type { IdKind } from "./ids.ts";
 
 const KINDS: readonly IdKind[] = [
@@ -58,5 +58,25 @@ describe("isId", () => {
     ["a letter of two bytes", `sesn_${body.slice(0, -1)}é`],
   ])("refuses %s", (_name, text) => {
     expect(isId("session", text)).toBe(false);
+  });
+});
+
+describe("an engine's conversation and token", () => {
+  it("has a uuid that follows from the session's id", () => {
+    const ids = Array.from({ length: 200 }, () => newId("session"));
+    const uuids = ids.map((id) => engineSessionIdOf(id));
+    expect(new Set(uuids).size).toBe(ids.length);
+    for (const uuid of uuids) expect(uuid).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}$/);
+    expect(engineSessionIdOf(ids[0] ?? "")).toBe(uuids[0]);
+  });
+
+  it("has a token that names the session and is taken for no other", () => {
+    const [one, two] = [newId("session"), newId("session")];
+    const token = engineToken(one);
+    expect(isEngineToken(one, token)).toBe(true);
+    expect(engineToken(one)).not.toBe(token);
+    for (const other of [token.slice(0, -1), `${token}a`, token.replace(one, two), `gst_${one}.`, one, ""])
+      expect(isEngineToken(one, other)).toBe(false);
+    expect(isEngineToken(two, token)).toBe(false);
   });
 });

@@ -35,3 +35,27 @@ const SHAPE = /^[0-9a-hjkmnp-tv-z]{36}$/;
 export function isId(kind: IdKind, text: string): boolean {
   return text.startsWith(PREFIX[kind]) && SHAPE.test(text.slice(PREFIX[kind].length));
 }
+
+/**
+ * Id of the engine's own conversation in a session: a uuid that follows from the session's id, so that an engine can be
+ * started before the session is made. (Sessions keep theirs; those of earlier versions have another.)
+ */
+export function engineSessionIdOf(sessionId: string): string {
+  const letters = sessionId.slice(-26);
+  let bits = 0n;
+  for (const letter of letters) bits = (bits << 5n) | BigInt(Math.max(0, ALPHABET.indexOf(letter)));
+  const hex = (bits & ((1n << 128n) - 1n)).toString(16).padStart(32, "0");
+  // Version 4, variant 1: what says that a uuid is of random bits, as these are.
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}`;
+}
+
+/** A session's token for the router: it names the session, so that only that one is asked whether it is true. */
+export function engineToken(sessionId: string): string {
+  return `gst_${sessionId}.${newId("request").slice(4)}`;
+}
+
+/** Whether `text` has the form of a token of that session. */
+export function isEngineToken(sessionId: string, text: string): boolean {
+  const prefix = `gst_${sessionId}.`;
+  return text.startsWith(prefix) && SHAPE.test(text.slice(prefix.length));
+}

@@ -21,6 +21,10 @@ export const CLOSE = { replaced: 4001, staleEpoch: 4002, badMessage: 4003, unaut
 export const PermissionMode = z.enum(["default", "acceptEdits", "bypassPermissions", "plan", "dontAsk"]);
 export type PermissionMode = z.infer<typeof PermissionMode>;
 
+/** For requests that do not say: the permission mode, and the rounds a run may take (the seeds' default). */
+export const DEFAULT_PERMISSION_MODE: PermissionMode = "acceptEdits";
+export const DEFAULT_MAX_TURNS = 3;
+
 /**
  * Who decides about a tool: `allow` nobody, `ask` whoever sent the prompt, `auto` the permission mode, and whoever sent
  * the prompt where the mode does not allow.
@@ -73,6 +77,29 @@ export const ToolAnswer = z.discriminatedUnion("type", [
 ]);
 export type ToolAnswer = z.infer<typeof ToolAnswer>;
 
+/** What an engine needs to start, whoever it is started for. */
+export const EngineStart = z.object({
+  options: RunOptions,
+  /** Id of the engine's own conversation, chosen by us and the same for the whole session. */
+  engineSessionId: z.string(),
+  models: z.object({
+    /** Where the engine sends its model calls. */
+    baseUrl: z.string(),
+    /** Short-lived token for that; opens nothing else and dies with the session's lease. */
+    token: z.string(),
+    /** The model's context window in tokens, where the engine cannot know it. */
+    contextTokens: z.number().int().positive().optional(),
+  }),
+});
+export type EngineStart = z.infer<typeof EngineStart>;
+
+/** How an engine is wanted before there is a session for it: what `POST /spares` of the runner takes. */
+export const EngineWish = z.object({
+  options: RunOptions,
+  models: EngineStart.shape.models.omit({ token: true }),
+});
+export type EngineWish = z.infer<typeof EngineWish>;
+
 /** Session → runner. */
 export const Command = z.discriminatedUnion("type", [
   z.object({
@@ -87,21 +114,13 @@ export const Command = z.discriminatedUnion("type", [
     type: z.literal("run.start"),
     runId: z.string(),
     prompt: z.array(PromptBlock),
-    options: RunOptions,
-    /** Id of the engine's own conversation, chosen by us and the same for the whole session. */
-    engineSessionId: z.string(),
-    models: z.object({
-      /** Where the engine sends its model calls. */
-      baseUrl: z.string(),
-      /** Short-lived token for that; opens nothing else and dies with the session's lease. */
-      token: z.string(),
-      /** The model's context window in tokens, where the engine cannot know it. */
-      contextTokens: z.number().int().positive().optional(),
-    }),
+    ...EngineStart.shape,
     /** A run that takes longer is stopped. */
     deadlineMs: z.number().int().positive(),
   }),
   z.object({ type: z.literal("run.interrupt"), runId: z.string() }),
+  /** Somebody is about to send a prompt: the engine may start ahead of it. Nothing comes of it when there is no room. */
+  z.object({ type: z.literal("engine.warm"), ...EngineStart.shape }),
   /** The answer to an `approval.requested` or an `agent.custom_tool_use`. May come twice. */
   z.object({ type: z.literal("tool.answer"), runId: z.string(), toolUseId: z.string(), answer: ToolAnswer }),
   z.object({ type: z.literal("ping"), at: z.number() }),
@@ -137,6 +156,8 @@ export const Report = z.discriminatedUnion("type", [
     activeRunId: z.string().nullable(),
     /** Runs that ended here lately, so that a start that was delivered twice is seen as such. */
     endedRunIds: z.array(z.string()),
+    /** What an engine that was started before the session was made shows the router; the lease takes it over. */
+    engineToken: z.string().max(200).optional(),
   }),
   Frame,
   /** The runner is ending, or still at another run, and did not take this one: it may be sent again. */

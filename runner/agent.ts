@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { query } from "@anthropic-ai/claude-agent-sdk";
 import type { Options, Query, SDKMessage, SDKUserMessage } from "@anthropic-ai/claude-agent-sdk";
 import type { PromptBlock } from "@gantry/protocol/event.ts";
-import type { AgentSetup, PermissionMode, RunStart, ToolAnswer, ToolPolicy } from "@gantry/protocol/link.ts";
+import type { AgentSetup, EngineStart, PermissionMode, ToolAnswer, ToolPolicy } from "@gantry/protocol/link.ts";
 import { clientTools } from "./client-tools.ts";
 import { engineEnvironment, engineModel, engineTools, isClaude } from "./environment.ts";
 import type { SessionFolders } from "./environment.ts";
@@ -12,7 +12,7 @@ import { CUSTOM_PREFIX } from "./translate.ts";
 /** The only file that talks to the Agent SDK. */
 
 /** What an engine is started with and cannot change afterwards. A run that wants other values gets a new engine. */
-export function engineProfile(command: RunStart): string {
+export function engineProfile(command: EngineStart): string {
   const { maxTurns, maxBudgetUsd, appendSystemPrompt, allowedTools, disallowedTools, effort, model, agent } =
     command.options;
   return JSON.stringify([
@@ -62,7 +62,7 @@ export class Engine {
   #exited = false;
 
   constructor(args: {
-    readonly command: RunStart;
+    readonly command: EngineStart;
     readonly folders: SessionFolders;
     readonly marker: string;
     readonly path: string;

@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline";
 import { mkdir } from "node:fs/promises";
+import { sweepSpares } from "./pool.ts";
 import { killMarked } from "./processes.ts";
 import { startRunner } from "./server.ts";
 
@@ -7,7 +8,7 @@ import { startRunner } from "./server.ts";
  * The program in the sandbox. Its settings come as the first line of standard input, so that the token is in nobody's
  * environment or argument list; when that input ends, whoever started us is gone and so are we.
  *
- * First line: `{"host","port","token","root","markerPrefix","path","idleMs"}`. Answers `{"ready":{"port"}}` on standard
+ * First line: `{"host","port","token","root","markerPrefix","path","idleMs","maxEngines","pool"}`. Answers `{"ready":{"port"}}` on standard
  * output; every other line there is a log entry.
  */
 
@@ -27,6 +28,7 @@ await mkdir(settings.root, { recursive: true, mode: 0o700 });
 // What an earlier runner of this state folder left: engines that lost it, and what they had started.
 const swept = await killMarked(settings.markerPrefix, { prefix: true });
 if (swept > 0) log({ event: "orphans_killed", count: swept });
+sweepSpares(settings.root);
 
 const runner = await startRunner(settings);
 process.stdout.write(`${JSON.stringify({ ready: { port: runner.port } })}\n`);

@@ -5,10 +5,11 @@ import { availableParallelism } from "node:os";
 import { rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { newId, isId } from "@gantry/protocol/ids.ts";
-import { CLOSE, Command, MessageAssembler, toMessages } from "@gantry/protocol/link.ts";
-import pLimit from "p-limit";
+import { CLOSE, Command, EngineWish, MessageAssembler, toMessages } from "@gantry/protocol/link.ts";
 import { WebSocketServer } from "ws";
 import type { WebSocket } from "ws";
+import { Admission } from "./admission.ts";
+import { Pool } from "./pool.ts";
 import { SessionHost } from "./session-host.ts";
 
 export interface RunnerSettings {
@@ -22,6 +23,10 @@ export interface RunnerSettings {
   /** PATH of the engine and what it runs. */
   readonly path: string;
   readonly idleMs: number;
+  /** Engines that may live at once. */
+  readonly maxEngines: number;
+  /** Engines that are started before anybody asks for them. */
+  readonly pool: { readonly size: number; readonly first: EngineWish | null };
   readonly log: (entry: Record<string, unknown>) => void;
 }
 
@@ -35,22 +40,49 @@ export interface Runner {
 /** Largest message taken from the other side; ours are half a million characters at most. */
 const MAX_PAYLOAD_BYTES = 4_000_000;
 
+/** Without a prompt for this long, there is time to start an engine that nobody waits for. */
+const QUIET_MS = 1_000;
+
 /**
- * The runner's door: `GET /health`, one WebSocket a session at `/sessions/{id}/link`, and `DELETE /sessions/{id}`.
+ * The runner's door: `GET /health`, one WebSocket a session at `/sessions/{id}/link`, `DELETE /sessions/{id}`, and
+ * `POST /spares` for whoever is about to make a session.
  * One program: it hosts a single session in a container and many on one machine.
  */
 export async function startRunner(settings: RunnerSettings): Promise<Runner> {
   const runnerId = newId("runner");
   const hosts = new Map<string, SessionHost>();
   const links = new Map<string, { socket: WebSocket; epoch: number }>();
-  const admit = pLimit(availableParallelism());
   const { log } = settings;
   let draining = false;
+
+  const admission = new Admission({
+    startsAtOnce: availableParallelism(),
+    maxEngines: settings.maxEngines,
+    makeRoom: (reason) => {
+      if (reason !== "pool" && pool.drop()) return;
+      if (reason === "run") void longestIdle(hosts)?.close();
+    },
+  });
+  const open = (sessionId: string, engineToken?: string): SessionHost =>
+    new SessionHost({
+      ...settings,
+      sessionId,
+      runnerId,
+      admission,
+      ...(engineToken === undefined ? {} : { engineToken }),
+    });
+  const pool = new Pool({
+    ...settings.pool,
+    root: settings.root,
+    open,
+    quiet: () => admission.quiet && [...hosts.values()].every((host) => Date.now() - host.lastUsedAt > QUIET_MS),
+    log,
+  });
 
   const hostOf = (sessionId: string): SessionHost => {
     let host = hosts.get(sessionId);
     if (!host) {
-      host = new SessionHost({ ...settings, sessionId, runnerId, admit });
+      host = open(sessionId);
       if (draining) host.drain();
       hosts.set(sessionId, host);
     }
@@ -58,7 +90,7 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
   };
 
   const server = createServer((request, response) => {
-    void answer(request, settings, { runnerId, admit, hosts }).then(({ status, body }) => {
+    void answer(request, settings, { runnerId, admission, pool, hosts }).then(({ status, body }) => {
       response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
     });
   });
@@ -134,7 +166,7 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
       for (const host of hosts.values()) host.drain();
       while (Date.now() < until && [...hosts.values()].some((host) => host.busy))
         await new Promise((r) => setTimeout(r, 25));
-      await Promise.all([...hosts.values()].map((host) => host.close()));
+      await Promise.all([pool.close(), ...[...hosts.values()].map((host) => host.close())]);
       for (const { socket } of links.values()) socket.terminate();
       server.closeAllConnections();
       server.close();
@@ -145,7 +177,7 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
 async function answer(
   request: IncomingMessage,
   settings: RunnerSettings,
-  state: { runnerId: string; admit: { activeCount: number; pendingCount: number }; hosts: Map<string, SessionHost> },
+  state: { runnerId: string; admission: Admission; pool: Pool; hosts: Map<string, SessionHost> },
 ): Promise<{ status: number; body: unknown }> {
   if (!authorised(request, settings.token)) return { status: 401, body: { error: "unauthorized" } };
   const sessionId = /^\/sessions\/([^/]+)$/.exec(request.url ?? "")?.[1];
@@ -154,6 +186,13 @@ async function answer(
     state.hosts.delete(sessionId);
     await rm(join(settings.root, sessionId), { recursive: true, force: true, maxRetries: 3 });
     return { status: 200, body: { deleted: sessionId } };
+  }
+  if (request.method === "POST" && request.url === "/spares") {
+    const wish = EngineWish.safeParse(await readJson(request));
+    if (!wish.success) return { status: 400, body: { error: "invalid_request" } };
+    const spare = state.pool.claim(wish.data);
+    if (spare) state.hosts.set(spare.sessionId, spare.host);
+    return { status: 200, body: { sessionId: spare?.sessionId ?? null } };
   }
   if (request.method !== "GET" || request.url !== "/health") return { status: 404, body: { error: "not_found" } };
   const disk = await statfs(settings.root).catch(() => null);
@@ -164,12 +203,32 @@ async function answer(
       status: "ok",
       runnerId: state.runnerId,
       freeBytes: disk ? disk.bavail * disk.bsize : null,
-      engines: all.filter((host) => host.engineAlive).length,
+      engines: state.admission.counts,
       busySessions: all.filter((host) => host.busy).length,
-      enginesStarting: state.admit.activeCount,
-      enginesWaiting: state.admit.pendingCount,
+      pool: state.pool.counts,
     },
   };
+}
+
+/** The host whose engine has had nothing to do for the longest time. */
+function longestIdle(hosts: ReadonlyMap<string, SessionHost>): SessionHost | undefined {
+  return [...hosts.values()]
+    .filter((host) => host.idleSince !== null)
+    .toSorted((a, b) => (a.idleSince ?? 0) - (b.idleSince ?? 0))[0];
+}
+
+/** The body as JSON; null when it is none. */
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  let text = "";
+  for await (const piece of request.setEncoding("utf8")) {
+    text += piece as string;
+    if (text.length > MAX_PAYLOAD_BYTES) return null;
+  }
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return null;
+  }
 }
 
 function authorised(request: IncomingMessage, token: string): boolean {

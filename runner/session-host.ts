@@ -1,8 +1,8 @@
 import { newId } from "@gantry/protocol/ids.ts";
 import type { RunError } from "@gantry/protocol/event.ts";
-import type { Command, Frame, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
+import type { Command, EngineStart, Frame, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import { PROTOCOL_VERSION } from "@gantry/protocol/link.ts";
-import type { LimitFunction } from "p-limit";
+import type { Admission, Pass, StartReason } from "./admission.ts";
 import { Engine, engineProfile } from "./agent.ts";
 import { clipInput } from "./clip.ts";
 import type { ToolRequest } from "./agent.ts";
@@ -29,8 +29,10 @@ export interface HostSettings {
   readonly path: string;
   /** An engine without a run is ended after this time. */
   readonly idleMs: number;
-  /** Admits engine starts, about one a core: more at once only make each slower. */
-  readonly admit: LimitFunction;
+  /** Admits engine starts. */
+  readonly admission: Admission;
+  /** What an engine that is started before the session is made shows the router. */
+  readonly engineToken?: string;
   readonly log: (entry: Record<string, unknown>) => void;
 }
 
@@ -39,6 +41,8 @@ interface ActiveRun {
   readonly startedAt: number;
   interrupted: RunError["type"] | "user" | null;
   deadline: NodeJS.Timeout;
+  /** Aborted when the run is over: it may still wait for its engine. */
+  readonly over: AbortController;
 }
 
 /**
@@ -59,6 +63,12 @@ export class SessionHost {
   readonly #waiting = new Map<string, (answer: ToolAnswer) => void>();
   #idle: NodeJS.Timeout | null = null;
   #draining = false;
+  /** A start ahead of a prompt that still waits for its turn: whoever has a prompt goes first. */
+  #warming: AbortController | null = null;
+  /** One start after the other. */
+  #starts: Promise<unknown> = Promise.resolve();
+  #pass: Pass | null = null;
+  #lastUsedAt = Date.now();
   /** The end of the engine before, which the start of the next waits for: they share the marker they are killed by. */
   #stopped: Promise<unknown> = Promise.resolve();
 
@@ -77,6 +87,16 @@ export class SessionHost {
     return this.#engine?.alive ?? false;
   }
 
+  /** Since when its engine could be spared for another session; null while it could not. */
+  get idleSince(): number | null {
+    return this.engineAlive && !this.busy ? this.#lastUsedAt : null;
+  }
+
+  /** When a run last began or ended here, or an engine was started ahead of one. */
+  get lastUsedAt(): number {
+    return this.#lastUsedAt;
+  }
+
   /** A link has been opened: says what there is and sends again what was not stored. */
   attach(send: (report: Report) => void, cursor: { runnerId: string; frame: number } | null): void {
     this.#send = send;
@@ -86,6 +106,7 @@ export class SessionHost {
       runnerId: this.#settings.runnerId,
       activeRunId: this.#run?.command.runId ?? null,
       endedRunIds: this.#ended,
+      ...(this.#settings.engineToken === undefined ? {} : { engineToken: this.#settings.engineToken }),
     });
     const after = cursor?.runnerId === this.#settings.runnerId ? cursor.frame : 0;
     for (const frame of this.#outbox.since(after)) send(frame satisfies Frame);
@@ -103,6 +124,8 @@ export class SessionHost {
         return this.#send?.({ type: "pong", at: command.at });
       case "run.start":
         return this.#start(command);
+      case "engine.warm":
+        return void this.warm(command, "warm");
       case "run.interrupt":
         if (this.#run?.command.runId === command.runId) this.interrupt("user");
         return;
@@ -142,6 +165,7 @@ export class SessionHost {
   /** Ends the engine and everything it started. */
   async close(): Promise<void> {
     if (this.#idle) clearTimeout(this.#idle);
+    this.#warming?.abort();
     await this.#stopEngine();
   }
 
@@ -152,8 +176,16 @@ export class SessionHost {
       return this.#send?.({ type: "refused", runId: command.runId });
     }
     if (this.#idle) clearTimeout(this.#idle);
-    const run: ActiveRun = { command, startedAt: Date.now(), interrupted: null, deadline: this.#deadline(command) };
+    this.#warming?.abort();
+    const run: ActiveRun = {
+      command,
+      startedAt: Date.now(),
+      interrupted: null,
+      deadline: this.#deadline(command),
+      over: new AbortController(),
+    };
     this.#run = run;
+    this.#lastUsedAt = Date.now();
     this.#begin(run).catch((error: unknown) => this.#end(run, error instanceof Error ? error.message : String(error)));
   }
 
@@ -161,31 +193,62 @@ export class SessionHost {
     return setTimeout(() => this.interrupt("deadline_exceeded"), command.deadlineMs);
   }
 
+  /**
+   * Starts an engine ahead of the first prompt. Resolves when it has started; at once when there is one or the session
+   * is busy. Never rejects.
+   */
+  async warm(start: EngineStart, reason: Exclude<StartReason, "run">): Promise<void> {
+    if (this.#draining || this.#run || this.#warming || this.engineAlive) return;
+    const warming = (this.#warming = new AbortController());
+    try {
+      await this.#ensureEngine(start, reason, warming.signal);
+      await this.#engine?.started;
+    } catch (error) {
+      this.#log("warm_up_failed", { error: String(error) });
+    } finally {
+      this.#warming = null;
+    }
+    if (!this.#run) this.#rest();
+  }
+
   async #begin(run: ActiveRun): Promise<void> {
-    const { command } = run;
-    if (this.#engine && (!this.#engine.alive || this.#engine.profile !== engineProfile(command)))
-      await this.#stopEngine();
-    await this.#stopped;
-    if (!this.#engine) await this.#admitEngine(run);
+    const { command, over } = run;
+    await this.#ensureEngine(command, "run", over.signal, (position) =>
+      this.#record({ type: "sandbox.waiting", id: newId("event"), position }),
+    );
     if (this.#run !== run) return;
     await this.#engine?.prompt(command.prompt, command.options.model, command.options.permissionMode);
   }
 
-  /** Waits for a turn to start an engine. Returns once it is spawned; the turn is held until it has started. */
-  async #admitEngine(run: ActiveRun): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      this.#settings
-        .admit(async () => {
-          if (this.#run !== run) return resolve();
-          const engine = await this.#startEngine(run.command);
-          resolve();
-          await engine.started;
-        })
-        .catch(reject);
+  /** Has an engine of this profile, a new one when there is none or it is of another; without one when the signal aborts. */
+  #ensureEngine(
+    start: EngineStart,
+    reason: StartReason,
+    signal: AbortSignal,
+    onWait?: (position: number) => void,
+  ): Promise<void> {
+    const ensured = this.#starts.then(async () => {
+      if (signal.aborted) return;
+      if (this.#engine && (!this.#engine.alive || this.#engine.profile !== engineProfile(start)))
+        await this.#stopEngine();
+      await this.#stopped;
+      if (this.#engine) return;
+      const pass = await this.#settings.admission.enter(reason, signal, onWait);
+      if (!pass) return;
+      try {
+        if (signal.aborted || this.#draining) return pass.gone();
+        const engine = await this.#startEngine(start, pass);
+        void engine.started.then(() => pass.started());
+      } catch (error) {
+        pass.gone();
+        throw error;
+      }
     });
+    this.#starts = ensured.catch(() => {});
+    return ensured;
   }
 
-  async #startEngine(command: RunStart): Promise<Engine> {
+  async #startEngine(command: EngineStart, pass: Pass): Promise<Engine> {
     this.#folders ??= await openFolders(this.#settings.root, this.#settings.sessionId);
     const folders = this.#folders;
     const engine: Engine = new Engine({
@@ -207,11 +270,12 @@ export class SessionHost {
           this.#engine = null;
           this.#log("engine_exit", { reason });
           const ending = this.#run;
-          void killMarked(this.#marker).then(() => ending && this.#end(ending, reason));
+          this.#stopped = this.#killAll(pass).then(() => ending && this.#end(ending, reason));
         },
       },
     });
     this.#engine = engine;
+    this.#pass = pass;
     this.#log("engine_start", { model: command.options.model });
     return engine;
   }
@@ -240,12 +304,27 @@ export class SessionHost {
   }
 
   async #stopEngine(): Promise<void> {
-    const engine = this.#engine;
+    const [engine, pass] = [this.#engine, this.#pass];
     this.#engine = null;
     engine?.close();
     // The transcript is written as it goes; two seconds of grace would only be felt by whoever waits.
-    this.#stopped = this.#stopped.then(() => killMarked(this.#marker));
+    this.#stopped = this.#stopped.then(() => this.#killAll(pass));
     await this.#stopped;
+  }
+
+  /** Ends everything the session has started, and gives the engine's place back. */
+  async #killAll(pass: Pass | null): Promise<void> {
+    await killMarked(this.#marker);
+    pass?.gone();
+  }
+
+  /** Nothing runs: the engine stays for a while. */
+  #rest(): void {
+    this.#lastUsedAt = Date.now();
+    if (this.#idle) clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => void this.close(), this.#settings.idleMs);
+    this.#idle.unref();
+    this.#settings.admission.pump();
   }
 
   /** Sends an event on its way; the end of the run also ends it here. */
@@ -281,6 +360,7 @@ export class SessionHost {
 
   #finish(run: ActiveRun, event: TranslatedEvent): void {
     clearTimeout(run.deadline);
+    run.over.abort();
     for (const answer of this.#waiting.values()) answer({ type: "deny", message: "The run has ended." });
     const leftovers = run.interrupted !== null && this.#state.backgroundTasks.length > 0;
     this.#run = null;
@@ -288,8 +368,7 @@ export class SessionHost {
     this.#outbox.push(run.command.runId, { ...event, at: Date.now() });
     // An interrupt leaves the engine's background tasks running: whoever stops a run means those too.
     if (leftovers) void this.#stopEngine();
-    this.#idle = setTimeout(() => void this.close(), this.#settings.idleMs);
-    this.#idle.unref();
+    this.#rest();
   }
 
   #log(event: string, details: Record<string, unknown>): void {

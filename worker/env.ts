@@ -25,6 +25,8 @@ export interface Env {
   /** The runner on this machine, and what opens it. */
   readonly RUNNER_URL?: string;
   readonly RUNNER_TOKEN?: string;
+  /** Engines that the runner on this machine keeps started for new sessions; none without. */
+  readonly GANTRY_POOL?: string;
   /** Free bytes below which nothing is accepted. */
   readonly GANTRY_MIN_FREE_BYTES?: string;
   /** US dollars that an account, and that a session, may spend; no limit without. */

@@ -7,7 +7,6 @@ import type {
 import { NoQuery } from "@gantry/protocol/api/common.ts";
 import { SessionCreate, SessionListQuery, SessionUpdate } from "@gantry/protocol/api/sessions.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
-import { newId } from "@gantry/protocol/ids.ts";
 import type { Context } from "hono";
 import type { z } from "zod";
 import { toEngineSetup } from "../agents/engine-setup.ts";
@@ -16,6 +15,8 @@ import { getAgent } from "../agents/store.ts";
 import { getEnvironment } from "../environments/store.ts";
 import type { Env } from "../env.ts";
 import { modelsOf } from "../models.ts";
+import { newSessionId } from "../sandbox/spares.ts";
+import { fromAgent } from "../session/session.ts";
 import type { SessionFacts } from "../session/session.ts";
 import { toIso } from "../storage/catalog.ts";
 import { archiveInIndex, indexSession, listSessionIds, removeFromIndex } from "../storage/session-index.ts";
@@ -34,8 +35,11 @@ export async function createSession(c: Context<App>): Promise<Response> {
   if (body.environment_id !== undefined) await checkEnvironment(c.env, account, body.environment_id);
   const engine = agent === null ? {} : toEngineSetup(agent);
   // Refused now rather than at the first prompt.
-  completeOptions(c.env, engine.model === undefined ? {} : { model: engine.model });
-  const id = newId("session");
+  const options = completeOptions(c.env, {
+    maxTurns: AGENT_MAX_TURNS,
+    ...(engine.model === undefined ? {} : { model: engine.model }),
+  });
+  const id = await newSessionId(c.env, { ...fromAgent(engine), ...options });
   await indexSession(c.env, { id, account, createdAt: Date.now(), agentId: agent?.id ?? null });
   await sessionStub(c.env, id).create(account, {
     agent: agent === null ? null : JSON.stringify(agent),

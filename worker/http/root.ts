@@ -2,7 +2,7 @@ import type { Context } from "hono";
 import { modelsOf } from "../models.ts";
 import type { App } from "./context.ts";
 import { ROUTES, ROUTE_NAMES } from "./routes.ts";
-import { runnerHealth } from "./space.ts";
+import { runnerHealthNow } from "./space.ts";
 
 /** Version of the product. */
 export const VERSION = "0.1.0";
@@ -27,7 +27,7 @@ function toShown(name: string): string {
 
 /** `GET /health`. 200 as long as requests can be taken; what is weak about the place is said in it. */
 export async function health(c: Context<App>): Promise<Response> {
-  const runner = await runnerHealth(c.env);
+  const runner = await runnerHealthNow(c.env);
   return c.json({
     status: "ok",
     version: VERSION,
@@ -35,9 +35,11 @@ export async function health(c: Context<App>): Promise<Response> {
     sandbox: {
       level: c.env.SANDBOX_LEVEL ?? "none",
       reachable: runner !== null,
-      engines: runner?.engines ?? 0,
-      starting: runner?.enginesStarting ?? 0,
-      waiting: runner?.enginesWaiting ?? 0,
+      engines: runner?.engines.engines ?? 0,
+      starting: runner?.engines.starting ?? 0,
+      waiting: runner?.engines.waiting ?? 0,
+      maxEngines: runner?.engines.max ?? 0,
+      pool: runner?.pool ?? { size: 0, ready: 0, starting: 0 },
     },
     disk: { freeBytes: runner?.freeBytes ?? null },
   });

@@ -1,12 +1,9 @@
 import { RequestRefused } from "@gantry/protocol/error.ts";
-import { PermissionMode } from "@gantry/protocol/link.ts";
+import { DEFAULT_MAX_TURNS, DEFAULT_PERMISSION_MODE, PermissionMode } from "@gantry/protocol/link.ts";
 import type { RunOptions } from "@gantry/protocol/link.ts";
 import type { Env } from "../env.ts";
 import { modelsOf } from "../models.ts";
 import type { WantedOptions } from "../session/session.ts";
-
-/** Rounds a run may take when the request does not say (the seeds' default). */
-const DEFAULT_MAX_TURNS = 3;
 
 /** Rounds of a run of a configured agent: a brake, not a measure. */
 export const AGENT_MAX_TURNS = 200;
@@ -39,7 +36,7 @@ export function completeOptions(
     });
   }
   const permissionMode = toPermissionMode(
-    given.permissionMode ?? env.GANTRY_PERMISSION_MODE ?? "acceptEdits",
+    given.permissionMode ?? env.GANTRY_PERMISSION_MODE ?? DEFAULT_PERMISSION_MODE,
     "permissionMode",
   );
   return { ...given, permissionMode, maxTurns: given.maxTurns ?? DEFAULT_MAX_TURNS };

@@ -1,10 +1,11 @@
 import { waitUntil } from "cloudflare:workers";
 import { RequestRefused } from "@gantry/protocol/error.ts";
-import { isId, newId } from "@gantry/protocol/ids.ts";
+import { isId } from "@gantry/protocol/ids.ts";
 import type { Env } from "../env.ts";
 import { MAX_QUEUED } from "../session/run-queue.ts";
 import type { Session, Submission } from "../session/session.ts";
 import { report } from "../log.ts";
+import { newSessionId } from "../sandbox/spares.ts";
 import { indexSession } from "../storage/session-index.ts";
 import { checkSpace } from "./space.ts";
 
@@ -47,7 +48,7 @@ export async function submit(
   submission: Submission,
 ): Promise<Accepted> {
   await checkSpace(env);
-  const id = sessionId ?? newId("session");
+  const id = sessionId ?? (await newSessionId(env, submission.options));
   const stub = sessionStub(env, id);
   if (sessionId === undefined) {
     await stub.create(account);

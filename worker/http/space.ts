@@ -6,19 +6,26 @@ import type { Env } from "../env.ts";
 export interface RunnerHealth {
   readonly status: string;
   readonly freeBytes: number | null;
-  readonly engines: number;
+  /** Engines there are (starting ones and spares too), how many of them start, who waits for a start, and the limit. */
+  readonly engines: { engines: number; starting: number; waiting: number; max: number };
   readonly busySessions: number;
-  readonly enginesStarting: number;
-  readonly enginesWaiting: number;
+  /** Spare engines for new sessions. */
+  readonly pool: { size: number; ready: number; starting: number };
 }
 
 /** An answer is used as it is for this long, and then once more while a new one is fetched, up to `STALE_MS`. */
 const FRESH_MS = 2_000;
 const STALE_MS = 60_000;
+const NOW_MS = 250;
 
 const DEFAULT_MIN_FREE_BYTES = 200_000_000;
 
 let known: { at: number; health: RunnerHealth | null } | null = null;
+
+/** The same for whoever asks how it is now; not asked for each request, because anybody may send those. */
+export async function runnerHealthNow(env: Env): Promise<RunnerHealth | null> {
+  return known && Date.now() - known.at < NOW_MS ? known.health : askRunner(env);
+}
 
 /** How the runner on this machine is; null when it does not answer. Waits for it only when nothing is known. */
 export async function runnerHealth(env: Env): Promise<RunnerHealth | null> {

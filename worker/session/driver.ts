@@ -30,7 +30,8 @@ export interface DriverDeps {
   readonly setAlarm: (at: number | null) => void;
   readonly now: () => number;
   readonly newEventId: () => string;
-  readonly newToken: () => string;
+  /** @param offered what an engine that is there already shows; taken over when it is a token of this session. */
+  readonly newToken: (offered: string | undefined) => string;
   readonly engineSessionId: () => string;
   readonly models: (model: string) => { baseUrl: string; contextTokens?: number };
   readonly deadlineMs: number;
@@ -251,7 +252,7 @@ export class Driver {
     const run = queue.running();
     this.#welcomed = true;
     const decision = onWelcome(run, welcome);
-    if (lease.cursor()?.runnerId !== welcome.runnerId) lease.moveTo(welcome.runnerId, newToken());
+    if (lease.cursor()?.runnerId !== welcome.runnerId) lease.moveTo(welcome.runnerId, newToken(welcome.engineToken));
     // A run that was given up while nobody could reach it: it must end before the runner takes another.
     if (welcome.activeRunId !== null && welcome.activeRunId !== run?.id)
       this.#link?.send({ type: "run.interrupt", runId: welcome.activeRunId });

@@ -1,5 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
-import { newId } from "@gantry/protocol/ids.ts";
+import { engineSessionIdOf, engineToken, isEngineToken, newId } from "@gantry/protocol/ids.ts";
 import type { ModelUsage, PromptBlock, SessionEvent } from "@gantry/protocol/event.ts";
 import type { RunOptions, ToolAnswer } from "@gantry/protocol/link.ts";
 import type { Env } from "../env.ts";
@@ -109,7 +109,8 @@ export class Session extends DurableObject<Env> {
       setAlarm: (at) => void (at === null ? ctx.storage.deleteAlarm() : ctx.storage.setAlarm(at)),
       now: () => Date.now(),
       newEventId: () => newId("event"),
-      newToken: () => `gst_${sessionId}.${newId("request").slice(4)}`,
+      newToken: (offered) =>
+        offered !== undefined && isEngineToken(sessionId, offered) ? offered : engineToken(sessionId),
       engineSessionId: () =>
         textOf(sql.exec("SELECT engine_session_id FROM session").toArray()[0], "engine_session_id"),
       models: (model) => ({ baseUrl: env.MODELS_URL ?? "", ...contextTokensOf(env, model) }),
@@ -156,7 +157,7 @@ export class Session extends DurableObject<Env> {
         this.ctx.id.name ?? "",
         account,
         Date.now(),
-        crypto.randomUUID(),
+        engineSessionIdOf(this.ctx.id.name ?? ""),
       );
       this.#settings.saveSetup(setup);
     });
@@ -173,7 +174,11 @@ export class Session extends DurableObject<Env> {
     if (waiting >= MAX_QUEUED) return { ok: false, error: "queue_full" };
     const runId = newId("run");
     const now = Date.now();
-    const options = { ...fromAgent(setup), ...submission.options, model: submission.options.model ?? this.#model() };
+    const options = {
+      ...fromAgent(setup?.engine ?? {}),
+      ...submission.options,
+      model: submission.options.model ?? this.#model(),
+    };
     const eventId = newId("event");
     const after = this.#log.last();
     const position = waiting + (this.#queue.running() ? 1 : 0);
@@ -336,8 +341,7 @@ function deadlineOf(minutes: string | undefined): number {
 }
 
 /** What the session's agent says about every run. */
-function fromAgent(setup: SessionSetup | null): Partial<RunOptions> {
-  const { system, effort, tools } = setup?.engine ?? {};
+export function fromAgent({ system, effort, tools }: SessionSetup["engine"]): Partial<RunOptions> {
   return {
     ...(system === undefined ? {} : { appendSystemPrompt: system }),
     ...(effort === undefined ? {} : { effort }),

@@ -1,8 +1,12 @@
 import type { Env } from "../env.ts";
 
+/** The order of sessions by creation. Not by id: a session may take the id of an engine that started before it was made. */
+export const SESSION_AGE = "(printf('%015d_', created_at) || id)";
+
 /**
  * The catalog: everything that is not a session's own. One D1 database an installation; every table and column is
- * explained in docs/storage.md. Times are milliseconds since 1970. Ids sort by age, so lists go by id.
+ * explained in docs/storage.md. Times are milliseconds since 1970. Ids sort by age, so lists go by id;
+ * sessions by `SESSION_AGE`.
  */
 const SCHEMA = [
   `CREATE TABLE IF NOT EXISTS keys (
@@ -31,6 +35,7 @@ const SCHEMA = [
     id TEXT PRIMARY KEY, account TEXT NOT NULL, created_at INTEGER NOT NULL, agent_id TEXT, archived_at INTEGER,
     waiting INTEGER NOT NULL DEFAULT 0)`,
   `CREATE INDEX IF NOT EXISTS sessions_by_account ON sessions (account, id)`,
+  `CREATE INDEX IF NOT EXISTS sessions_by_age ON sessions (account, ${SESSION_AGE})`,
 ];
 
 let opened: { db: D1Database; ready: Promise<D1Database> } | null = null;

@@ -1,5 +1,5 @@
 import type { Env } from "../env.ts";
-import { catalog } from "./catalog.ts";
+import { SESSION_AGE, catalog } from "./catalog.ts";
 import type { Page, PageRequest } from "./paging.ts";
 import { readPage } from "./paging.ts";
 
@@ -78,11 +78,11 @@ export async function listSessionIds(
     values.push(at);
   }
   const db = await catalog(env);
-  return readPage<{ id: string }, string>(
+  return readPage<{ id: string; place: string }, string>(
     db,
-    { select: "SELECT id FROM sessions", where, values, key: "id" },
+    { select: `SELECT id, ${SESSION_AGE} AS place FROM sessions`, where, values, key: SESSION_AGE },
     page,
-    (row) => row.id,
+    (row) => row.place,
     (row) => row.id,
   );
 }

@@ -163,6 +163,7 @@ export class SimulatedRunner {
         if (this.#active?.command.runId === command.runId) this.#active.stop ??= "user";
         return;
       case "tool.answer":
+      case "engine.warm":
         return;
       default:
         command satisfies never;
