@@ -16,6 +16,10 @@ export type ApiError =
   | { readonly code: "invalid_request"; readonly field: string; readonly reason: string; readonly errorCode?: string }
   /** The thing was changed by somebody else in the meantime. */
   | { readonly code: "conflict"; readonly reason: string }
+  /** The idempotency key was used for another request. */
+  | { readonly code: "idempotency_mismatch" }
+  /** The first request with this idempotency key has not been answered yet. */
+  | { readonly code: "idempotency_in_flight" }
   | { readonly code: "body_too_large"; readonly maxBytes: number }
   | { readonly code: "queue_full"; readonly max: number }
   | { readonly code: "storage_full"; readonly freeBytes: number; readonly neededBytes: number }
@@ -35,6 +39,8 @@ export const ERROR_STATUS: Record<ErrorCode, number> = {
   malformed_json: 400,
   invalid_request: 400,
   conflict: 409,
+  idempotency_mismatch: 409,
+  idempotency_in_flight: 409,
   body_too_large: 413,
   queue_full: 429,
   storage_full: 507,
@@ -63,6 +69,10 @@ export function errorMessage(error: ApiError): string {
       return `${error.field}: ${error.reason}`;
     case "conflict":
       return error.reason;
+    case "idempotency_mismatch":
+      return "This Idempotency-Key was used for another request in the last 24 hours. Use a new one.";
+    case "idempotency_in_flight":
+      return "The first request with this Idempotency-Key has not been answered yet. Send it again in a moment.";
     case "body_too_large":
       return `The body is larger than ${error.maxBytes} bytes.`;
     case "queue_full":

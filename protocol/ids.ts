@@ -21,11 +21,15 @@ const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
  * (so that nobody guesses one).
  */
 export function newId(kind: IdKind, nowMs: number = Date.now()): string {
+  return toId(kind, nowMs, crypto.getRandomValues(new Uint8Array(26)));
+}
+
+/** The id that follows from a time and at least 26 bytes: for things that must be found again when they are made again. */
+export function toId(kind: IdKind, ms: number, bytes: Uint8Array): string {
   let time = "";
-  for (let rest = nowMs, i = 0; i < 10; i++, rest = Math.floor(rest / 32)) time = ALPHABET.charAt(rest % 32) + time;
-  const bytes = crypto.getRandomValues(new Uint8Array(26));
+  for (let rest = ms, i = 0; i < 10; i++, rest = Math.floor(rest / 32)) time = ALPHABET.charAt(rest % 32) + time;
   let random = "";
-  for (const byte of bytes) random += ALPHABET.charAt(byte & 31);
+  for (const byte of bytes.subarray(0, 26)) random += ALPHABET.charAt(byte & 31);
   return PREFIX[kind] + time + random;
 }
 

@@ -1,4 +1,5 @@
 import type { Ledger } from "./accounts/ledger.ts";
+import type { Replies } from "./accounts/replies.ts";
 import type { Session } from "./session/session.ts";
 
 /** Bindings and settings of the Worker: `wrangler.jsonc`, and on one machine the launcher. */
@@ -6,6 +7,8 @@ export interface Env {
   readonly SESSION: DurableObjectNamespace<Session>;
   /** Tokens and money, an object an account. */
   readonly LEDGER: DurableObjectNamespace<Ledger>;
+  /** Idempotency keys and what was answered to them, an object an account. */
+  readonly REPLIES: DurableObjectNamespace<Replies>;
   /** The catalog: keys, agents, environments, files' metadata, the audit log. Read it through `storage/catalog.ts`. */
   readonly DB: D1Database;
   /** Contents of files. */

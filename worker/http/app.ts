@@ -7,9 +7,11 @@ import type { App } from "./context.ts";
 import { DOORS } from "./doors.ts";
 import { errorResponse } from "./errors.ts";
 import { authenticate, checkHost } from "./guard.ts";
+import { answerOnce } from "./idempotency.ts";
 import { authenticateEngine } from "./messages.ts";
 import { readQuery } from "./query.ts";
 import { ROUTES, ROUTE_NAMES, querySchemaOf } from "./routes.ts";
+import type { Route } from "./routes.ts";
 
 /** All doors, and what every request passes on its way to one. */
 export function createApp(): Hono<App> {
@@ -38,11 +40,12 @@ export function createApp(): Hono<App> {
 
   for (const name of ROUTE_NAMES) {
     const [method = "", path = ""] = name.split(" ");
-    const query = querySchemaOf(ROUTES[name]);
+    const route: Route = ROUTES[name];
+    const query = querySchemaOf(route);
     const door = DOORS[name];
     app.on(method, path, (c) => {
       readQuery(c, query);
-      return door(c);
+      return answerOnce(c, route, door);
     });
   }
 

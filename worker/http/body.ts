@@ -66,7 +66,8 @@ export async function discardBody({ body }: Request): Promise<void> {
   }
 }
 
-async function readBytes(request: Request): Promise<Uint8Array> {
+/** The bytes of a body, up to the limit. */
+export async function readBytes(request: Request): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {

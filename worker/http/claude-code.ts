@@ -4,6 +4,7 @@ import type { Context } from "hono";
 import { parseAdditionalArgs } from "./additional-args.ts";
 import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
+import { tellingRequestId } from "./idempotency.ts";
 import { STREAM_HEADERS, toBody, toLines } from "./ndjson.ts";
 import { completeOptions } from "./run-options.ts";
 import { SeedLines, runErrorStatus } from "./seed-lines.ts";
@@ -25,14 +26,14 @@ export async function claudeCode(c: Context<App>): Promise<Response> {
     ...(body.permissionMode === undefined ? {} : { permissionMode: body.permissionMode }),
   });
   const { account } = c.get("principal");
-  const accepted = await submit(c.env, account, body.sessionId, {
+  const accepted = await submit(c, body.sessionId, {
     prompt: [{ type: "text", text: body.prompt }],
     options,
     trigger: "claude-code",
   });
   const events = await accepted.stub.stream(account, accepted.after, accepted.runId);
   if (!events) throw unknownSession(accepted.sessionId);
-  const requestId = c.get("requestId");
+  const requestId = tellingRequestId(c);
   const lines = new SeedLines({
     sessionId: accepted.sessionId,
     runId: accepted.runId,

@@ -1,3 +1,4 @@
+import type { Origin } from "../accounts/replies.ts";
 import type { Env } from "../env.ts";
 
 /** Who sent a request, after authentication. */
@@ -12,5 +13,16 @@ export interface Principal {
 /** What Hono carries through a request. */
 export interface App {
   Bindings: Env;
-  Variables: { requestId: string; principal: Principal };
+  Variables: {
+    requestId: string;
+    principal: Principal;
+    /** With an idempotency key: what the ids of this request follow from. */
+    origin?: Origin & { readonly place: string };
+    /** Something lasting was done for it. */
+    begun?: boolean;
+    /** What this request asks for was done by an earlier one. */
+    repeated?: boolean;
+    /** Fingerprint of a form, once it has been read to its end. */
+    fingerprint?: string;
+  };
 }

@@ -31,6 +31,7 @@ export function errorResponse(error: unknown, path: string, requestId: string): 
   const headers: Record<string, string> = { "request-id": requestId, "cache-control": "no-store" };
   if (status === 401) headers["www-authenticate"] = "Bearer";
   if (refused.code === "queue_full" || refused.code === "sandbox_unavailable") headers["retry-after"] = "5";
+  if (refused.code === "idempotency_in_flight") headers["retry-after"] = "1";
   // The seed's `/query` has a shape of its own.
   if (path === "/query") {
     const error = status === 401 ? "Unauthorized" : message;

@@ -34,11 +34,7 @@ async function send(c: Context<App>, sessionId: string, event: Sent, index: numb
       return { type: event.type, interrupted: await stub.interrupt(account) };
     case "user.message": {
       const options = completeOptions(c.env, { maxTurns: AGENT_MAX_TURNS });
-      const { runId, eventId } = await submit(c.env, account, sessionId, {
-        prompt: event.content,
-        options,
-        trigger: "api",
-      });
+      const { runId, eventId } = await submit(c, sessionId, { prompt: event.content, options, trigger: "api" }, index);
       return { id: eventId, type: event.type, content: event.content, processed_at, run_id: runId };
     }
     case "user.tool_confirmation": {

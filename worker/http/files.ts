@@ -11,6 +11,7 @@ import { attachment, filenameOf, mimeTypeOf } from "../files/names.ts";
 import { deleteFile, getFile, listFiles, listFilesById, openFile, storeFile, sweep } from "../files/store.ts";
 import { refusedBy } from "./body.ts";
 import type { App } from "./context.ts";
+import { FormHash } from "./form-fingerprint.ts";
 import { STREAM_HEADERS } from "./ndjson.ts";
 import { actorOf, found, pageOf, readQuery } from "./query.ts";
 import { checkSpace } from "./space.ts";
@@ -29,13 +30,16 @@ export async function uploadFile(c: Context<App>): Promise<Response> {
   await checkSpace(c.env);
   // Not cancelled when it is refused: what is left of it is read then, so that the client sees why.
   const body: AsyncIterable<Uint8Array> | undefined = c.req.raw.body?.values({ preventCancel: true });
-  const parts = readParts(body ?? noBytes(), boundary);
+  const hash = c.get("origin") === undefined ? null : new FormHash();
+  const form = readParts(body ?? noBytes(), boundary);
+  const parts = hash === null ? form : hash.over(form);
   let stored: BetaFileMetadata;
   try {
     stored = await storeFirstFile(c, parts, new Map());
   } finally {
     await parts.return(undefined);
   }
+  if (hash !== null) c.set("fingerprint", `${c.get("origin")?.place} ${await hash.digest()}`);
   c.executionCtx.waitUntil(
     sweep(c.env).catch((error: unknown) => report({ event: "sweep_failed", error: String(error) })),
   );

@@ -15,7 +15,6 @@ import { getAgent } from "../agents/store.ts";
 import { getEnvironment } from "../environments/store.ts";
 import type { Env } from "../env.ts";
 import { modelsOf } from "../models.ts";
-import { newSessionId } from "../sandbox/spares.ts";
 import { fromAgent } from "../session/session.ts";
 import type { SessionFacts } from "../session/session.ts";
 import { toIso } from "../storage/catalog.ts";
@@ -24,7 +23,7 @@ import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
 import { pageOf, readQuery } from "./query.ts";
 import { AGENT_MAX_TURNS, completeOptions } from "./run-options.ts";
-import { sessionStub, submit, unknownSession } from "./sessions.ts";
+import { sessionIdFor, sessionStub, submit, unknownSession } from "./sessions.ts";
 
 /** `/v1/sessions`: sessions as Managed Agents tell of them. */
 
@@ -39,7 +38,7 @@ export async function createSession(c: Context<App>): Promise<Response> {
     maxTurns: AGENT_MAX_TURNS,
     ...(engine.model === undefined ? {} : { model: engine.model }),
   });
-  const id = await newSessionId(c.env, { ...fromAgent(engine), ...options });
+  const id = await sessionIdFor(c, { ...fromAgent(engine), ...options });
   await indexSession(c.env, { id, account, createdAt: Date.now(), agentId: agent?.id ?? null });
   await sessionStub(c.env, id).create(account, {
     agent: agent === null ? null : JSON.stringify(agent),
@@ -50,9 +49,9 @@ export async function createSession(c: Context<App>): Promise<Response> {
     archivedAt: null,
     updatedAt: Date.now(),
   });
-  for (const event of body.initial_events ?? []) {
+  for (const [place, event] of (body.initial_events ?? []).entries()) {
     const options = completeOptions(c.env, { maxTurns: AGENT_MAX_TURNS });
-    await submit(c.env, account, id, { prompt: event.content, options, trigger: "api" });
+    await submit(c, id, { prompt: event.content, options, trigger: "api" }, place);
   }
   return c.json(await tell(c, id));
 }

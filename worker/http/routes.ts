@@ -28,6 +28,10 @@ export interface Route {
   readonly query?: z.ZodObject;
   /** What its JSON body must be: the schema that its door reads it with. */
   readonly body?: z.ZodType;
+  /** Its body is a form, which is read piece by piece. */
+  readonly form?: true;
+  /** Its answer holds a secret that is stored nowhere. */
+  readonly secret?: true;
 }
 
 const LOOK = ["read", "sessions"] as const;
@@ -111,12 +115,12 @@ export const ROUTES = {
   "POST /v1/environments/:id": { access: CATALOG_CHANGE, summary: "Change an environment", body: EnvironmentUpdate },
   "DELETE /v1/environments/:id": { access: CATALOG_CHANGE, summary: "Delete an environment" },
   "POST /v1/environments/:id/archive": { access: CATALOG_CHANGE, summary: "Archive an environment" },
-  "POST /v1/files": { access: FILES, summary: "Upload a file, as a form" },
+  "POST /v1/files": { access: FILES, summary: "Upload a file, as a form", form: true },
   "GET /v1/files": { access: FILES_LOOK, summary: "Files, newest first", query: FileListQuery },
   "GET /v1/files/:id": { access: FILES_LOOK, summary: "What is known of a file" },
   "GET /v1/files/:id/content": { access: FILES, summary: "The bytes of a file" },
   "DELETE /v1/files/:id": { access: FILES, summary: "Delete a file" },
-  "POST /v1/keys": { access: ADMIN, summary: "Make a key; it is shown this once", body: KeyCreate },
+  "POST /v1/keys": { access: ADMIN, summary: "Make a key; it is shown this once", body: KeyCreate, secret: true },
   "GET /v1/keys": { access: ADMIN, summary: "Keys, newest first", query: AccountPageQuery },
   "GET /v1/keys/:id": { access: ADMIN, summary: "One key", query: AccountQuery },
   "DELETE /v1/keys/:id": { access: ADMIN, summary: "Revoke a key", query: AccountQuery },

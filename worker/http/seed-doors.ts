@@ -7,6 +7,7 @@ import { modelsOf } from "../models.ts";
 import { SOCKET_MAX_TURNS, toSocketRequest } from "../session/sockets.ts";
 import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
+import { tellingRequestId } from "./idempotency.ts";
 import { namedSession } from "./named-session.ts";
 import { toLines } from "./ndjson.ts";
 import { VERSION } from "./root.ts";
@@ -43,9 +44,9 @@ export async function agentMessage(c: Context<App>): Promise<Response> {
   const { message, sessionId: name, model } = await readJson(c.req.raw, AgentMessage);
   const { account } = c.get("principal");
   const sessionId = await demoSession(c.env, account, name);
-  const ended = await runToEnd(c.env, account, sessionId, message, "agent-message", model);
-  if (ended.outcome !== "succeeded") return failed(ended, sessionId, c.get("requestId"));
-  return c.json({ status: "Message processed", timestamp: Date.now(), sessionId, result: ended.result });
+  const { ended, headers } = await runToEnd(c, sessionId, message, "agent-message", model);
+  if (ended.outcome !== "succeeded") return failed(ended, sessionId, tellingRequestId(c), headers);
+  return c.json({ status: "Message processed", timestamp: Date.now(), sessionId, result: ended.result }, 200, headers);
 }
 
 /** `POST /query`: prompts of one `accountId` run one after the other, in order; of two, side by side. */
@@ -53,10 +54,13 @@ export async function query(c: Context<App>): Promise<Response> {
   const body = await readJson(c.req.raw, QueryRequest);
   const { account } = c.get("principal");
   const sessionId = await namedSession(c.env, account, "query", body.accountId, "accountId");
-  const ended = await runToEnd(c.env, account, sessionId, body.query, "query");
-  if (ended.outcome === "succeeded") return c.json({ success: true, response: ended.result });
+  const { ended, headers } = await runToEnd(c, sessionId, body.query, "query");
+  if (ended.outcome === "succeeded") return c.json({ success: true, response: ended.result }, 200, headers);
   const error = ended.error?.message ?? `The run was ${ended.outcome}.`;
-  return Response.json({ success: false, error }, { status: runErrorStatus(ended.error?.type ?? ended.outcome) });
+  return Response.json(
+    { success: false, error },
+    { status: runErrorStatus(ended.error?.type ?? ended.outcome), headers },
+  );
 }
 
 /** `GET /debug`, `GET /claude-code/debug`: how this server is set up. Names of what is set, never a value of a secret. */
@@ -77,33 +81,39 @@ export async function debug(c: Context<App>): Promise<Response> {
   });
 }
 
+/** A run that has ended, and where it is. */
+interface Told {
+  readonly ended: RunEnded;
+  readonly headers: Record<string, string>;
+}
+
 async function runToEnd(
-  env: Env,
-  account: string,
+  c: Context<App>,
   sessionId: string,
   prompt: string,
   trigger: string,
   model?: string,
-): Promise<RunEnded> {
-  const options = completeOptions(env, { maxTurns: SOCKET_MAX_TURNS, ...(model === undefined ? {} : { model }) });
-  const accepted = await submit(env, account, sessionId, {
+): Promise<Told> {
+  const options = completeOptions(c.env, { maxTurns: SOCKET_MAX_TURNS, ...(model === undefined ? {} : { model }) });
+  const { stub, after, runId } = await submit(c, sessionId, {
     prompt: [{ type: "text", text: prompt }],
     options,
     trigger,
   });
-  const events = await accepted.stub.stream(account, accepted.after, accepted.runId);
+  const events = await stub.stream(c.get("principal").account, after, runId);
   if (!events) throw unknownSession(sessionId);
   for await (const line of toLines(events)) {
     const event = line === "" ? null : (JSON.parse(line) as StoredEvent);
-    if (event?.type === "run.ended" && event.run_id === accepted.runId) return event;
+    if (event?.type === "run.ended" && event.run_id === runId)
+      return { ended: event, headers: { "x-session-id": sessionId, "x-run-id": runId, "cache-control": "no-store" } };
   }
-  throw new Error(`the log of ${sessionId} ended before run ${accepted.runId} did`);
+  throw new Error(`the log of ${sessionId} ended before run ${runId} did`);
 }
 
-function failed(ended: RunEnded, sessionId: string, requestId: string): Response {
+function failed(ended: RunEnded, sessionId: string, requestId: string, headers: Record<string, string>): Response {
   const error = ended.error?.type ?? ended.outcome;
   return Response.json(
     { type: "error", error, message: ended.error?.message ?? `The run was ${ended.outcome}.`, sessionId, requestId },
-    { status: runErrorStatus(error) },
+    { status: runErrorStatus(error), headers },
   );
 }

@@ -1,12 +1,15 @@
 import { waitUntil } from "cloudflare:workers";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import { isId } from "@gantry/protocol/ids.ts";
+import type { Context } from "hono";
 import type { Env } from "../env.ts";
 import { MAX_QUEUED } from "../session/run-queue.ts";
 import type { Session, Submission } from "../session/session.ts";
 import { report } from "../log.ts";
 import { newSessionId } from "../sandbox/spares.ts";
 import { indexSession } from "../storage/session-index.ts";
+import type { App } from "./context.ts";
+import { idFor } from "./idempotency.ts";
 import { checkSpace } from "./space.ts";
 
 /** The object of a session id; an id of the wrong form is nobody's. */
@@ -40,21 +43,38 @@ export function index(env: Env, id: string, account: string): void {
   );
 }
 
-/** Hands a prompt to a session, making one where none is named. When it returns, the prompt is durable. */
+/**
+ * Id of a new session. A request that may come again must find the session that it made, so it cannot take one of those
+ * whose engines have been started before anybody asked.
+ */
+export function sessionIdFor(c: Context<App>, options: Parameters<typeof newSessionId>[1]): Promise<string> {
+  return c.get("origin") === undefined ? newSessionId(c.env, options) : idFor(c, "session");
+}
+
+/**
+ * Hands the prompt of a request to a session, making one where none is named. When it returns, the prompt is durable.
+ * A request that is repeated under its idempotency key finds the run that it made. `place` tells prompts of one request
+ * apart.
+ */
 export async function submit(
-  env: Env,
-  account: string,
+  c: Context<App>,
   sessionId: string | undefined,
-  submission: Submission,
+  submission: Omit<Submission, "runId">,
+  place = 0,
 ): Promise<Accepted> {
+  const { env } = c;
+  const { account } = c.get("principal");
   await checkSpace(env);
-  const id = sessionId ?? (await newSessionId(env, submission.options));
+  const id = sessionId ?? (await sessionIdFor(c, submission.options));
   const stub = sessionStub(env, id);
   if (sessionId === undefined) {
     await stub.create(account);
     index(env, id, account);
   }
-  const submitted = await stub.submit(account, submission);
+  const runId = c.get("origin") === undefined ? {} : { runId: await idFor(c, "run", place) };
+  const submitted = await stub.submit(account, { ...submission, ...runId });
+  if (submitted.ok) c.set("begun", true);
+  if (submitted.ok && submitted.repeated) c.set("repeated", true);
   if (submitted.ok)
     return { sessionId: id, runId: submitted.runId, after: submitted.after, eventId: submitted.eventId, stub };
   if (submitted.error === "archived")

@@ -114,6 +114,19 @@ export class EventLog {
     return textOf(row, "data") || this.#parts(seq);
   }
 
+  /** Where the events of a run begin, and the id of its prompt, which is among the first of them. */
+  beginOf(runId: string, promptSeq: number): { after: number; id: string } {
+    const rows = this.#sql
+      .exec(
+        "SELECT seq, id FROM events WHERE run_id = ? AND seq BETWEEN ? AND ? ORDER BY seq",
+        runId,
+        promptSeq - 10,
+        promptSeq,
+      )
+      .toArray();
+    return { after: numberOf(rows[0], "seq") - 1, id: textOf(rows.at(-1), "id") };
+  }
+
   /** Resolves at the next announcement. */
   changed(): Promise<void> {
     return new Promise((resolve) => this.#waiting.push(resolve));

@@ -30,6 +30,8 @@ export interface Submission {
   readonly options: WantedOptions;
   /** Why the run begins: the door it came through. */
   readonly trigger: string;
+  /** Chosen by the door so that a request that comes again finds its run; without, a new one. */
+  readonly runId?: string;
 }
 
 export type Submitted =
@@ -40,6 +42,8 @@ export type Submitted =
       readonly after: number;
       /** Id of the `user.message`. */
       readonly eventId: string;
+      /** The run was there already. */
+      readonly repeated?: true;
     }
   | { readonly ok: false; readonly error: "unknown_session" | "queue_full" | "archived" };
 
@@ -168,11 +172,16 @@ export class Session extends DurableObject<Env> {
   /** Accepts a prompt: when this returns, it is stored, and it will end whatever dies. */
   submit(account: string, submission: Submission): Submitted {
     if (!this.#mayUse(account)) return { ok: false, error: "unknown_session" };
+    const known = submission.runId === undefined ? null : this.#queue.get(submission.runId);
+    if (known) {
+      const { after, id: eventId } = this.#log.beginOf(known.id, known.promptSeq);
+      return { ok: true, runId: known.id, after, eventId, repeated: true };
+    }
     const setup = this.#settings.setup();
     if (setup?.archivedAt) return { ok: false, error: "archived" };
     const waiting = this.#queue.queued();
     if (waiting >= MAX_QUEUED) return { ok: false, error: "queue_full" };
-    const runId = newId("run");
+    const runId = submission.runId ?? newId("run");
     const now = Date.now();
     const options = {
       ...fromAgent(setup?.engine ?? {}),
