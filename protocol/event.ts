@@ -93,6 +93,54 @@ const runEnded = z.object({
 });
 export type RunEnded = z.infer<typeof runEnded>;
 
+const threadId = z.string().regex(/^sthr_[0-9a-z]{1,64}$/);
+const agentName = z.string().max(256);
+
+/** What happens between threads: a sub-agent of the engine is one, and so is another session that this one started. */
+export const ThreadEvent = z.discriminatedUnion("type", [
+  z.object({
+    type: z.literal("session.thread_created"),
+    session_thread_id: threadId,
+    agent_name: agentName,
+    workflow_run_id: z.null(),
+    /** Ours: the thread that started it. */
+    parent_thread_id: threadId,
+    /** Ours: the call it was started by. */
+    tool_use_id: z.string().max(64).nullable(),
+    /** Ours: how the engine calls the sub-agent, and so its model calls. */
+    task_id: z.string().max(64).nullable(),
+    /** Ours: the session whose log is this thread; null for a sub-agent of the engine. */
+    peer_session_id: z.string().max(64).nullable(),
+  }),
+  z.object({ type: z.literal("session.thread_status_running"), session_thread_id: threadId, agent_name: agentName }),
+  z.object({
+    type: z.literal("session.thread_status_idle"),
+    session_thread_id: threadId,
+    agent_name: agentName,
+    stop_reason: z.object({ type: z.enum(["end_turn", "retries_exhausted"]) }),
+    stop_details: z.null(),
+  }),
+  z.object({
+    type: z.literal("session.thread_status_terminated"),
+    session_thread_id: threadId,
+    agent_name: agentName,
+  }),
+  z.object({
+    type: z.literal("agent.thread_message_sent"),
+    to_session_thread_id: threadId,
+    /** Absent when it went to the primary thread. */
+    to_agent_name: agentName.optional(),
+    content: z.array(text),
+  }),
+  z.object({
+    type: z.literal("agent.thread_message_received"),
+    from_session_thread_id: threadId,
+    from_agent_name: agentName.optional(),
+    content: z.array(text),
+  }),
+]);
+export type ThreadEvent = z.infer<typeof ThreadEvent>;
+
 /** What a runner may report. It is hostile by assumption: anything else it sends is refused. */
 export const RunnerEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("agent.message"), content: z.array(text), parent_tool_use_id: z.string().optional() }),
@@ -102,6 +150,8 @@ export const RunnerEvent = z.discriminatedUnion("type", [
     name: z.string(),
     input: z.record(z.string(), z.unknown()),
     parent_tool_use_id: z.string().optional(),
+    /** A copy, on the primary thread, of a call of that thread which waits for permission. The id is that of the call. */
+    session_thread_id: z.string().optional(),
   }),
   z.object({
     type: z.literal("agent.tool_result"),
@@ -141,6 +191,7 @@ export const RunnerEvent = z.discriminatedUnion("type", [
   /** All places for engines are taken, or many start at once: `position` starts come before this one. */
   z.object({ type: z.literal("sandbox.waiting"), position: z.number().int().nonnegative() }),
   z.object({ type: z.literal("agent.thread_context_compacted") }),
+  ...ThreadEvent.options,
   z.object({ type: z.literal("session.error"), error: SessionError }),
   z.object({ type: z.literal("span.model_request_start"), model: z.string() }),
   z.object({
@@ -211,6 +262,8 @@ export interface EventHeader {
   readonly run_id: string | null;
   /** ISO time at which it was recorded. */
   readonly processed_at: string;
+  /** The thread it happened on; absent on the primary one. */
+  readonly thread_id?: string;
 }
 
 /** An event as it stands in the log and on the wire. */

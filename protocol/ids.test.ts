@@ -12,6 +12,7 @@ const KINDS: readonly IdKind[] = [
   "environment",
   "file",
   "key",
+  "thread",
 ];
 
 describe("newId", () => {

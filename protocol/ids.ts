@@ -1,5 +1,15 @@
 /** What an id names. The prefix is part of the id, so a log line or an error tells what it is about. */
-export type IdKind = "session" | "event" | "run" | "request" | "runner" | "agent" | "environment" | "file" | "key";
+export type IdKind =
+  | "session"
+  | "event"
+  | "run"
+  | "request"
+  | "runner"
+  | "agent"
+  | "environment"
+  | "file"
+  | "key"
+  | "thread";
 
 const PREFIX = {
   session: "sesn_",
@@ -11,6 +21,7 @@ const PREFIX = {
   environment: "env_",
   file: "file_",
   key: "key_",
+  thread: "sthr_",
 } as const;
 
 /** Crockford base32: no letters that are mistaken for digits, safe in URLs, file names and Durable Object names. */
@@ -62,4 +73,9 @@ export function engineToken(sessionId: string): string {
 export function isEngineToken(sessionId: string, text: string): boolean {
   const prefix = `gst_${sessionId}.`;
   return text.startsWith(prefix) && SHAPE.test(text.slice(prefix.length));
+}
+
+/** The thread a session begins with. It is not stored anywhere: a session and its primary thread share their number. */
+export function primaryThreadId(sessionId: string): string {
+  return PREFIX.thread + sessionId.slice(PREFIX.session.length);
 }

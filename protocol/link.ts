@@ -36,22 +36,35 @@ export type ToolPolicy = z.infer<typeof ToolPolicy>;
  * A configured agent, as the engine needs it. A run with one is attended: what is not allowed is asked for
  * (`approval.requested`) and waits; without one it is refused, because nobody would answer.
  */
+const McpSetup = z.object({
+  name: z.string(),
+  url: z.string(),
+  policy: ToolPolicy.or(z.literal("off")),
+  tools: z.record(z.string(), ToolPolicy.or(z.literal("off"))),
+});
+
+/** An agent that the main one may start, under its name. */
+const SubAgentSetup = z.object({
+  name: z.string(),
+  description: z.string(),
+  prompt: z.string(),
+  model: z.string(),
+  effort: z.enum(["low", "medium", "high", "xhigh", "max"]).optional(),
+  tools: z.record(z.string(), ToolPolicy),
+  mcpServers: z.array(McpSetup),
+});
+
 export const AgentSetup = z.object({
   /** Built-in tools by the engine's names. What is not named is not there. */
   tools: z.record(z.string(), ToolPolicy),
   /** MCP servers by URL: the engine calls them; who decides about their tools, and about single ones by name. */
-  mcpServers: z.array(
-    z.object({
-      name: z.string(),
-      url: z.string(),
-      policy: ToolPolicy.or(z.literal("off")),
-      tools: z.record(z.string(), ToolPolicy.or(z.literal("off"))),
-    }),
-  ),
+  mcpServers: z.array(McpSetup),
   /** Tools that the client answers. */
   customTools: z.array(
     z.object({ name: z.string(), description: z.string(), inputSchema: z.record(z.string(), z.unknown()) }),
   ),
+  /** Sub-agents by name, and whether the engine's own kinds may be started too. Absent: none. */
+  subAgents: z.object({ agents: z.array(SubAgentSetup), inline: z.boolean() }).optional(),
 });
 export type AgentSetup = z.infer<typeof AgentSetup>;
 
@@ -131,7 +144,15 @@ export type RunStart = Extract<Command, { type: "run.start" }>;
 /** An event in a frame. The runner names it so that previews and results can refer to each other. */
 export const FramedEvent = z.intersection(
   // A time that no calendar has would make its whole page of the log unreadable.
-  z.object({ id: z.string().max(64), at: z.number().int().nonnegative() }),
+  z.object({
+    id: z.string().max(64),
+    at: z.number().int().nonnegative(),
+    /** The sub-agent's thread it happened on; absent on the primary one. */
+    thread: z
+      .string()
+      .regex(/^sthr_[0-9a-z]{1,64}$/)
+      .optional(),
+  }),
   RunnerEvent,
 );
 export type FramedEvent = z.infer<typeof FramedEvent>;

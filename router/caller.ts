@@ -6,4 +6,6 @@ export interface Caller {
   readonly keyId: string | null;
   /** Session whose engine calls, or null for a direct API call. */
   readonly sessionId: string | null;
+  /** Which of the session's agents calls, as the engine names it: set for a sub-agent. */
+  readonly agentId?: string | undefined;
 }

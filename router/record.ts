@@ -70,6 +70,7 @@ export class Account {
       account: caller.account,
       keyId: caller.keyId,
       sessionId: caller.sessionId,
+      ...(caller.agentId === undefined ? {} : { agentId: caller.agentId }),
       model: body.model,
       provider: served?.deployment.provider ?? null,
       upstreamModel: served?.deployment.model ?? null,

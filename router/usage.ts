@@ -26,6 +26,8 @@ export interface UsageRecord {
   readonly account: string;
   readonly keyId: string | null;
   readonly sessionId: string | null;
+  /** The session's sub-agent that called; absent for its main agent. */
+  readonly agentId?: string;
   /** The model as the caller wrote it. */
   readonly model: string;
   /** Who answered, or was asked last; null when nobody was asked. */

@@ -3,11 +3,10 @@ import { existsSync } from "node:fs";
 import { query } from "@anthropic-ai/claude-agent-sdk";
 import type { Options, Query, SDKMessage, SDKUserMessage } from "@anthropic-ai/claude-agent-sdk";
 import type { PromptBlock } from "@gantry/protocol/event.ts";
-import type { AgentSetup, EngineStart, PermissionMode, ToolAnswer, ToolPolicy } from "@gantry/protocol/link.ts";
-import { clientTools } from "./client-tools.ts";
+import type { EngineStart, PermissionMode, ToolAnswer } from "@gantry/protocol/link.ts";
+import { attended, toolsOf } from "./attended.ts";
 import { engineEnvironment, engineModel, engineTools, isClaude } from "./environment.ts";
 import type { SessionFolders } from "./environment.ts";
-import { CUSTOM_PREFIX } from "./translate.ts";
 
 /** The only file that talks to the Agent SDK. */
 
@@ -35,6 +34,8 @@ export interface ToolRequest {
   readonly toolUseId: string;
   readonly tool: string;
   readonly input: Record<string, unknown>;
+  /** The engine's id of the sub-agent that calls; undefined: the main agent. */
+  readonly agentId?: string | undefined;
 }
 
 export interface EngineHandlers {
@@ -74,7 +75,7 @@ export class Engine {
     this.profile = engineProfile(command);
     this.#model = options.model;
     this.#permissionMode = options.permissionMode;
-    const tools = options.agent ? Object.keys(options.agent.tools) : engineTools(options.model);
+    const tools = options.agent ? toolsOf(options.agent) : engineTools(options.model);
     const sdkOptions: Options = {
       cwd: folders.workspace,
       env: engineEnvironment({
@@ -98,6 +99,7 @@ export class Engine {
       // A workspace is data: without these two a cloned repository configures the engine and takes its key.
       settingSources: [],
       strictMcpConfig: true,
+      forwardSubagentText: true,
       includePartialMessages: true,
       ...(args.resume ? { resume: command.engineSessionId } : { sessionId: command.engineSessionId }),
       ...(isClaude(options.model) ? {} : { thinking: { type: "disabled" } }),
@@ -172,46 +174,6 @@ export class Engine {
     const stderr = this.#stderr.join("").trim();
     handlers.onExit(stderr ? `${reason}\n${stderr.slice(-2000)}` : reason);
   }
-}
-
-/** Options of a run that somebody answers for: policies of tools, permissions that are asked for, the client's tools. */
-function attended(agent: AgentSetup, ask: EngineHandlers["onToolRequest"]): Partial<Options> {
-  return {
-    mcpServers: {
-      ...Object.fromEntries(agent.mcpServers.map(({ name, url }) => [name, { type: "http" as const, url }])),
-      ...clientTools(agent.customTools, (call, signal) => ask({ kind: "client", ...call }, signal)),
-    },
-    hooks: {
-      PreToolUse: [
-        {
-          hooks: [
-            (input) => {
-              const tool = input.hook_event_name === "PreToolUse" ? input.tool_name : "";
-              const policy = policyOf(agent, tool);
-              if (policy === "auto") return Promise.resolve({});
-              const permissionDecision = policy === "off" ? "deny" : policy;
-              return Promise.resolve({ hookSpecificOutput: { hookEventName: "PreToolUse", permissionDecision } });
-            },
-          ],
-        },
-      ],
-    },
-    canUseTool: async (tool, input, { toolUseID, signal }) => {
-      const answer = await ask({ kind: "permission", toolUseId: toolUseID, tool, input }, signal);
-      if (answer.type === "allow") return { behavior: "allow", updatedInput: answer.updatedInput ?? input };
-      return { behavior: "deny", message: answer.type === "deny" ? answer.message : "This was not allowed." };
-    },
-  };
-}
-
-/** Who decides about a tool, by the engine's name for it. */
-function policyOf(agent: AgentSetup, tool: string): ToolPolicy | "off" {
-  if (tool.startsWith(CUSTOM_PREFIX)) return "allow";
-  for (const { name, policy, tools } of agent.mcpServers) {
-    const prefix = `mcp__${name}__`;
-    if (tool.startsWith(prefix)) return tools[tool.slice(prefix.length)] ?? policy;
-  }
-  return agent.tools[tool] ?? "auto";
 }
 
 /** The engine's input: an endless iterable that one prompt after another is put into. */

@@ -15,7 +15,19 @@ export interface SessionFolders {
 export const MARKER = "GANTRY_SANDBOX";
 
 /** Tools for models that are not Claude: the ones every model can use, without Claude-only machinery. */
-const LEAN_TOOLS = ["Bash", "Read", "Edit", "Write", "Grep", "Glob", "TaskCreate", "TaskUpdate", "TaskList", "TaskGet"];
+const LEAN_TOOLS = [
+  "Agent",
+  "Bash",
+  "Read",
+  "Edit",
+  "Write",
+  "Grep",
+  "Glob",
+  "TaskCreate",
+  "TaskUpdate",
+  "TaskList",
+  "TaskGet",
+];
 
 /** Window assumed where nobody said: too large a guess and the engine never compacts in time. */
 const DEFAULT_CONTEXT_TOKENS = 131_072;

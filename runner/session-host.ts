@@ -1,4 +1,4 @@
-import { newId } from "@gantry/protocol/ids.ts";
+import { newId, primaryThreadId } from "@gantry/protocol/ids.ts";
 import type { RunError } from "@gantry/protocol/event.ts";
 import type { Command, EngineStart, Frame, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import { PROTOCOL_VERSION } from "@gantry/protocol/link.ts";
@@ -9,8 +9,9 @@ import type { ToolRequest } from "./agent.ts";
 import type { SessionFolders } from "./environment.ts";
 import { Outbox } from "./outbox.ts";
 import { killMarked } from "./processes.ts";
-import { initialState, nameToolCall, translate } from "./translate.ts";
-import type { TranslatedEvent } from "./translate.ts";
+import { betweenRuns, initialState, nameToolCall, translate } from "./translate.ts";
+import type { TranslateState, TranslatedEvent } from "./translate.ts";
+import { closeThreads, noThreads } from "./threads.ts";
 import { hasTranscript, openFolders } from "./workspace.ts";
 
 /** How long an interrupted engine may take to say so before its input is closed, and then before it is killed. */
@@ -58,7 +59,7 @@ export class SessionHost {
   #engine: Engine | null = null;
   #run: ActiveRun | null = null;
   #ended: string[] = [];
-  #state = initialState;
+  #state: TranslateState;
   /** Tool calls that wait for somebody, by event id. */
   readonly #waiting = new Map<string, (answer: ToolAnswer) => void>();
   #idle: NodeJS.Timeout | null = null;
@@ -76,6 +77,7 @@ export class SessionHost {
     this.#settings = settings;
     this.#marker = `${settings.markerPrefix}${settings.sessionId}`;
     this.#outbox = new Outbox((frame) => this.#send?.(frame));
+    this.#state = { ...initialState, threads: noThreads(primaryThreadId(settings.sessionId)) };
   }
 
   /** Something is running or unsaved: the runner may not forget this session. */
@@ -268,6 +270,7 @@ export class SessionHost {
         onExit: (reason) => {
           if (this.#engine !== engine) return;
           this.#engine = null;
+          this.#closeThreads();
           this.#log("engine_exit", { reason });
           const ending = this.#run;
           this.#stopped = this.#killAll(pass).then(() => ending && this.#end(ending, reason));
@@ -281,7 +284,7 @@ export class SessionHost {
   }
 
   /** Asks whoever sent the prompt, by an event, and waits for the answer for as long as the run lasts. */
-  async #ask({ kind, toolUseId, tool, input }: ToolRequest, signal: AbortSignal): Promise<ToolAnswer> {
+  async #ask({ kind, toolUseId, tool, input, agentId }: ToolRequest, signal: AbortSignal): Promise<ToolAnswer> {
     const { state, id } = nameToolCall(this.#state, toolUseId, () => newId("event"));
     this.#state = state;
     const run = this.#run;
@@ -294,6 +297,10 @@ export class SessionHost {
         once: true,
       });
     });
+    const thread = agentId === undefined ? undefined : this.#state.threads.byTask[agentId]?.id;
+    // Who answers reads the primary thread.
+    if (kind === "permission" && thread !== undefined)
+      this.#record({ type: "agent.tool_use", id, name: tool, input: clipInput(input), session_thread_id: thread });
     if (kind === "client") this.#record({ type: "agent.custom_tool_use", id, name: tool, input: clipInput(input) });
     else
       this.#record({ type: "approval.requested", id: newId("event"), tool_use_id: id, tool, input: clipInput(input) });
@@ -303,9 +310,17 @@ export class SessionHost {
     return answer;
   }
 
+  /** Sub-agents end with their engine. */
+  #closeThreads(): void {
+    const { threads, events } = closeThreads(this.#state.threads, [], () => newId("event"), "retries_exhausted");
+    this.#state = { ...this.#state, threads };
+    for (const event of events) this.#record(event);
+  }
+
   async #stopEngine(): Promise<void> {
     const [engine, pass] = [this.#engine, this.#pass];
     this.#engine = null;
+    this.#closeThreads();
     engine?.close();
     // The transcript is written as it goes; two seconds of grace would only be felt by whoever waits.
     this.#stopped = this.#stopped.then(() => this.#killAll(pass));
@@ -355,7 +370,7 @@ export class SessionHost {
       duration_ms: Date.now() - run.startedAt,
       ...outcome,
     });
-    this.#state = { ...initialState, toolCalls: this.#state.toolCalls };
+    this.#state = betweenRuns(this.#state);
   }
 
   #finish(run: ActiveRun, event: TranslatedEvent): void {

@@ -1,6 +1,8 @@
 import type { SDKMessage } from "@anthropic-ai/claude-agent-sdk";
 import type { ModelUsage, RunEnded, RunError, RunnerEvent } from "@gantry/protocol/event.ts";
 import { clip, clipInput, toResultContent } from "./clip.ts";
+import { closeThreads, noThreads, onTaskEnded, onTaskStarted, threadOf } from "./threads.ts";
+import type { ThreadState } from "./threads.ts";
 
 /**
  * SDK message → events, as a pure function over a small state. It never throws: the engine sends message types that
@@ -25,6 +27,8 @@ export interface TranslateState {
   readonly lastText: string;
   /** Ids of background tasks still running in the engine. */
   readonly backgroundTasks: readonly string[];
+  /** The engine's sub-agents. */
+  readonly threads: ThreadState;
 }
 
 export const initialState: TranslateState = {
@@ -34,10 +38,16 @@ export const initialState: TranslateState = {
   mcpCalls: [],
   lastText: "",
   backgroundTasks: [],
+  threads: noThreads("sthr_0"),
 };
 
-/** An event and the id other events refer to it by. */
-export type TranslatedEvent = RunnerEvent & { readonly id: string };
+/** What outlives a run: the engine may speak of its calls, background tasks and sub-agents in the next one. */
+export function betweenRuns({ toolCalls, mcpCalls, backgroundTasks, threads }: TranslateState): TranslateState {
+  return { ...initialState, toolCalls, mcpCalls, backgroundTasks, threads };
+}
+
+/** An event, the id other events refer to it by, and the thread it happened on if that is not the primary one. */
+export type TranslatedEvent = RunnerEvent & { readonly id: string; readonly thread?: string };
 
 export interface Translation {
   readonly state: TranslateState;
@@ -163,9 +173,12 @@ function fromAssistant(state: TranslateState, message: Of<"assistant">, newId: (
   let next = state;
   const events: TranslatedEvent[] = [];
   const parent = message.parent_tool_use_id === null ? undefined : state.toolCalls[message.parent_tool_use_id];
-  const under = parent === undefined ? {} : { parent_tool_use_id: parent };
+  const thread = threadOf(state.threads, message);
+  const on = thread === undefined ? {} : { thread };
+  const under = { ...on, ...(parent === undefined ? {} : { parent_tool_use_id: parent }) };
+  const isInner = parent !== undefined || thread !== undefined;
   const claimPreview = (type: "agent.message" | "agent.thinking"): string => {
-    const found = parent === undefined ? next.previews.find((p) => p.type === type) : undefined;
+    const found = !isInner ? next.previews.find((p) => p.type === type) : undefined;
     if (!found) return newId();
     next = { ...next, previews: next.previews.filter((p) => p !== found) };
     return found.id;
@@ -179,12 +192,18 @@ function fromAssistant(state: TranslateState, message: Of<"assistant">, newId: (
         content: [{ type: "text", text: clip(block.text) }],
         ...under,
       });
-      if (parent === undefined) next = { ...next, lastText: block.text };
+      if (!isInner) next = { ...next, lastText: block.text };
     } else if (block.type === "thinking") {
-      events.push({ type: "agent.thinking", id: claimPreview("agent.thinking"), thinking: clip(block.thinking) });
+      const thinking = clip(block.thinking);
+      events.push({ type: "agent.thinking", id: claimPreview("agent.thinking"), thinking, ...on });
     } else if (block.type === "tool_use") {
       const named = nameToolCall(next, block.id, newId);
       next = named.state;
+      if (thread !== undefined)
+        next = {
+          ...next,
+          threads: { ...next.threads, callers: { ...next.threads.callers, [block.id]: thread } },
+        };
       const { id } = named;
       // Told when the engine calls it: only then does it wait for its answer.
       if (block.name.startsWith(CUSTOM_PREFIX)) continue;
@@ -197,6 +216,7 @@ function fromAssistant(state: TranslateState, message: Of<"assistant">, newId: (
           mcp_server_name: mcp[1],
           name: mcp[2],
           input: clipInput(block.input),
+          ...on,
         });
         continue;
       }
@@ -228,6 +248,8 @@ function fromUser(state: TranslateState, message: Of<"user">, newId: () => strin
   const content = message.message.content;
   if (typeof content === "string") return { state, events: [] };
   const events: TranslatedEvent[] = [];
+  const thread = threadOf(state.threads, message);
+  const on = thread === undefined ? {} : { thread };
   for (const block of content) {
     if (block.type !== "tool_result") continue;
     const toolUseId = state.toolCalls[block.tool_use_id];
@@ -241,6 +263,7 @@ function fromUser(state: TranslateState, message: Of<"user">, newId: () => strin
         mcp_tool_use_id: toolUseId,
         content: results,
         is_error: isError,
+        ...on,
       });
     } else {
       events.push({
@@ -249,6 +272,7 @@ function fromUser(state: TranslateState, message: Of<"user">, newId: () => strin
         tool_use_id: toolUseId,
         content: results,
         is_error: isError,
+        ...on,
       });
     }
   }
@@ -284,6 +308,15 @@ function fromSystem(state: TranslateState, message: Of<"system">, newId: () => s
     }
     case "compact_boundary":
       return { state, events: [{ type: "agent.thread_context_compacted", id: newId() }] };
+    case "task_started": {
+      const call = message.tool_use_id === undefined ? null : (state.toolCalls[message.tool_use_id] ?? null);
+      const { threads, events } = onTaskStarted(state.threads, message, call, newId);
+      return { state: { ...state, threads }, events };
+    }
+    case "task_notification": {
+      const { threads, events } = onTaskEnded(state.threads, message, newId);
+      return { state: { ...state, threads }, events };
+    }
     case "background_tasks_changed":
       return { state: { ...state, backgroundTasks: message.tasks.map((task) => task.task_id) }, events: [] };
     default:
@@ -325,16 +358,8 @@ function fromResult(state: TranslateState, message: Of<"result">, newId: () => s
     num_turns: message.num_turns,
     duration_ms: message.duration_ms,
   };
-  // Tool ids and background tasks outlive a run: the engine may speak of them in the next one.
-  return {
-    state: {
-      ...initialState,
-      toolCalls: closed.state.toolCalls,
-      mcpCalls: closed.state.mcpCalls,
-      backgroundTasks: closed.state.backgroundTasks,
-    },
-    events: [...events, ended],
-  };
+  const { threads, events: over } = closeThreads(closed.state.threads, closed.state.backgroundTasks, newId);
+  return { state: betweenRuns({ ...closed.state, threads }), events: [...events, ...over, ended] };
 }
 
 function wasInterrupted(message: Of<"result">): boolean {

@@ -46,6 +46,23 @@ function load(env: Env): { router: Router; routes: RouteTable } {
 }
 
 async function count(env: Env, record: UsageRecord): Promise<void> {
+  await Promise.all([countForAccount(env, record), countForThread(env, record)]);
+}
+
+/** What a sub-agent uses is told by the router alone: the engine does not say it for each. */
+async function countForThread(env: Env, { sessionId, agentId, usage, requestId }: UsageRecord): Promise<void> {
+  if (sessionId === null || agentId === undefined || usage === null) return;
+  await env.SESSION.get(env.SESSION.idFromName(sessionId))
+    .countForThread(agentId, {
+      input_tokens: usage.inputTokens,
+      output_tokens: usage.outputTokens,
+      cache_creation_input_tokens: usage.cacheWriteTokens,
+      cache_read_input_tokens: usage.cacheReadTokens,
+    })
+    .catch((error: unknown) => report({ event: "usage_not_counted", requestId, error: String(error) }));
+}
+
+async function countForAccount(env: Env, record: UsageRecord): Promise<void> {
   await ledgerOf(env, record.account)
     .record(record)
     .catch((error: unknown) =>

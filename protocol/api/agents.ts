@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { COMMON_QUERY, Metadata, MetadataPatch, PAGE_QUERY, QueryFlag, queryNumber } from "./common.ts";
+import { COMMON_QUERY, Metadata, MetadataPatch, PAGE_QUERY, QueryFlag, When, queryNumber } from "./common.ts";
 import { Tool } from "./tools.ts";
 
 /** Bodies and queries of `/v1/agents`, in the words of Managed Agents. */
@@ -101,8 +101,6 @@ export const AgentUpdate = z.strictObject({
 export type AgentUpdate = z.infer<typeof AgentUpdate>;
 
 export const AgentQuery = z.strictObject({ ...COMMON_QUERY, version: queryNumber(1, 999_999_999).optional() });
-
-const When = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));
 
 export const AgentListQuery = z.strictObject({
   ...PAGE_QUERY,

@@ -39,3 +39,14 @@ export const NoQuery = z.strictObject(COMMON_QUERY);
 
 /** A list without filters. */
 export const PageQuery = z.strictObject(PAGE_QUERY);
+
+/** A time of a query, as milliseconds since 1970. */
+export const When = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));
+
+/** Conditions on the time of creation. */
+export const CREATED_QUERY = {
+  "created_at[gt]": When.optional(),
+  "created_at[gte]": When.optional(),
+  "created_at[lt]": When.optional(),
+  "created_at[lte]": When.optional(),
+};

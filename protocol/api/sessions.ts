@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { PromptBlock } from "../event.ts";
 import { AgentCreate } from "./agents.ts";
-import { COMMON_QUERY, Metadata, MetadataPatch, PAGE_QUERY, QueryFlag } from "./common.ts";
+import { COMMON_QUERY, CREATED_QUERY, Metadata, MetadataPatch, PAGE_QUERY, QueryFlag } from "./common.ts";
 
 /** Bodies and queries of `/v1/sessions`, in the words of Managed Agents. */
 
@@ -27,16 +27,17 @@ export const SessionUpdate = z.strictObject({
   title: z.string().max(500).nullish(),
 });
 
-const When = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));
-
 export const SessionListQuery = z.strictObject({
   ...PAGE_QUERY,
   agent_id: z.string().optional(),
-  "created_at[gt]": When.optional(),
-  "created_at[gte]": When.optional(),
-  "created_at[lt]": When.optional(),
-  "created_at[lte]": When.optional(),
+  ...CREATED_QUERY,
   include_archived: QueryFlag.optional(),
+});
+
+/** Query of `/v1/sessions/{id}/threads`. */
+export const ThreadListQuery = z.strictObject({
+  ...PAGE_QUERY,
+  "statuses[]": z.array(z.enum(["running", "idle", "rescheduling", "terminated"])).optional(),
 });
 
 /** Events that a client may send. */
@@ -73,6 +74,8 @@ export const EventListQuery = z.strictObject({
   /** Ours: the `seq` after which to begin. */
   after: z.string().optional(),
   "types[]": z.array(z.string()).optional(),
+  ...CREATED_QUERY,
+  order: z.enum(["asc", "desc"]).default("asc"),
 });
 
 /** `after` is the `seq` after which to begin; with `event_deltas` previews of texts are shown. */

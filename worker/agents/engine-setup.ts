@@ -1,6 +1,7 @@
 import type { BetaManagedAgentsSessionAgent } from "@anthropic-ai/sdk/resources/beta/sessions/sessions";
 import type { AgentSetup, ToolPolicy } from "@gantry/protocol/link.ts";
 import type { SessionSetup } from "../session/settings.ts";
+import { rosterOf } from "./session-agent.ts";
 
 /** Built-in tools: Managed Agents' name → the engine's. */
 export const ENGINE_TOOLS: Readonly<Record<string, string>> = {
@@ -23,11 +24,30 @@ export function toEngineSetup(agent: BetaManagedAgentsSessionAgent): SessionSetu
     model: model.id,
     ...(system === null ? {} : { system }),
     ...(model.effort === undefined ? {} : { effort: model.effort.type }),
-    tools: toAgentSetup(agent),
+    tools: { ...toToolSetup(agent), ...toSubAgents(agent) },
   };
 }
 
-function toAgentSetup({ tools, mcp_servers }: BetaManagedAgentsSessionAgent): AgentSetup {
+/** What the engine gets of the agents that this one may start: they become kinds of its own Agent tool. */
+function toSubAgents(agent: BetaManagedAgentsSessionAgent): Pick<AgentSetup, "subAgents"> {
+  const { agents, inline } = rosterOf(agent);
+  if (agents.length === 0 && !inline) return {};
+  const roster = agents.map((each) => {
+    const { tools, mcpServers } = toToolSetup(each);
+    return {
+      name: each.name,
+      description: each.description ?? each.name,
+      prompt: each.system ?? `You are ${each.name}.`,
+      model: each.model.id,
+      ...(each.model.effort === undefined ? {} : { effort: each.model.effort.type }),
+      tools,
+      mcpServers,
+    };
+  });
+  return { subAgents: { agents: roster, inline } };
+}
+
+function toToolSetup({ tools, mcp_servers }: Pick<BetaManagedAgentsSessionAgent, "tools" | "mcp_servers">): AgentSetup {
   const builtIn: Record<string, ToolPolicy> = {};
   const customTools: AgentSetup["customTools"] = [];
   for (const tool of tools) {

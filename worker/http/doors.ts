@@ -35,6 +35,7 @@ import { health, root } from "./root.ts";
 import type { RouteName } from "./routes.ts";
 import { cancelRun, listRuns } from "./runs.ts";
 import { agentMessage, debug, demoSocket, query } from "./seed-doors.ts";
+import { archiveThread, listThreads, retrieveThread } from "./threads.ts";
 import { listUsage } from "./usage.ts";
 
 /** Answers a request that has passed the guards. */
@@ -68,6 +69,11 @@ export const DOORS: Readonly<Record<RouteName, Door>> = {
   "POST /v1/sessions/:id/events": sendEvents,
   "GET /v1/sessions/:id/events": listEvents,
   "GET /v1/sessions/:id/events/stream": streamEvents,
+  "GET /v1/sessions/:id/threads": listThreads,
+  "GET /v1/sessions/:id/threads/:thread": retrieveThread,
+  "POST /v1/sessions/:id/threads/:thread/archive": archiveThread,
+  "GET /v1/sessions/:id/threads/:thread/events": listEvents,
+  "GET /v1/sessions/:id/threads/:thread/stream": streamEvents,
   "POST /v1/agents": createAgentDoor,
   "GET /v1/agents": listAgentsDoor,
   "GET /v1/agents/:id": retrieveAgent,

@@ -2,14 +2,16 @@ import { EventListQuery, SendEvents } from "@gantry/protocol/api/sessions.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import { PREVIEW_TYPES } from "@gantry/protocol/event.ts";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
+import { primaryThreadId } from "@gantry/protocol/ids.ts";
 import type { Context } from "hono";
 import type { z } from "zod";
 import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
 import { STREAM_HEADERS, toBody, toLines } from "./ndjson.ts";
-import { readQuery } from "./query.ts";
+import { createdOf, readQuery } from "./query.ts";
 import { AGENT_MAX_TURNS, completeOptions } from "./run-options.ts";
 import { sessionStub, submit, unknownSession } from "./sessions.ts";
+import { unknownThread } from "./threads.ts";
 
 type Sent = z.infer<typeof SendEvents>["events"][number];
 
@@ -69,41 +71,56 @@ function nothingWaits(index: number, field: string): RequestRefused {
 }
 
 /**
- * A page of the log: `?page=CURSOR` or `?after=SEQ`, `?limit=N`, `?types[]=...`. `next_page` is null at the end.
- * Previews of texts are not history: they are shown only to those who name their types or ask with `after`.
+ * A page of the log: `?page=CURSOR` or `?after=SEQ`, and the filters of Managed Agents. `next_page` is null at the end.
+ * It shows one thread, the primary one unless the path names another. Previews of texts are not history: they are shown
+ * only to those who name their types. With `after` it is the log as it is: everything on every thread.
  */
 export async function listEvents(c: Context<App>): Promise<Response> {
   const sessionId = c.req.param("id") ?? "";
   const query = readQuery(c, EventListQuery);
   const limit = Math.min(Math.max(numberOf(query.limit, "limit", 100), 1), 1000);
-  const from = numberOf(query.page ?? query.after, query.page === undefined ? "after" : "page", 0);
+  const cursor = query.page ?? query.after;
+  const view = await viewOf(c);
   const types = query["types[]"] ?? null;
-  const page = await sessionStub(c.env, sessionId).page(c.get("principal").account, from, limit);
+  const whole = query.after !== undefined && c.req.param("thread") === undefined;
+  const page = await sessionStub(c.env, sessionId).page(c.get("principal").account, {
+    view: whole ? "all" : view,
+    cursor: cursor === undefined ? null : numberOf(cursor, query.page === undefined ? "after" : "page", 0),
+    limit,
+    order: query.order,
+    types,
+    notTypes: types || query.after !== undefined ? null : PREVIEW_TYPES,
+    created: createdOf(query),
+  });
   if (!page) throw unknownSession(sessionId);
-  const lines = query.after === undefined || types ? page.lines.filter((line) => isWanted(line, types)) : page.lines;
-  const next = page.lines.length < limit && page.lines.length < 1000 ? null : String(page.last);
-  return c.body(`{"data":[${lines.join(",")}],"next_page":${JSON.stringify(next)}}`, 200, {
+  const next = page.more ? String(page.last) : null;
+  return c.body(`{"data":[${page.lines.join(",")}],"next_page":${JSON.stringify(next)}}`, 200, {
     "content-type": "application/json",
     "cache-control": "no-store",
   });
 }
 
-function isWanted(line: string, types: readonly string[] | null): boolean {
-  const { type } = JSON.parse(line) as StoredEvent;
-  return types ? types.includes(type) : !PREVIEW_TYPES.includes(type);
+/** The thread that the path names, as the log knows it. */
+async function viewOf(c: Context<App>): Promise<{ thread: string | null }> {
+  const thread = c.req.param("thread");
+  const id = c.req.param("id") ?? "";
+  if (thread === undefined || thread === primaryThreadId(id)) return { thread: null };
+  if (!(await sessionStub(c.env, id).thread(c.get("principal").account, thread))) throw unknownThread(thread);
+  return { thread };
 }
 
 /**
- * The log as server-sent events: from a cursor on (`Last-Event-ID` or `?after=`), else what happens from now on, as in
- * Managed Agents. Previews with `?event_deltas[]=agent.message`.
+ * One thread's log as server-sent events: from a cursor on (`Last-Event-ID` or `?after=`), else what happens from now
+ * on, as in Managed Agents. Previews with `?event_deltas[]=agent.message`.
  */
 export async function streamEvents(c: Context<App>): Promise<Response> {
   const sessionId = c.req.param("id") ?? "";
   const { account } = c.get("principal");
   const stub = sessionStub(c.env, sessionId);
   const cursor = c.req.header("last-event-id") ?? c.req.query("after");
+  const view = await viewOf(c);
   const after = cursor === undefined ? await stub.last(account) : numberOf(cursor, "after", 0);
-  const events = after === null ? null : await stub.stream(account, after, null);
+  const events = after === null ? null : await stub.stream(account, after, null, view);
   if (!events) throw unknownSession(sessionId);
   const previews = c.req.query("event_deltas") !== undefined || c.req.query("event_deltas[]") !== undefined;
   return new Response(toBody(toSse(events, previews)), {

@@ -1,4 +1,3 @@
-import type { BetaManagedAgentsAgent } from "@anthropic-ai/sdk/resources/beta/agents/agents";
 import type {
   BetaManagedAgentsDeletedSession,
   BetaManagedAgentsSession,
@@ -7,11 +6,11 @@ import type {
 import { NoQuery } from "@gantry/protocol/api/common.ts";
 import { SessionCreate, SessionListQuery, SessionUpdate } from "@gantry/protocol/api/sessions.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
+import type { ModelUsage } from "@gantry/protocol/event.ts";
 import type { Context } from "hono";
-import type { z } from "zod";
 import { toEngineSetup } from "../agents/engine-setup.ts";
-import { changedBody, patchMetadata } from "../agents/resolve.ts";
-import { getAgent } from "../agents/store.ts";
+import { patchMetadata } from "../agents/resolve.ts";
+import { agentOf } from "../agents/session-agent.ts";
 import { getEnvironment } from "../environments/store.ts";
 import type { Env } from "../env.ts";
 import { modelsOf } from "../models.ts";
@@ -21,7 +20,7 @@ import { toIso } from "../storage/catalog.ts";
 import { archiveInIndex, indexSession, listSessionIds, removeFromIndex } from "../storage/session-index.ts";
 import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
-import { pageOf, readQuery } from "./query.ts";
+import { createdOf, pageOf, readQuery } from "./query.ts";
 import { AGENT_MAX_TURNS, completeOptions } from "./run-options.ts";
 import { sessionIdFor, sessionStub, submit, unknownSession } from "./sessions.ts";
 
@@ -101,13 +100,9 @@ export async function deleteSession(c: Context<App>): Promise<Response> {
 export async function listSessions(c: Context<App>): Promise<Response> {
   const query = readQuery(c, SessionListQuery);
   const { account } = c.get("principal");
-  const created = (["gt", "gte", "lt", "lte"] as const).flatMap((name) => {
-    const at = query[`created_at[${name}]`];
-    return at === undefined ? [] : [[({ gt: ">", gte: ">=", lt: "<", lte: "<=" } as const)[name], at] as const];
-  });
   const filter = {
     includeArchived: query.include_archived ?? false,
-    created,
+    created: createdOf(query),
     ...(query.agent_id === undefined ? {} : { agentId: query.agent_id }),
   };
   const page = await listSessionIds(c.env, account, filter, pageOf(query));
@@ -136,21 +131,31 @@ function toSession(facts: SessionFacts, env: Env): BetaManagedAgentsSession {
     outcome_evaluations: [],
     resources: [],
     stats: { active_seconds: facts.activeMs / 1000, duration_seconds: (Date.now() - facts.createdAt) / 1000 },
-    status: setup.archivedAt === null ? facts.status : "terminated",
+    status: statusOf(facts),
     title: setup.title,
     updated_at: toIso(Math.max(setup.updatedAt, facts.createdAt)),
-    usage: {
-      input_tokens: usage.input_tokens,
-      output_tokens: usage.output_tokens,
-      cache_read_input_tokens: usage.cache_read_input_tokens,
-      cache_creation: { ephemeral_5m_input_tokens: usage.cache_creation_input_tokens },
-    },
+    usage: toUsage(usage),
     vault_ids: [],
   } satisfies BetaManagedAgentsSession;
 }
 
+/** The session's status as the API tells it. */
+export function statusOf({ setup, status }: SessionFacts): BetaManagedAgentsSession["status"] {
+  return setup.archivedAt === null ? status : "terminated";
+}
+
+/** Tokens as sessions and threads show them. */
+export function toUsage(usage: ModelUsage) {
+  return {
+    input_tokens: usage.input_tokens,
+    output_tokens: usage.output_tokens,
+    cache_read_input_tokens: usage.cache_read_input_tokens,
+    cache_creation: { ephemeral_5m_input_tokens: usage.cache_creation_input_tokens },
+  };
+}
+
 /** What a session without an agent says it has: Claude Code as it comes. */
-function plainAgent(model: string, env: Env): BetaManagedAgentsSessionAgent {
+export function plainAgent(model: string, env: Env): BetaManagedAgentsSessionAgent {
   return {
     id: "",
     type: "agent",
@@ -164,44 +169,6 @@ function plainAgent(model: string, env: Env): BetaManagedAgentsSessionAgent {
     skills: [],
     system: null,
     tools: [],
-  };
-}
-
-async function agentOf(
-  env: Env,
-  account: string,
-  wanted: NonNullable<z.infer<typeof SessionCreate>["agent"]>,
-): Promise<BetaManagedAgentsSessionAgent> {
-  const { id, version } = typeof wanted === "string" ? { id: wanted, version: undefined } : wanted;
-  const agent = await getAgent(env, account, id, version);
-  if (!agent) throw new RequestRefused({ code: "not_found", what: `Agent ${JSON.stringify(id)}` });
-  if (agent.archived_at !== null)
-    throw new RequestRefused({ code: "invalid_request", field: "agent", reason: "is archived" });
-  if (typeof wanted === "string" || wanted.type === "agent") return toSessionAgent(agent, agent);
-  const { type: _type, id: _id, version: _version, ...overrides } = wanted;
-  return toSessionAgent(agent, changedBody(agent, overrides, undefined));
-}
-
-type AgentParts = Pick<
-  BetaManagedAgentsAgent,
-  "description" | "execution_identity" | "mcp_servers" | "model" | "name" | "skills" | "system" | "tools"
->;
-
-function toSessionAgent({ id, version }: BetaManagedAgentsAgent, parts: AgentParts): BetaManagedAgentsSessionAgent {
-  const { description, execution_identity, mcp_servers, model, name, skills, system, tools } = parts;
-  return {
-    id,
-    type: "agent",
-    version,
-    description,
-    execution_identity,
-    mcp_servers,
-    model,
-    multiagent: null,
-    name,
-    skills,
-    system,
-    tools,
   };
 }
 

@@ -27,7 +27,8 @@ export const authenticateEngine = createMiddleware<App>(async (c, next) => {
 export function callerOf(c: Context<App>): Caller {
   const { account, keyId } = c.get("principal");
   const sessionId = keyId.startsWith("sesn_") ? keyId : null;
-  return { account, keyId: sessionId ? null : keyId, sessionId };
+  const agentId = sessionId === null ? undefined : c.req.header("x-claude-code-agent-id")?.slice(0, 64);
+  return { account, keyId: sessionId ? null : keyId, sessionId, agentId };
 }
 
 /** `POST /v1/messages`: the router, for engines and for anybody's own Anthropic client. */

@@ -35,3 +35,15 @@ export function found<T>(thing: T | null, what: string, id: string, errorCode?: 
   const name = `${what} ${JSON.stringify(id)}`;
   throw new RequestRefused({ code: "not_found", what: name, ...(errorCode === undefined ? {} : { errorCode }) });
 }
+
+/** The conditions on the time of creation that a checked query has, as SQL writes them. */
+export function createdOf(
+  query: Partial<Record<`created_at[${keyof typeof OPERATORS}]`, number | undefined>>,
+): (readonly [(typeof OPERATORS)[keyof typeof OPERATORS], number])[] {
+  return (["gt", "gte", "lt", "lte"] as const).flatMap((name) => {
+    const at = query[`created_at[${name}]`];
+    return at === undefined ? [] : [[OPERATORS[name], at] as const];
+  });
+}
+
+const OPERATORS = { gt: ">", gte: ">=", lt: "<", lte: "<=" } as const;

@@ -13,6 +13,7 @@ import {
   SessionCreate,
   SessionListQuery,
   SessionUpdate,
+  ThreadListQuery,
 } from "@gantry/protocol/api/sessions.ts";
 import { z } from "zod";
 
@@ -101,6 +102,26 @@ export const ROUTES = {
   "GET /v1/sessions/:id/events/stream": {
     access: LOOK,
     summary: "The log as it is written, from any event on",
+    query: EventStreamQuery,
+  },
+  "GET /v1/sessions/:id/threads": {
+    access: LOOK,
+    summary: "A session's threads: the primary one, and one a sub-agent",
+    query: ThreadListQuery,
+  },
+  "GET /v1/sessions/:id/threads/:thread": { access: LOOK, summary: "One thread" },
+  "POST /v1/sessions/:id/threads/:thread/archive": {
+    access: SESSIONS,
+    summary: "Archive a thread that is not running",
+  },
+  "GET /v1/sessions/:id/threads/:thread/events": {
+    access: LOOK,
+    summary: "A page of a thread's log",
+    query: EventListQuery,
+  },
+  "GET /v1/sessions/:id/threads/:thread/stream": {
+    access: LOOK,
+    summary: "A thread's log as it is written, from any event on",
     query: EventStreamQuery,
   },
   "POST /v1/agents": { access: CATALOG_CHANGE, summary: "Configure an agent", body: AgentCreate },

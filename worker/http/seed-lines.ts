@@ -52,6 +52,8 @@ export class SeedLines {
       case "agent.thinking":
         return this.#verbose ? [{ type: "thinking", content: event.thinking ?? "" }] : [];
       case "agent.tool_use":
+        // Shown already, on its own thread.
+        if (event.session_thread_id !== undefined) return [];
         this.#tools.set(event.id, event.name);
         return [{ type: "tool_call", tool: event.name, input: event.input, id: event.id }];
       case "agent.tool_result": {

@@ -9,6 +9,7 @@ import type { Lease } from "./lease.ts";
 import type { Link, LinkHandlers } from "./link.ts";
 import type { Run, RunQueue } from "./run-queue.ts";
 import type { Transaction } from "./sql.ts";
+import type { Threads } from "./threads.ts";
 
 /** While a run is active the watchdog looks this often. */
 export const WATCHDOG_MS = 3_000;
@@ -21,6 +22,7 @@ export interface DriverDeps {
   readonly queue: RunQueue;
   readonly lease: Lease;
   readonly approvals: Approvals;
+  readonly threads: Threads;
   readonly transaction: Transaction;
   readonly dial: (
     hello: { epoch: number; cursor: { runnerId: string; frame: number } | null },
@@ -252,7 +254,13 @@ export class Driver {
     const run = queue.running();
     this.#welcomed = true;
     const decision = onWelcome(run, welcome);
-    if (lease.cursor()?.runnerId !== welcome.runnerId) lease.moveTo(welcome.runnerId, newToken(welcome.engineToken));
+    if (lease.cursor()?.runnerId !== welcome.runnerId) {
+      this.#deps.transaction(() => {
+        lease.moveTo(welcome.runnerId, newToken(welcome.engineToken));
+        this.#abandonThreads();
+      });
+      this.#deps.log.announce();
+    }
     // A run that was given up while nobody could reach it: it must end before the runner takes another.
     if (welcome.activeRunId !== null && welcome.activeRunId !== run?.id)
       this.#link?.send({ type: "run.interrupt", runId: welcome.activeRunId });
@@ -312,7 +320,9 @@ export class Driver {
       // A run has one end and says it itself; whatever else claims to be one is left out.
       const ended = events.find((entry) => entry.event.type === "run.ended" && entry.runId !== null);
       transaction(() => {
-        log.append(events.filter((entry) => entry.event.type !== "run.ended"));
+        const before = events.filter((entry) => entry.event.type !== "run.ended");
+        log.append(before);
+        this.#deps.threads.note(before);
         if (run && this.#deps.approvals.noteQuestions(events) && !ended) this.#saysItWaits(run);
         if (run && ended) this.#end(run, ended.event as RunEnded, ended);
         lease.advance(frame.frame);
@@ -335,6 +345,14 @@ export class Driver {
     log.append([{ id: newEventId(), runId: run.id, at: now(), event }]);
   }
 
+  /** Sub-agents of a runner that is gone are gone with it. Inside a transaction. */
+  #abandonThreads(): void {
+    const { threads, log, now, newEventId } = this.#deps;
+    const events = threads.abandoned().map((event) => ({ id: newEventId(), runId: null, at: now(), event }));
+    log.append(events);
+    threads.note(events);
+  }
+
   #acknowledge(frame: number): void {
     this.#link?.send({ type: "ack", frame });
   }
@@ -349,8 +367,8 @@ export class Driver {
     return frame.events.flatMap((value): NewEvent[] => {
       const parsed = FramedEvent.safeParse(value);
       if (parsed.success) {
-        const { id, at, ...event } = parsed.data;
-        return [{ id, runId: frame.runId, at: Math.min(at, now()), event: event as SessionEvent }];
+        const { id, at, thread, ...event } = parsed.data;
+        return [{ id, runId: frame.runId, at: Math.min(at, now()), event: event as SessionEvent, thread }];
       }
       // It would come back for ever if it were refused; the log says that something is missing.
       const message = `The runner reported something unreadable: ${parsed.error.issues[0]?.message ?? "unknown"}`;
@@ -376,10 +394,13 @@ export class Driver {
   /** Ends a run: its one terminal event, and the session's status if nothing waits. Inside a transaction. */
   #end(run: Run, how: { outcome: RunEnded["outcome"]; error: RunError | null }, reported?: NewEvent): void {
     const { queue, log, now, newEventId } = this.#deps;
+    if (how.error?.type === "sandbox_lost") this.#abandonThreads();
     queue.end(run.id, now());
     this.#deps.approvals.close(run.id);
     const event: RunEnded = { type: "run.ended", result: "", usage: null, num_turns: 0, duration_ms: 0, ...how };
-    const events: NewEvent[] = [reported ?? { id: newEventId(), runId: run.id, at: now(), event }];
+    const events: NewEvent[] = [
+      reported ? { ...reported, thread: undefined } : { id: newEventId(), runId: run.id, at: now(), event },
+    ];
     const nothingWaits = !queue.running() && !queue.next();
     if (nothingWaits && (how.outcome !== "cancelled" || queue.status() === "running")) {
       queue.setStatus("idle");

@@ -9,7 +9,12 @@ export interface NewEvent {
   /** Milliseconds since 1970. */
   readonly at: number;
   readonly event: SessionEvent;
+  /** The thread it happened on; without: the primary one. */
+  readonly thread?: string | undefined;
 }
+
+/** What a reader is shown: everything, one thread's events by its id, or with null the primary thread's. */
+export type LogView = "all" | { readonly thread: string | null };
 
 /** A piece of the log as text, ready for the wire. */
 export interface LogPage {
@@ -17,6 +22,19 @@ export interface LogPage {
   readonly lines: readonly string[];
   /** `seq` of the last event read; the cursor for the next page. */
   readonly last: number;
+}
+
+/** What a list of events asks for. */
+export interface LogQuery {
+  readonly view: LogView;
+  /** `seq` of the last event of the page before; null for the first page. */
+  readonly cursor: number | null;
+  readonly limit: number;
+  readonly order: "asc" | "desc";
+  readonly types: readonly string[] | null;
+  readonly notTypes: readonly string[] | null;
+  /** Conditions on the time, in milliseconds since 1970. */
+  readonly created: readonly (readonly [">" | ">=" | "<" | "<=", number])[];
 }
 
 /**
@@ -43,7 +61,7 @@ export class EventLog {
   /** Writes events in order. Call inside the transaction that changes the state they tell of. Returns the last `seq`. */
   append(events: readonly NewEvent[]): number {
     let seq = this.last();
-    for (const { id, runId, at, event } of events) {
+    for (const { id, runId, at, event, thread } of events) {
       seq += 1;
       const { type, ...payload } = event as SessionEvent & { id?: unknown; at?: unknown };
       delete payload.id;
@@ -51,13 +69,14 @@ export class EventLog {
       const data = JSON.stringify(payload);
       const inRow = data.length <= MAX_ROW_CHARS ? data : "";
       this.#sql.exec(
-        "INSERT INTO events (seq, id, run_id, type, at, data) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO events (seq, id, run_id, type, at, data, thread) VALUES (?, ?, ?, ?, ?, ?, ?)",
         seq,
         id,
         runId,
         type,
         at,
         inRow,
+        thread ?? null,
       );
       if (inRow === "") {
         for (const [part, piece] of inPieces(data).entries())
@@ -81,8 +100,15 @@ export class EventLog {
   }
 
   /** Up to `limit` events after `seq`. Stops earlier at about two million characters, but gives at least one. */
-  after(seq: number, limit: number): LogPage {
-    const rows = this.#sql.exec("SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit).toArray();
+  after(seq: number, limit: number, view: LogView = "all"): LogPage {
+    const [which, values] = view === "all" ? ["", []] : ["AND thread IS ?", [view.thread]];
+    const rows = this.#sql
+      .exec(`SELECT * FROM events WHERE seq > ? ${which} ORDER BY seq LIMIT ?`, seq, ...values, limit)
+      .toArray();
+    return this.#toPage(rows, seq);
+  }
+
+  #toPage(rows: readonly Row[], seq: number): LogPage {
     const lines: string[] = [];
     let last = seq;
     let chars = 0;
@@ -94,6 +120,30 @@ export class EventLog {
       if (chars > 2_000_000) break;
     }
     return { lines, last };
+  }
+
+  /** A page of a list, with conditions. Its cursor is the `seq` of its last event. */
+  list({ view, cursor, limit, order, types, notTypes, created }: LogQuery): LogPage & { more: boolean } {
+    const where: string[] = [];
+    const values: (string | number | null)[] = [];
+    const add = (condition: string, ...given: readonly (string | number | null)[]): void => {
+      where.push(condition);
+      values.push(...given);
+    };
+    if (cursor !== null) add(order === "asc" ? "seq > ?" : "seq < ?", cursor);
+    if (view !== "all") add("thread IS ?", view.thread);
+    if (types) add(`type IN (${types.map(() => "?").join(", ")})`, ...types);
+    if (notTypes) add(`type NOT IN (${notTypes.map(() => "?").join(", ")})`, ...notTypes);
+    for (const [operator, at] of created) add(`at ${operator} ?`, at);
+    const rows = this.#sql
+      .exec(
+        `SELECT * FROM events ${where.length > 0 ? `WHERE ${where.join(" AND ")}` : ""} ORDER BY seq ${order} LIMIT ?`,
+        ...values,
+        limit + 1,
+      )
+      .toArray();
+    const page = this.#toPage(rows.slice(0, limit), cursor ?? 0);
+    return { ...page, more: page.lines.length < rows.length };
   }
 
   /** Tokens of all model requests in the log. */
@@ -156,6 +206,7 @@ function isFirstHalf(codeUnit: number): boolean {
 /** Header and payload are joined as text: parsing and writing each event again would cost more than reading it. */
 function toLine(row: Row, data: string): string {
   const runId = row["run_id"] === null ? "null" : JSON.stringify(row["run_id"]);
-  const header = `{"type":${JSON.stringify(row["type"])},"id":${JSON.stringify(row["id"])},"seq":${numberOf(row, "seq")},"run_id":${runId},"processed_at":"${new Date(numberOf(row, "at")).toISOString()}"`;
+  const thread = typeof row["thread"] === "string" ? `,"thread_id":${JSON.stringify(row["thread"])}` : "";
+  const header = `{"type":${JSON.stringify(row["type"])},"id":${JSON.stringify(row["id"])},"seq":${numberOf(row, "seq")},"run_id":${runId},"processed_at":"${new Date(numberOf(row, "at")).toISOString()}"${thread}`;
   return data === "{}" ? `${header}}` : `${header},${data.slice(1)}`;
 }

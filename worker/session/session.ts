@@ -12,6 +12,7 @@ import type { WaitingCall } from "./approvals.ts";
 import { markWaiting } from "../storage/session-index.ts";
 import { Driver } from "./driver.ts";
 import { EventLog } from "./event-log.ts";
+import type { LogQuery, LogView } from "./event-log.ts";
 import { Lease } from "./lease.ts";
 import { dial, forget } from "./link.ts";
 import { MAX_QUEUED, RunQueue } from "./run-queue.ts";
@@ -21,6 +22,8 @@ import type { SessionSetup } from "./settings.ts";
 import { createTables, numberOf, tablesExist, textOf } from "./sql.ts";
 import { Sockets, fromSocketRequest, readSocketMessage } from "./sockets.ts";
 import { streamLog } from "./stream.ts";
+import { Threads } from "./threads.ts";
+import type { Thread } from "./threads.ts";
 
 /** Options of a request; without a model the session goes on with the one it used last. */
 export type WantedOptions = Omit<RunOptions, "model"> & { readonly model?: string };
@@ -66,7 +69,10 @@ export interface SessionFacts {
   readonly createdAt: number;
   /** The model that the next run without one uses. */
   readonly model: string;
+  /** Tokens of the main agent and its sub-agents. */
   readonly usage: ModelUsage;
+  /** Those of the main agent alone. */
+  readonly mainUsage: ModelUsage;
   /** Milliseconds in which a run was in progress. */
   readonly activeMs: number;
 }
@@ -85,6 +91,7 @@ export class Session extends DurableObject<Env> {
   readonly #queue: RunQueue;
   readonly #lease: Lease;
   readonly #approvals: Approvals;
+  readonly #threads: Threads;
   readonly #settings: Settings;
   readonly #driver: Driver;
   readonly #sockets: Sockets;
@@ -100,6 +107,7 @@ export class Session extends DurableObject<Env> {
     this.#queue = new RunQueue(sql);
     this.#lease = new Lease(sql);
     this.#approvals = new Approvals(sql);
+    this.#threads = new Threads(sql);
     this.#settings = new Settings(sql);
     const sessionId = ctx.id.name ?? "";
     const sandbox = sandboxOf(env);
@@ -108,6 +116,7 @@ export class Session extends DurableObject<Env> {
       queue: this.#queue,
       lease: this.#lease,
       approvals: this.#approvals,
+      threads: this.#threads,
       transaction: (work) => ctx.storage.transactionSync(work),
       dial: (hello, handlers) => dial(sandbox, sessionId, hello, handlers),
       setAlarm: (at) => void (at === null ? ctx.storage.deleteAlarm() : ctx.storage.setAlarm(at)),
@@ -216,13 +225,15 @@ export class Session extends DurableObject<Env> {
     if (!this.#mayUse(account)) return null;
     const row = this.ctx.storage.sql.exec("SELECT id, created_at FROM session").toArray()[0];
     const { engine: _engine, ...setup } = this.#settings.setup() ?? NO_SETUP;
+    const mainUsage = this.#log.usage();
     return {
       id: textOf(row, "id"),
       setup,
       status: this.#queue.status(),
       createdAt: numberOf(row, "created_at"),
       model: this.#model(),
-      usage: this.#log.usage(),
+      usage: sumUsage(mainUsage, this.#threads.usage()),
+      mainUsage,
       activeMs: this.#queue.activeMs(Date.now()),
     };
   }
@@ -270,6 +281,29 @@ export class Session extends DurableObject<Env> {
     return this.#mayUse(account) ? this.#driver.cancel(runId) : null;
   }
 
+  /** The session's threads beside the primary one, oldest first. Null for an unknown session. */
+  threads(account: string, after: number, limit: number, statuses: readonly string[] | null): Thread[] | null {
+    return this.#mayUse(account) ? this.#threads.list(after, limit, statuses) : null;
+  }
+
+  /** A thread beside the primary one; null when there is none of that id. */
+  thread(account: string, id: string): Thread | null {
+    return this.#mayUse(account) ? this.#threads.get(id) : null;
+  }
+
+  /** Archives a thread that does not run. False when it runs, null when there is none of that id. */
+  archiveThread(account: string, id: string): boolean | null {
+    const thread = this.thread(account, id);
+    if (!thread || thread.status === "running") return thread && false;
+    this.#threads.archive(id, Date.now());
+    return true;
+  }
+
+  /** A model call of one of the engine's sub-agents has ended. */
+  countForThread(taskId: string, usage: ModelUsage): void {
+    if (this.#exists) this.#threads.count(taskId, usage);
+  }
+
   /** Runs after a place in their order, oldest first. Null for an unknown session. */
   runs(account: string, after: number, limit: number): ListedRun[] | null {
     return this.#mayUse(account) ? this.#queue.list(after, limit) : null;
@@ -286,18 +320,24 @@ export class Session extends DurableObject<Env> {
   }
 
   /** A page of the log: JSON lines after a cursor. Null for an unknown session. */
-  page(account: string, after: number, limit: number): { lines: readonly string[]; last: number } | null {
-    return this.#mayUse(account) ? this.#log.after(after, limit) : null;
+  page(account: string, query: LogQuery): { lines: readonly string[]; last: number; more: boolean } | null {
+    return this.#mayUse(account) ? this.#log.list(query) : null;
   }
 
   /** The log as NDJSON from a cursor on; it ends with the end of `untilRun`, or never. Null for an unknown session. */
-  stream(account: string, after: number, untilRun: string | null): ReadableStream<Uint8Array> | null {
+  stream(
+    account: string,
+    after: number,
+    untilRun: string | null,
+    view: LogView = "all",
+  ): ReadableStream<Uint8Array> | null {
     if (!this.#mayUse(account)) return null;
     this.#driver.kick();
     return streamLog(
       this.#log,
       after,
       (line) => untilRun !== null && line.startsWith('{"type":"run.ended"') && line.includes(`"run_id":"${untilRun}"`),
+      view,
     );
   }
 
@@ -355,6 +395,15 @@ export function fromAgent({ system, effort, tools }: SessionSetup["engine"]): Pa
     ...(system === undefined ? {} : { appendSystemPrompt: system }),
     ...(effort === undefined ? {} : { effort }),
     ...(tools === undefined ? {} : { agent: tools }),
+  };
+}
+
+function sumUsage(a: ModelUsage, b: ModelUsage): ModelUsage {
+  return {
+    input_tokens: a.input_tokens + b.input_tokens,
+    output_tokens: a.output_tokens + b.output_tokens,
+    cache_creation_input_tokens: a.cache_creation_input_tokens + b.cache_creation_input_tokens,
+    cache_read_input_tokens: a.cache_read_input_tokens + b.cache_read_input_tokens,
   };
 }
 

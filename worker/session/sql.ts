@@ -37,7 +37,21 @@ export function createTables(sql: Sql): void {
   );
   sql.exec(`CREATE TABLE IF NOT EXISTS waiting (
     tool_use_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, kind TEXT NOT NULL, tool TEXT NOT NULL, input TEXT NOT NULL, asked_at INTEGER NOT NULL, answer TEXT)`);
+  addColumn(sql, "events", "thread", "TEXT");
+  sql.exec(`CREATE INDEX IF NOT EXISTS events_by_thread ON events (thread, seq)`);
+  sql.exec(`CREATE TABLE IF NOT EXISTS threads (
+    place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, parent TEXT NOT NULL, agent_name TEXT NOT NULL, task_id TEXT, peer TEXT,
+    status TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, archived_at INTEGER, running_since INTEGER,
+    active_ms INTEGER NOT NULL DEFAULT 0)`);
+  sql.exec(`CREATE TABLE IF NOT EXISTS thread_usage (
+    task_id TEXT PRIMARY KEY, input INTEGER NOT NULL, output INTEGER NOT NULL, cache_creation INTEGER NOT NULL, cache_read INTEGER NOT NULL)`);
   sql.exec(`CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value TEXT NOT NULL)`);
+}
+
+/** Adds a column to a table of an earlier version. */
+function addColumn(sql: Sql, table: string, column: string, type: string): void {
+  const columns = sql.exec(`PRAGMA table_info(${table})`).toArray();
+  if (!columns.some((row) => row["name"] === column)) sql.exec(`ALTER TABLE ${table} ADD COLUMN ${column} ${type}`);
 }
 
 /** Whether the session was ever created. Reads only: asking for an id that nobody made leaves nothing behind. */

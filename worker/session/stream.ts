@@ -1,4 +1,4 @@
-import type { EventLog } from "./event-log.ts";
+import type { EventLog, LogView } from "./event-log.ts";
 
 /** A silent stream says something this often: only a write shows that the reader is gone. */
 export const HEARTBEAT_MS = 15_000;
@@ -12,7 +12,12 @@ const encoder = new TextEncoder();
  *
  * @param isOver tells, after everything up to a `seq` was sent, that nothing more will come for this reader.
  */
-export function streamLog(log: EventLog, after: number, isOver: (line: string) => boolean): ReadableStream<Uint8Array> {
+export function streamLog(
+  log: EventLog,
+  after: number,
+  isOver: (line: string) => boolean,
+  view: LogView = "all",
+): ReadableStream<Uint8Array> {
   let cursor = after;
   let gone = false;
   return new ReadableStream({
@@ -21,7 +26,7 @@ export function streamLog(log: EventLog, after: number, isOver: (line: string) =
       for (;;) {
         if (gone) return;
         const changed = log.changed();
-        const { lines, last } = log.after(cursor, PAGE);
+        const { lines, last } = log.after(cursor, PAGE, view);
         if (lines.length > 0) {
           cursor = last;
           const end = lines.findIndex(isOver);

@@ -9,6 +9,7 @@ import { EventLog } from "../event-log.ts";
 import { Lease } from "../lease.ts";
 import type { Link, LinkHandlers } from "../link.ts";
 import { RunQueue } from "../run-queue.ts";
+import { Threads } from "../threads.ts";
 import { CLOSED, SimulatedRunner, Wire } from "./runner.ts";
 import type { WireMessage } from "./runner.ts";
 import { memoryDatabase } from "./sqlite.ts";
@@ -317,6 +318,7 @@ export class World {
       queue,
       lease: new Lease(guarded),
       approvals: new Approvals(guarded),
+      threads: new Threads(guarded),
       transaction: (work) => {
         this.#transactions += 1;
         const full = this.diskFullAfter === 0;

@@ -1,0 +1,84 @@
+import type { AgentDefinition, Options } from "@anthropic-ai/claude-agent-sdk";
+import type { AgentSetup, ToolPolicy } from "@gantry/protocol/link.ts";
+import type { EngineHandlers } from "./agent.ts";
+import { clientTools } from "./client-tools.ts";
+import { engineModel } from "./environment.ts";
+import { CUSTOM_PREFIX } from "./translate.ts";
+
+/** The engine's tool that starts a sub-agent. */
+const AGENT_TOOL = "Agent";
+
+/** The built-in tools an agent has, by the engine's names. */
+export function toolsOf(agent: AgentSetup): string[] {
+  return [...Object.keys(agent.tools), ...(agent.subAgents ? [AGENT_TOOL] : [])];
+}
+
+/** Options of a run that somebody answers for: policies of tools, permissions that are asked for, the client's tools. */
+export function attended(agent: AgentSetup, ask: EngineHandlers["onToolRequest"]): Partial<Options> {
+  return {
+    mcpServers: {
+      ...toServers(agent.mcpServers),
+      ...clientTools(agent.customTools, (call, signal) => ask({ kind: "client", ...call }, signal)),
+    },
+    ...(agent.subAgents ? { agents: Object.fromEntries(agent.subAgents.agents.map(toDefinition)) } : {}),
+    hooks: {
+      PreToolUse: [
+        {
+          hooks: [
+            (input) => {
+              if (input.hook_event_name !== "PreToolUse") return Promise.resolve({});
+              const policy = policyOf(agent, input.tool_name, input.tool_input, input.agent_type);
+              if (policy === "auto") return Promise.resolve({});
+              const permissionDecision = policy === "off" ? "deny" : policy;
+              return Promise.resolve({ hookSpecificOutput: { hookEventName: "PreToolUse", permissionDecision } });
+            },
+          ],
+        },
+      ],
+    },
+    canUseTool: async (tool, input, { toolUseID, agentID, signal }) => {
+      const answer = await ask({ kind: "permission", toolUseId: toolUseID, tool, input, agentId: agentID }, signal);
+      if (answer.type === "allow") return { behavior: "allow", updatedInput: answer.updatedInput ?? input };
+      return { behavior: "deny", message: answer.type === "deny" ? answer.message : "This was not allowed." };
+    },
+  };
+}
+
+type SubAgent = NonNullable<AgentSetup["subAgents"]>["agents"][number];
+
+function toDefinition(agent: SubAgent): [string, AgentDefinition] {
+  const { name, description, prompt, model, effort, tools, mcpServers } = agent;
+  const definition: AgentDefinition = {
+    description,
+    prompt,
+    model: engineModel(model),
+    tools: [...Object.keys(tools), ...mcpServers.map((server) => `mcp__${server.name}`)],
+    ...(effort === undefined ? {} : { effort }),
+    ...(mcpServers.length === 0 ? {} : { mcpServers: [toServers(mcpServers)] }),
+  };
+  return [name, definition];
+}
+
+function toServers(servers: AgentSetup["mcpServers"]): Record<string, { type: "http"; url: string }> {
+  return Object.fromEntries(servers.map(({ name, url }) => [name, { type: "http" as const, url }]));
+}
+
+/** Who decides about a tool, by the engine's name for it; `agentType` is set in a sub-agent. */
+export function policyOf(agent: AgentSetup, tool: string, input: unknown, agentType?: string): ToolPolicy | "off" {
+  if (tool === AGENT_TOOL) return mayStart(agent, input) && agentType === undefined ? "allow" : "off";
+  const sub = agent.subAgents?.agents.find((each) => each.name === agentType);
+  if (tool.startsWith(CUSTOM_PREFIX)) return sub ? "off" : "allow";
+  const { mcpServers, tools: builtIn } = sub ?? agent;
+  for (const { name, policy, tools } of mcpServers) {
+    const prefix = `mcp__${name}__`;
+    if (tool.startsWith(prefix)) return tools[tool.slice(prefix.length)] ?? policy;
+  }
+  return builtIn[tool] ?? "auto";
+}
+
+/** Sub-agents that the agent's roster does not name are started only where it says that others may be. */
+function mayStart({ subAgents }: AgentSetup, input: unknown): boolean {
+  if (!subAgents) return false;
+  const kind = typeof input === "object" && input !== null ? (input as Record<string, unknown>)["subagent_type"] : null;
+  return subAgents.inline || subAgents.agents.some((each) => each.name === kind);
+}
