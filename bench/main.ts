@@ -1,12 +1,13 @@
 import { circumstances, loadNow, publish, render } from "./report.ts";
 import type { Group } from "./report.ts";
 import { router } from "./router/router.ts";
+import { scale } from "./scale/scale.ts";
 import { endOnSignals } from "./scope.ts";
 import { sessions } from "./sessions/sessions.ts";
 
-/** `npm run bench`, or `npm run bench -- sessions`: measures, prints a table a group and writes `docs/benchmarks.md`. */
+/** `npm run bench`, or `npm run bench -- sessions`: measures, prints a table a group and writes it on its page. */
 
-const GROUPS: readonly Group[] = [sessions, router];
+const GROUPS: readonly Group[] = [sessions, router, scale];
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !GROUPS.some((group) => group.name === name));
@@ -20,5 +21,5 @@ for (const group of GROUPS.filter(({ name }) => asked.length === 0 || asked.incl
   const table = await group.run((line) => console.error(`${group.name}: ${line}`));
   const text = `${circumstances(group.name, loadBefore)}\n\n${render(table)}`;
   console.log(`\n${text}\n`);
-  publish(group.name, text);
+  publish(group, text);
 }

@@ -13,11 +13,13 @@ export interface Table {
 /** One group: `node bench/main.ts NAME`. */
 export interface Group {
   readonly name: string;
+  /** Where its table stands; `docs/benchmarks.md` unless given. */
+  readonly page?: string;
   /** Measures. `say` tells the person who waits what happens; it is no part of the result. */
   run(say: (line: string) => void): Promise<Table>;
 }
 
-const PAGE = `${ROOT}/docs/benchmarks.md`;
+const PAGE = "docs/benchmarks.md";
 
 /** Text of a table in Markdown, with columns that line up on a screen too. */
 export function render(table: Table): string {
@@ -47,11 +49,12 @@ export function loadNow(): number {
   return loadavg()[0] ?? 0;
 }
 
-/** Puts a group's text between its marks in `docs/benchmarks.md`; everything around them stays as it was written. */
-export function publish(name: string, text: string): void {
+/** Puts a group's text between its marks on its page; everything around them stays as it was written. */
+export function publish({ name, page: file = PAGE }: Group, text: string): void {
+  const path = `${ROOT}/${file}`;
   const begin = `<!-- bench:${name} -->`;
   const end = `<!-- /bench:${name} -->`;
-  const page = existsSync(PAGE) ? readFileSync(PAGE, "utf8") : "# Benchmarks\n";
+  const page = existsSync(path) ? readFileSync(path, "utf8") : "# Benchmarks\n";
   const from = page.indexOf(begin);
   const to = page.indexOf(end);
   const block = `${begin}\n\n${text}\n\n${end}`;
@@ -59,5 +62,5 @@ export function publish(name: string, text: string): void {
     from === -1 || to === -1
       ? `${page.trimEnd()}\n\n## ${name}\n\n${block}\n`
       : page.slice(0, from) + block + page.slice(to + end.length);
-  writeFileSync(PAGE, next);
+  writeFileSync(path, next);
 }
