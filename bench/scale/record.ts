@@ -17,7 +17,7 @@ async function* all<T>(path: string): AsyncGenerator<T> {
   let page: string | null = null;
   do {
     const query = new URLSearchParams({ limit: "100", ...(page === null ? {} : { page }) });
-    const response = await fetch(`${url}${path}?${query}`, { headers: { authorization: `Bearer ${key}` } });
+    const response = await fetch(`${url}${path}?${query.toString()}`, { headers: { authorization: `Bearer ${key}` } });
     if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
     const body = (await response.json()) as Page<T>;
     yield* body.data;

@@ -98,7 +98,9 @@ interface Timer {
 export function simulate(visits: readonly Visit[], rules: Rules, warmUpMs: number, untilMs: number): Outcome {
   const timers = new TinyQueue<Timer>([], (a, b) => a.at - b.at);
   let now = 0;
-  const after = (ms: number, run: () => void): void => void timers.push({ at: now + ms, run });
+  const after = (ms: number, run: () => void): void => {
+    timers.push({ at: now + ms, run });
+  };
 
   const taken = new Gauge(() => now, warmUpMs);
   const busy = new Gauge(() => now, warmUpMs);
