@@ -14,6 +14,11 @@ const EXAMPLES: { [Code in ErrorCode]: { error: Extract<ApiError, { code: Code }
     status: 405,
     says: "PUT is not allowed here; use GET, POST",
   },
+  not_acceptable: {
+    error: { code: "not_acceptable", offered: "text/plain, application/json" },
+    status: 406,
+    says: "there is text/plain, application/json",
+  },
   malformed_json: { error: { code: "malformed_json", reason: "at 3" }, status: 400, says: "at 3" },
   invalid_request: {
     error: { code: "invalid_request", field: "additionalArgs[1]", reason: "is wrong" },

@@ -20,6 +20,8 @@ export type ApiError =
   | { readonly code: "idempotency_mismatch" }
   /** The first request with this idempotency key has not been answered yet. */
   | { readonly code: "idempotency_in_flight" }
+  /** The request's `Accept` names nothing that this address can answer with. */
+  | { readonly code: "not_acceptable"; readonly offered: string }
   | { readonly code: "body_too_large"; readonly maxBytes: number }
   | { readonly code: "queue_full"; readonly max: number }
   | { readonly code: "storage_full"; readonly freeBytes: number; readonly neededBytes: number }
@@ -41,6 +43,7 @@ export const ERROR_STATUS: Record<ErrorCode, number> = {
   conflict: 409,
   idempotency_mismatch: 409,
   idempotency_in_flight: 409,
+  not_acceptable: 406,
   body_too_large: 413,
   queue_full: 429,
   storage_full: 507,
@@ -73,6 +76,8 @@ export function errorMessage(error: ApiError): string {
       return "This Idempotency-Key was used for another request in the last 24 hours. Use a new one.";
     case "idempotency_in_flight":
       return "The first request with this Idempotency-Key has not been answered yet. Send it again in a moment.";
+    case "not_acceptable":
+      return `Nothing here has a type that the Accept header names; there is ${error.offered}.`;
     case "body_too_large":
       return `The body is larger than ${error.maxBytes} bytes.`;
     case "queue_full":

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { RunOptions } from "../link.ts";
+import { QueryFlag } from "./common.ts";
 
 /** Bodies of the seeds' doors, in the seeds' words. */
 
@@ -9,13 +10,17 @@ const Text = z.string("is required and must be a text").refine((value) => value.
 export const ClaudeCodeRequest = z.strictObject({
   prompt: Text,
   model: z.string().min(1).optional(),
-  stream: z.boolean().default(true),
+  /** `false`: one object at the end. Not given: as the `Accept` header says. */
+  stream: z.boolean().optional(),
   verbose: z.boolean().default(false),
   maxTurns: RunOptions.shape.maxTurns.optional(),
   permissionMode: z.string().optional(),
   sessionId: z.string().optional(),
   additionalArgs: z.array(z.string()).default([]),
 });
+
+/** The story of a run once more: `after` is the `seq` of the last line that the client has. */
+export const ClaudeCodeRunQuery = z.strictObject({ after: z.string().optional(), verbose: QueryFlag.optional() });
 
 /** Body of `POST /agent/message`. */
 export const AgentMessage = z.strictObject({

@@ -78,7 +78,14 @@ export const EventListQuery = z.strictObject({
   order: z.enum(["asc", "desc"]).default("asc"),
 });
 
-/** `after` is the `seq` after which to begin; with `event_deltas` previews of texts are shown. */
+/** For those who send and read on in one: see `EventStreamQuery`. */
+export const SendEventsQuery = z.strictObject({
+  ...COMMON_QUERY,
+  event_deltas: z.string().optional(),
+  "event_deltas[]": z.array(z.string()).optional(),
+});
+
+/** `after` is the `seq` or the id of the event after which to begin; with `event_deltas` previews of texts are shown. */
 export const EventStreamQuery = z.strictObject({
   ...COMMON_QUERY,
   after: z.string().optional(),

@@ -8,7 +8,7 @@ import {
   updateAgentDoor,
 } from "./agents.ts";
 import { listApprovals } from "./approvals.ts";
-import { claudeCode } from "./claude-code.ts";
+import { claudeCode, claudeCodeRun } from "./claude-code.ts";
 import type { App } from "./context.ts";
 import {
   archiveEnvironmentDoor,
@@ -18,7 +18,7 @@ import {
   retrieveEnvironment,
   updateEnvironmentDoor,
 } from "./environments.ts";
-import { listEvents, sendEvents, streamEvents } from "./events.ts";
+import { listEvents, sendEvents } from "./events.ts";
 import { deleteFileDoor, downloadFile, listFilesDoor, retrieveFile, uploadFile } from "./files.ts";
 import { createKeyDoor, listAuditDoor, listKeysDoor, retrieveKey, revokeKeyDoor } from "./keys.ts";
 import {
@@ -33,9 +33,10 @@ import { chatCompletions, countTokens, messages } from "./messages.ts";
 import { listModelsDoor, retrieveModel } from "./models.ts";
 import { health, root } from "./root.ts";
 import type { RouteName } from "./routes.ts";
-import { cancelRun, listRuns } from "./runs.ts";
+import { cancelRun, listRuns, retrieveRun } from "./runs.ts";
 import { agentMessage, debug, demoSocket, query } from "./seed-doors.ts";
 import { archiveThread, listThreads, retrieveThread } from "./threads.ts";
+import { eventSocket, streamEvents } from "./streams.ts";
 import { listUsage } from "./usage.ts";
 
 /** Answers a request that has passed the guards. */
@@ -46,6 +47,7 @@ export const DOORS: Readonly<Record<RouteName, Door>> = {
   "GET /": root,
   "GET /health": health,
   "POST /claude-code": claudeCode,
+  "GET /claude-code/:sessionId/:runId": claudeCodeRun,
   "GET /demo/ws/:sessionId": demoSocket,
   "POST /agent/message": agentMessage,
   "POST /query": query,
@@ -65,6 +67,7 @@ export const DOORS: Readonly<Record<RouteName, Door>> = {
   "DELETE /v1/sessions/:id": deleteSession,
   "POST /v1/sessions/:id/archive": archiveSession,
   "GET /v1/sessions/:id/runs": listRuns,
+  "GET /v1/sessions/:id/runs/:run": retrieveRun,
   "POST /v1/sessions/:id/runs/:run/cancel": cancelRun,
   "POST /v1/sessions/:id/events": sendEvents,
   "GET /v1/sessions/:id/events": listEvents,
@@ -74,6 +77,7 @@ export const DOORS: Readonly<Record<RouteName, Door>> = {
   "POST /v1/sessions/:id/threads/:thread/archive": archiveThread,
   "GET /v1/sessions/:id/threads/:thread/events": listEvents,
   "GET /v1/sessions/:id/threads/:thread/stream": streamEvents,
+  "GET /v1/sessions/:id/events/ws": eventSocket,
   "POST /v1/agents": createAgentDoor,
   "GET /v1/agents": listAgentsDoor,
   "GET /v1/agents/:id": retrieveAgent,

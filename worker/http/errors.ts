@@ -9,6 +9,7 @@ const ANTHROPIC_TYPE: Record<number, string> = {
   403: "permission_error",
   404: "not_found_error",
   405: "invalid_request_error",
+  406: "invalid_request_error",
   409: "invalid_request_error",
   413: "request_too_large",
   429: "rate_limit_error",

@@ -1,33 +1,57 @@
 import { EventListQuery, SendEvents } from "@gantry/protocol/api/sessions.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import { PREVIEW_TYPES } from "@gantry/protocol/event.ts";
-import type { StoredEvent } from "@gantry/protocol/event.ts";
-import { primaryThreadId } from "@gantry/protocol/ids.ts";
 import type { Context } from "hono";
 import type { z } from "zod";
+import { JSON_TYPE, NDJSON_TYPE, SSE_TYPE, chooseType, preferredWait } from "./accept.ts";
 import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
-import { STREAM_HEADERS, toBody, toLines } from "./ndjson.ts";
 import { createdOf, readQuery } from "./query.ts";
 import { AGENT_MAX_TURNS, completeOptions } from "./run-options.ts";
+import { answerWithRun } from "./runs.ts";
 import { sessionStub, submit, unknownSession } from "./sessions.ts";
-import { unknownThread } from "./threads.ts";
+import type { Accepted } from "./sessions.ts";
+import { follow } from "./streams.ts";
+import { viewOf } from "./threads.ts";
 
 type Sent = z.infer<typeof SendEvents>["events"][number];
 
-/** Prompts, interrupts and answers into a session, in order. Each is stored before this answers. */
+/**
+ * Prompts, interrupts and answers into a session, in order. Each is stored before this answers: with what was sent, or,
+ * for clients that accept a stream, with the log until the run they belong to has ended. `Prefer: wait=N` waits for that
+ * end and adds the run.
+ */
 export async function sendEvents(c: Context<App>): Promise<Response> {
   const sessionId = c.req.param("id") ?? "";
   const { account } = c.get("principal");
+  const type = chooseType(c.req.header("accept"), [JSON_TYPE, NDJSON_TYPE, SSE_TYPE]);
   const { events } = await readJson(c.req.raw, SendEvents);
   const stub = sessionStub(c.env, sessionId);
-  if (!(await stub.exists(account))) throw unknownSession(sessionId);
+  // Asked first: what is sent may end the run in progress at once.
+  const [before, current] = await Promise.all([stub.last(account), stub.current(account)]);
+  if (before === null) throw unknownSession(sessionId);
   const data: unknown[] = [];
-  for (const [index, event] of events.entries()) data.push(await send(c, sessionId, event, index));
-  return c.json({ data });
+  const accepted: Accepted[] = [];
+  for (const [index, event] of events.entries()) data.push(await send(c, sessionId, event, index, accepted));
+  const waitSeconds = preferredWait(c.req.header("prefer"));
+  if (type === JSON_TYPE && waitSeconds === null) return c.json({ data });
+  const runId = accepted.at(-1)?.runId ?? current;
+  if (type === JSON_TYPE)
+    return runId === null
+      ? c.json({ data, run: null })
+      : answerWithRun(c, sessionId, runId, waitSeconds ?? 0, { data });
+  // Answers and interrupts belong to the run in progress; when there was none, there is nothing to follow.
+  if (runId === null) return c.body("", 200, { "content-type": type });
+  return follow(c, sessionId, String(accepted[0]?.after ?? before), type, runId, { "x-run-id": runId });
 }
 
-async function send(c: Context<App>, sessionId: string, event: Sent, index: number): Promise<unknown> {
+async function send(
+  c: Context<App>,
+  sessionId: string,
+  event: Sent,
+  index: number,
+  accepted: Accepted[],
+): Promise<unknown> {
   const { account } = c.get("principal");
   const stub = sessionStub(c.env, sessionId);
   const processed_at = new Date().toISOString();
@@ -36,7 +60,9 @@ async function send(c: Context<App>, sessionId: string, event: Sent, index: numb
       return { type: event.type, interrupted: await stub.interrupt(account) };
     case "user.message": {
       const options = completeOptions(c.env, { maxTurns: AGENT_MAX_TURNS });
-      const { runId, eventId } = await submit(c, sessionId, { prompt: event.content, options, trigger: "api" }, index);
+      const run = await submit(c, sessionId, { prompt: event.content, options, trigger: "api" }, index);
+      const { runId, eventId } = run;
+      accepted.push(run);
       return { id: eventId, type: event.type, content: event.content, processed_at, run_id: runId };
     }
     case "user.tool_confirmation": {
@@ -98,45 +124,6 @@ export async function listEvents(c: Context<App>): Promise<Response> {
     "content-type": "application/json",
     "cache-control": "no-store",
   });
-}
-
-/** The thread that the path names, as the log knows it. */
-async function viewOf(c: Context<App>): Promise<{ thread: string | null }> {
-  const thread = c.req.param("thread");
-  const id = c.req.param("id") ?? "";
-  if (thread === undefined || thread === primaryThreadId(id)) return { thread: null };
-  if (!(await sessionStub(c.env, id).thread(c.get("principal").account, thread))) throw unknownThread(thread);
-  return { thread };
-}
-
-/**
- * One thread's log as server-sent events: from a cursor on (`Last-Event-ID` or `?after=`), else what happens from now
- * on, as in Managed Agents. Previews with `?event_deltas[]=agent.message`.
- */
-export async function streamEvents(c: Context<App>): Promise<Response> {
-  const sessionId = c.req.param("id") ?? "";
-  const { account } = c.get("principal");
-  const stub = sessionStub(c.env, sessionId);
-  const cursor = c.req.header("last-event-id") ?? c.req.query("after");
-  const view = await viewOf(c);
-  const after = cursor === undefined ? await stub.last(account) : numberOf(cursor, "after", 0);
-  const events = after === null ? null : await stub.stream(account, after, null, view);
-  if (!events) throw unknownSession(sessionId);
-  const previews = c.req.query("event_deltas") !== undefined || c.req.query("event_deltas[]") !== undefined;
-  return new Response(toBody(toSse(events, previews)), {
-    headers: { ...STREAM_HEADERS, "content-type": "text/event-stream; charset=utf-8" },
-  });
-}
-
-async function* toSse(events: ReadableStream<Uint8Array>, previews: boolean): AsyncGenerator<string> {
-  for await (const line of toLines(events)) {
-    if (line === "") {
-      yield ": \n\n"; // heartbeat
-      continue;
-    }
-    const { type, seq } = JSON.parse(line) as StoredEvent;
-    if (previews || !PREVIEW_TYPES.includes(type)) yield `event: ${type}\nid: ${seq}\ndata: ${line}\n\n`;
-  }
 }
 
 function numberOf(text: string | undefined, field: string, fallback: number): number {

@@ -1,6 +1,6 @@
 import { AgentCreate, AgentListQuery, AgentQuery, AgentUpdate } from "@gantry/protocol/api/agents.ts";
 import { NoQuery, PageQuery } from "@gantry/protocol/api/common.ts";
-import { AgentMessage, ClaudeCodeRequest, QueryRequest } from "@gantry/protocol/api/doors.ts";
+import { AgentMessage, ClaudeCodeRequest, ClaudeCodeRunQuery, QueryRequest } from "@gantry/protocol/api/doors.ts";
 import { EnvironmentCreate, EnvironmentListQuery, EnvironmentUpdate } from "@gantry/protocol/api/environments.ts";
 import { FileListQuery } from "@gantry/protocol/api/files.ts";
 import { AccountPageQuery, AccountQuery, KeyCreate } from "@gantry/protocol/api/keys.ts";
@@ -10,6 +10,7 @@ import {
   EventListQuery,
   EventStreamQuery,
   SendEvents,
+  SendEventsQuery,
   SessionCreate,
   SessionListQuery,
   SessionUpdate,
@@ -57,6 +58,11 @@ export const ROUTES = {
     summary: "A prompt in, the run's story out: a JSON object a line, or one at the end",
     body: ClaudeCodeRequest,
   },
+  "GET /claude-code/:sessionId/:runId": {
+    access: LOOK,
+    summary: "The story of a run once more, from any line on",
+    query: ClaudeCodeRunQuery,
+  },
   "GET /demo/ws/:sessionId": {
     access: SESSIONS,
     summary: "A WebSocket on a session of your own name",
@@ -92,16 +98,23 @@ export const ROUTES = {
     summary: "Prompts of a session, oldest first, with their place in the queue",
     query: RunListQuery,
   },
+  "GET /v1/sessions/:id/runs/:run": { access: LOOK, summary: "One run and how it ended; Prefer: wait=N waits for it" },
   "POST /v1/sessions/:id/runs/:run/cancel": { access: SESSIONS, summary: "Take a run out of the queue, or stop it" },
   "POST /v1/sessions/:id/events": {
     access: SESSIONS,
     summary: "Prompt, interrupt or answer a session",
+    query: SendEventsQuery,
     body: SendEvents,
   },
   "GET /v1/sessions/:id/events": { access: LOOK, summary: "A page of a session's log", query: EventListQuery },
   "GET /v1/sessions/:id/events/stream": {
     access: LOOK,
     summary: "The log as it is written, from any event on",
+    query: EventStreamQuery,
+  },
+  "GET /v1/sessions/:id/events/ws": {
+    access: LOOK,
+    summary: "The same by WebSocket, a frame a commit",
     query: EventStreamQuery,
   },
   "GET /v1/sessions/:id/threads": {

@@ -137,3 +137,12 @@ function agentOfThread(facts: SessionFacts, name: string): BetaManagedAgentsSess
     tools: [],
   } satisfies BetaManagedAgentsInlineAgent;
 }
+
+/** The thread that the path names, as the log knows it. */
+export async function viewOf(c: Context<App>): Promise<{ thread: string | null }> {
+  const thread = c.req.param("thread");
+  const id = c.req.param("id") ?? "";
+  if (thread === undefined || thread === primaryThreadId(id)) return { thread: null };
+  if (!(await sessionStub(c.env, id).thread(c.get("principal").account, thread))) throw unknownThread(thread);
+  return { thread };
+}

@@ -1,4 +1,4 @@
-import type { ModelUsage, SessionEvent } from "@gantry/protocol/event.ts";
+import type { ModelUsage, SessionEvent, StoredEvent } from "@gantry/protocol/event.ts";
 import { numberOf, textOf } from "./sql.ts";
 import type { Row, Sql } from "./sql.ts";
 
@@ -37,11 +37,23 @@ export interface LogQuery {
   readonly created: readonly (readonly [">" | ">=" | "<" | "<=", number])[];
 }
 
+/** A run and where in the log it begins: nothing of it comes before its prompt. */
+export interface PlaceOfRun {
+  readonly id: string;
+  readonly promptSeq: number;
+}
+
+/** The one terminal event of a run, as it stands in the log. */
+export type EndOfRun = Extract<StoredEvent, { type: "run.ended" }>;
+
 /**
  * Longest text of one row: Cloudflare allows 2 MB in UTF-8, the local runtime more. Longer ones (a prompt of ten
  * megabytes) are kept in parts.
  */
 const MAX_ROW_CHARS = 500_000;
+
+/** Readers stand at the same place most of the time: the page that was read last is kept for the others, if it is small. */
+const MAX_KEPT_CHARS = 500_000;
 
 /**
  * The session's event log. There is one way to read it, pull after a cursor, and every stream and page uses it: so
@@ -51,6 +63,9 @@ export class EventLog {
   readonly #sql: Sql;
   readonly #onAnnounce: () => void;
   #waiting: (() => void)[] = [];
+  /** Rises with each event written: what was read before is no longer all there is. */
+  #version = 0;
+  #kept: { readonly key: string; readonly page: LogPage } | null = null;
 
   /** @param onAnnounce for readers that cannot wait in a promise because they outlive the object: hibernating sockets. */
   constructor(sql: Sql, onAnnounce: () => void = () => {}) {
@@ -61,6 +76,7 @@ export class EventLog {
   /** Writes events in order. Call inside the transaction that changes the state they tell of. Returns the last `seq`. */
   append(events: readonly NewEvent[]): number {
     let seq = this.last();
+    this.#version += 1;
     for (const { id, runId, at, event, thread } of events) {
       seq += 1;
       const { type, ...payload } = event as SessionEvent & { id?: unknown; at?: unknown };
@@ -99,13 +115,21 @@ export class EventLog {
     return numberOf(this.#sql.exec("SELECT MAX(seq) AS seq FROM events").toArray()[0], "seq");
   }
 
-  /** Up to `limit` events after `seq`. Stops earlier at about two million characters, but gives at least one. */
+  /**
+   * Up to `limit` events after `seq`. Stops earlier at about two million characters, but gives at least one. Readers at
+   * the same place get the same object, so that what is made of it can be made once for all of them.
+   */
   after(seq: number, limit: number, view: LogView = "all"): LogPage {
     const [which, values] = view === "all" ? ["", []] : ["AND thread IS ?", [view.thread]];
+    const key = `${this.#version} ${seq} ${limit} ${which} ${values[0] ?? ""}`;
+    if (this.#kept?.key === key) return this.#kept.page;
     const rows = this.#sql
       .exec(`SELECT * FROM events WHERE seq > ? ${which} ORDER BY seq LIMIT ?`, seq, ...values, limit)
       .toArray();
-    return this.#toPage(rows, seq);
+    const page = this.#toPage(rows, seq);
+    const isSmall = page.lines.reduce((chars, line) => chars + line.length, 0) <= MAX_KEPT_CHARS;
+    this.#kept = isSmall ? { key, page } : null;
+    return page;
   }
 
   #toPage(rows: readonly Row[], seq: number): LogPage {
@@ -146,12 +170,29 @@ export class EventLog {
     return { ...page, more: page.lines.length < rows.length };
   }
 
-  /** Tokens of all model requests in the log. */
-  usage(): ModelUsage {
+  /** `seq` of the event with this id; null when there is none. */
+  seqOf(id: string): number | null {
+    const row = this.#sql.exec("SELECT seq FROM events WHERE id = ? ORDER BY seq DESC LIMIT 1", id).toArray()[0];
+    return row ? numberOf(row, "seq") : null;
+  }
+
+  /** How a run ended; null while it has not. */
+  endOf({ id, promptSeq }: PlaceOfRun): EndOfRun | null {
+    const row = this.#sql
+      .exec("SELECT * FROM events WHERE seq > ? AND run_id = ? AND type = 'run.ended' LIMIT 1", promptSeq, id)
+      .toArray()[0];
+    return row ? (JSON.parse(toLine(row, this.payload(numberOf(row, "seq")))) as EndOfRun) : null;
+  }
+
+  /** Tokens of all model requests in the log, or of one run. */
+  usage(of?: PlaceOfRun): ModelUsage {
     const sum = (field: string): string => `COALESCE(SUM(json_extract(data, '$.model_usage.${field}')), 0) AS ${field}`;
     const fields = ["input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"] as const;
     const row = this.#sql
-      .exec(`SELECT ${fields.map(sum).join(", ")} FROM events WHERE type = 'span.model_request_end'`)
+      .exec(
+        `SELECT ${fields.map(sum).join(", ")} FROM events WHERE type = 'span.model_request_end'${of ? " AND seq > ? AND run_id = ?" : ""}`,
+        ...(of ? [of.promptSeq, of.id] : []),
+      )
       .toArray()[0];
     const [input_tokens = 0, output_tokens = 0, cache_creation_input_tokens = 0, cache_read_input_tokens = 0] =
       fields.map((field) => numberOf(row, field));
@@ -201,6 +242,14 @@ function inPieces(data: string): string[] {
 
 function isFirstHalf(codeUnit: number): boolean {
   return codeUnit >= 0xd800 && codeUnit <= 0xdbff;
+}
+
+/** What a line tells in front: enough to choose and to number it without parsing it. */
+const HEADER = /^\{"type":"([^"]+)","id":(?:"(?:[^"\\]|\\.)*"),"seq":(\d+)/;
+
+export function headerOf(line: string): { type: string; seq: number } {
+  const found = HEADER.exec(line);
+  return { type: found?.[1] ?? "", seq: Number(found?.[2] ?? 0) };
 }
 
 /** Header and payload are joined as text: parsing and writing each event again would cost more than reading it. */

@@ -36,6 +36,8 @@ export interface ListedRun {
   readonly createdAt: number;
   readonly startedAt: number | null;
   readonly endedAt: number | null;
+  /** `seq` of the `user.message` that holds its prompt. */
+  readonly promptSeq: number;
 }
 
 /** Prompts that may wait in one session. */
@@ -88,7 +90,17 @@ export class RunQueue {
 
   /** Runs after a place in the order of acceptance, oldest first. */
   list(after: number, limit: number): ListedRun[] {
-    const rows = this.#sql.exec("SELECT * FROM runs WHERE place > ? ORDER BY place LIMIT ?", after, limit).toArray();
+    return this.#listed(
+      this.#sql.exec("SELECT * FROM runs WHERE place > ? ORDER BY place LIMIT ?", after, limit).toArray(),
+    );
+  }
+
+  /** One run as lists show it. */
+  listed(id: string): ListedRun | null {
+    return this.#listed(this.#sql.exec("SELECT * FROM runs WHERE id = ?", id).toArray())[0] ?? null;
+  }
+
+  #listed(rows: Row[]): ListedRun[] {
     const firstQueued = this.next();
     const before = firstQueued
       ? numberOf(this.#sql.exec("SELECT place FROM runs WHERE id = ?", firstQueued.id).toArray()[0], "place")
@@ -103,6 +115,7 @@ export class RunQueue {
       createdAt: numberOf(row, "created_at"),
       startedAt: numberOf(row, "started_at") || null,
       endedAt: numberOf(row, "ended_at") || null,
+      promptSeq: numberOf(row, "prompt_seq"),
     }));
   }
 

@@ -12,9 +12,11 @@ import type { WaitingCall } from "./approvals.ts";
 import { markWaiting } from "../storage/session-index.ts";
 import { Driver } from "./driver.ts";
 import { EventLog } from "./event-log.ts";
-import type { LogQuery, LogView } from "./event-log.ts";
+import type { LogPage, LogQuery } from "./event-log.ts";
 import { Lease } from "./lease.ts";
 import { dial, forget } from "./link.ts";
+import { pageWithin, runWithin } from "./reading.ts";
+import type { RunFacts } from "./reading.ts";
 import { MAX_QUEUED, RunQueue } from "./run-queue.ts";
 import type { ListedRun } from "./run-queue.ts";
 import { Settings } from "./settings.ts";
@@ -22,6 +24,7 @@ import type { SessionSetup } from "./settings.ts";
 import { createTables, numberOf, tablesExist, textOf } from "./sql.ts";
 import { Sockets, fromSocketRequest, readSocketMessage } from "./sockets.ts";
 import { streamLog } from "./stream.ts";
+import type { StreamShape } from "./stream.ts";
 import { Threads } from "./threads.ts";
 import type { Thread } from "./threads.ts";
 
@@ -76,6 +79,10 @@ export interface SessionFacts {
   /** Milliseconds in which a run was in progress. */
   readonly activeMs: number;
 }
+
+/** What a client may send to see that the other side is there: it is answered without waking the object. */
+const PING = '{"type":"ping"}';
+const PONG = '{"type":"pong"}';
 
 const DEFAULT_RUN_MINUTES = 30;
 
@@ -134,27 +141,38 @@ export class Session extends DurableObject<Env> {
     // A session of an earlier version gets the tables that are new since.
     if (this.#exists) createTables(sql);
     this.#sockets = new Sockets(this.#log, () => ctx.getWebSockets());
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
   }
 
   /** Opens a WebSocket that shows the log from `after` on. The door has authenticated it; see `socketRequest`. */
   override fetch(request: Request): Response {
-    const { account, after } = fromSocketRequest(request);
-    if (!this.#mayUse(account)) return new Response(null, { status: 404 });
+    const { cursor, ...opening } = fromSocketRequest(request);
+    if (!this.#mayUse(opening.account)) return new Response("session", { status: 404 });
+    const after = this.#place(cursor);
+    if (after === null) return new Response("event", { status: 404 });
     const { 0: client, 1: server } = new WebSocketPair();
     this.ctx.acceptWebSocket(server);
-    this.#sockets.open(server, { account, after: after ?? this.#log.last() });
+    this.#sockets.open(server, { ...opening, after });
     // A client that offered subprotocols wants one of them named.
     const headers = request.headers.has("sec-websocket-protocol") ? { "sec-websocket-protocol": "gantry" } : {};
     return new Response(null, { status: 101, webSocket: client, headers });
   }
 
   override webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): void {
-    const { account } = this.#sockets.stateOf(socket);
-    const answer = readSocketMessage(this.env, data, (submission) => this.submit(account, submission));
+    const { account, view } = this.#sockets.stateOf(socket);
+    const answer = readSocketMessage(this.env, data, view, {
+      confirm: (seq) => this.#sockets.confirm(socket, seq),
+      submit: (submission) => this.submit(account, submission),
+    });
     if (answer) socket.send(JSON.stringify(answer));
   }
 
+  override webSocketError(socket: WebSocket): void {
+    this.#sockets.closed(socket);
+  }
+
   override webSocketClose(socket: WebSocket, code: number, reason: string): void {
+    this.#sockets.closed(socket);
     // 1005 and 1006 are told, never sent.
     socket.close(code === 1005 || code === 1006 ? 1000 : code, reason);
   }
@@ -309,6 +327,18 @@ export class Session extends DurableObject<Env> {
     return this.#mayUse(account) ? this.#queue.list(after, limit) : null;
   }
 
+  /** One run, as soon as it has ended, at the latest after `waitMs`. Null for an unknown session or run. */
+  async run(account: string, runId: string, waitMs = 0): Promise<RunFacts | null> {
+    if (!this.#mayUse(account)) return null;
+    this.#driver.kick();
+    return runWithin(this.#log, this.#queue, runId, waitMs);
+  }
+
+  /** The run in progress; null when there is none or no such session. */
+  current(account: string): string | null {
+    return this.#mayUse(account) ? (this.#queue.running()?.id ?? null) : null;
+  }
+
   /** Whether the session exists for this account. */
   exists(account: string): boolean {
     return this.#mayUse(account);
@@ -324,21 +354,41 @@ export class Session extends DurableObject<Env> {
     return this.#mayUse(account) ? this.#log.list(query) : null;
   }
 
-  /** The log as NDJSON from a cursor on; it ends with the end of `untilRun`, or never. Null for an unknown session. */
-  stream(
+  /** The log from a `seq` on, with previews, as NDJSON; it ends with the end of `untilRun`. Null for an unknown session. */
+  stream(account: string, after: number, untilRun: string | null): ReadableStream<Uint8Array> | null {
+    const shape = { format: "ndjson", view: "all", previews: true, untilRun } as const;
+    const stream = this.follow(account, String(after), shape);
+    return typeof stream === "string" ? null : stream;
+  }
+
+  /** The log from a cursor on: a `seq`, an event's id, or null for what happens from now on. Else says what is unknown. */
+  follow(
     account: string,
-    after: number,
-    untilRun: string | null,
-    view: LogView = "all",
-  ): ReadableStream<Uint8Array> | null {
-    if (!this.#mayUse(account)) return null;
+    cursor: string | null,
+    shape: StreamShape,
+  ): ReadableStream<Uint8Array> | "unknown_session" | "unknown_event" {
+    if (!this.#mayUse(account)) return "unknown_session";
+    const after = this.#place(cursor);
+    if (after === null) return "unknown_event";
     this.#driver.kick();
-    return streamLog(
-      this.#log,
-      after,
-      (line) => untilRun !== null && line.startsWith('{"type":"run.ended"') && line.includes(`"run_id":"${untilRun}"`),
-      view,
-    );
+    return streamLog(this.#log, after, shape);
+  }
+
+  /** What comes after a cursor, as soon as there is something; empty after `waitMs`. */
+  async nextPage(
+    account: string,
+    cursor: string | null,
+    shape: Pick<StreamShape, "view" | "previews">,
+    waitMs: number,
+  ): Promise<LogPage | "unknown_session" | "unknown_event"> {
+    if (!this.#mayUse(account)) return "unknown_session";
+    const after = this.#place(cursor);
+    return after === null ? "unknown_event" : pageWithin(this.#log, after, shape, waitMs);
+  }
+
+  #place(cursor: string | null): number | null {
+    if (cursor === null) return this.#log.last();
+    return /^\d{1,15}$/.test(cursor) ? Number(cursor) : this.#log.seqOf(cursor);
   }
 
   /** Whether an engine may call a model with this token now; if so, for whom. */

@@ -2,6 +2,7 @@ import type { SessionEvent } from "@gantry/protocol/event.ts";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { EventLog } from "./event-log.ts";
 import { HEARTBEAT_MS, streamLog } from "./stream.ts";
+import type { StreamShape } from "./stream.ts";
 import { memoryDatabase } from "./testing/sqlite.ts";
 
 let log: EventLog;
@@ -26,7 +27,7 @@ const END: SessionEvent = {
   num_turns: 1,
   duration_ms: 1,
 };
-const isEnd = (line: string): boolean => line.startsWith('{"type":"run.ended"');
+const NDJSON: StreamShape = { format: "ndjson", view: "all", previews: true, untilRun: "run_1" };
 
 /** A reader that asks for a piece at a time. "" stands for a heartbeat, `undefined` for the end. */
 class Reader {
@@ -46,7 +47,8 @@ class Reader {
     return this.#reader.cancel();
   }
 }
-const open = (after: number, isOver = isEnd): Reader => new Reader(streamLog(log, after, isOver));
+const open = (after: number, shape: Partial<StreamShape> = {}): Reader =>
+  new Reader(streamLog(log, after, { ...NDJSON, ...shape }));
 
 describe("a stream of the log", () => {
   it("begins after its cursor and goes on where the replay ends", async () => {
@@ -79,7 +81,7 @@ describe("a stream of the log", () => {
 
   it("does not end for a reader who wants all", async () => {
     write(END);
-    const reader = open(0, () => false);
+    const reader = open(0, { untilRun: null });
     expect(await reader.next()).toEqual([1]);
     const next = reader.next();
     write(said("b"));
@@ -138,6 +140,57 @@ describe("a stream of the log", () => {
       return page;
     });
     expect(await reader.next()).toEqual([1]);
+  });
+
+  it("ends with the end of its own run alone", async () => {
+    write(END);
+    const reader = open(0, { untilRun: "run_2" });
+    expect(await reader.next()).toEqual([1]);
+    const next = reader.next();
+    log.append([{ id: "sevt_end", runId: "run_2", at: 0, event: END }]);
+    log.announce();
+    expect(await next).toEqual([2]);
+    expect(await reader.next()).toBeUndefined();
+  });
+
+  it("hides previews from those who did not ask, and still says in time that it is there", async () => {
+    const reader = open(0, { previews: false });
+    const delta: SessionEvent = {
+      type: "event_delta",
+      event_id: "m",
+      delta: { type: "content_delta", index: 0, content: { type: "text", text: "x" } },
+    };
+    const next = reader.next();
+    for (let second = 0; second < HEARTBEAT_MS / 1000; second++) {
+      write(delta);
+      await vi.advanceTimersByTimeAsync(1000);
+    }
+    expect(await next).toEqual(["heartbeat"]);
+    write(said("whole"));
+    expect(await reader.next()).toEqual([HEARTBEAT_MS / 1000 + 1]);
+  });
+
+  it("is the same log as server-sent events", async () => {
+    write(said("a"), said("b"));
+    const stream = streamLog(log, 0, { ...NDJSON, format: "sse" }).getReader();
+    const { value } = await stream.read();
+    const { lines } = log.after(0, 10);
+    expect(new TextDecoder().decode(value)).toBe(
+      lines.map((line, at) => `event: user.message\nid: ${at + 1}\ndata: ${line}\n\n`).join(""),
+    );
+    const beat = stream.read();
+    await vi.advanceTimersByTimeAsync(HEARTBEAT_MS);
+    expect(new TextDecoder().decode((await beat).value)).toBe(": \n\n");
+    await stream.cancel();
+  });
+
+  it("is read once for all that stand at the same place", () => {
+    write(said("a"));
+    expect(log.after(0, 5)).toBe(log.after(0, 5));
+    const before = log.after(0, 5);
+    write(said("b"));
+    expect(log.after(0, 5)).not.toBe(before);
+    expect(log.after(0, 5).lines).toHaveLength(2);
   });
 
   it("serves many readers, each at its own place", async () => {

@@ -1,46 +1,73 @@
-import type { EventLog, LogView } from "./event-log.ts";
+import { PREVIEW_TYPES } from "@gantry/protocol/event.ts";
+import { headerOf } from "./event-log.ts";
+import type { EventLog, LogPage, LogView } from "./event-log.ts";
 
 /** A silent stream says something this often: only a write shows that the reader is gone. */
 export const HEARTBEAT_MS = 15_000;
 
-const PAGE = 200;
+/** Events read at once. One number for all readers, so that they share what is read. */
+export const PAGE = 200;
+
+/** How a reader wants the log. */
+export interface StreamShape {
+  /** `ndjson`: a line an event, an empty one is a heartbeat. `sse`: server-sent events, their ids are the `seq`. */
+  readonly format: "ndjson" | "sse";
+  /** Of which thread; all of them. */
+  readonly view: LogView;
+  /** Whether texts are shown while they arrive. */
+  readonly previews: boolean;
+  /** The stream ends with the end of this run; null: never. */
+  readonly untilRun: string | null;
+}
+
+const HEARTBEAT = { ndjson: "\n", sse: ": \n\n" } as const;
 const encoder = new TextEncoder();
 
 /**
- * The log from a cursor on, as NDJSON, for as long as the reader reads. It pulls: replay and live are the same code,
- * and a slow reader holds nothing but its cursor. An empty line is a heartbeat.
- *
- * @param isOver tells, after everything up to a `seq` was sent, that nothing more will come for this reader.
+ * The log from a cursor on, for as long as the reader reads. It pulls: replay and live are the same code, and a slow
+ * reader holds nothing but its cursor.
  */
-export function streamLog(
-  log: EventLog,
-  after: number,
-  isOver: (line: string) => boolean,
-  view: LogView = "all",
-): ReadableStream<Uint8Array> {
+export function streamLog(log: EventLog, after: number, shape: StreamShape): ReadableStream<Uint8Array> {
   let cursor = after;
   let gone = false;
+  let wroteAt = Date.now();
+  const isOver = (line: string): boolean =>
+    shape.untilRun !== null &&
+    line.startsWith('{"type":"run.ended"') &&
+    line.includes(`"run_id":${JSON.stringify(shape.untilRun)}`);
   return new ReadableStream({
     type: "bytes",
     async pull(controller: ReadableByteStreamController) {
       for (;;) {
         if (gone) return;
         const changed = log.changed();
-        const { lines, last } = log.after(cursor, PAGE, view);
-        if (lines.length > 0) {
-          cursor = last;
-          const end = lines.findIndex(isOver);
-          const shown = end < 0 ? lines : lines.slice(0, end + 1);
-          controller.enqueue(encoder.encode(`${shown.join("\n")}\n`));
+        const page = log.after(cursor, PAGE, shape.view);
+        if (page.lines.length > 0) {
+          cursor = page.last;
+          const end = shape.untilRun === null ? -1 : page.lines.findIndex(isOver);
+          const text =
+            end < 0
+              ? textOf(page, shape)
+              : page.lines
+                  .slice(0, end + 1)
+                  .map((line) => pieceOf(line, shape))
+                  .join("");
+          if (text !== "") {
+            wroteAt = Date.now();
+            controller.enqueue(encoder.encode(text));
+          }
           if (end >= 0) controller.close();
-          return;
+          if (text !== "" || end >= 0) return;
+          continue; // previews that this reader does not want
         }
         let timer: ReturnType<typeof setTimeout> | null = null;
-        const beat = new Promise<"beat">((resolve) => (timer = setTimeout(() => resolve("beat"), HEARTBEAT_MS)));
+        const pause = Math.max(0, wroteAt + HEARTBEAT_MS - Date.now());
+        const beat = new Promise<"beat">((resolve) => (timer = setTimeout(() => resolve("beat"), pause)));
         const woken = await Promise.race([changed, beat]);
         clearTimeout(timer);
         if (woken === "beat") {
-          controller.enqueue(encoder.encode("\n"));
+          wroteAt = Date.now();
+          controller.enqueue(encoder.encode(HEARTBEAT[shape.format]));
           return;
         }
       }
@@ -50,4 +77,28 @@ export function streamLog(
       log.announce();
     },
   });
+}
+
+/** A page in a shape, made once for all readers that stand there. */
+const made = new WeakMap<LogPage, Map<string, string>>();
+
+function textOf(page: LogPage, shape: StreamShape): string {
+  const texts = made.get(page) ?? new Map<string, string>();
+  made.set(page, texts);
+  const key = `${shape.format} ${shape.previews}`;
+  const text = texts.get(key) ?? page.lines.map((line) => pieceOf(line, shape)).join("");
+  texts.set(key, text);
+  return text;
+}
+
+function pieceOf(line: string, { format, previews }: StreamShape): string {
+  if (!previews && isPreview(line)) return "";
+  if (format === "ndjson") return `${line}\n`;
+  const { type, seq } = headerOf(line);
+  return `event: ${type}\nid: ${seq}\ndata: ${line}\n\n`;
+}
+
+/** Whether a line of the log exists only to show a text while it arrives. */
+export function isPreview(line: string): boolean {
+  return line.startsWith('{"type":"event_') && PREVIEW_TYPES.some((type) => line.startsWith(`{"type":"${type}"`));
 }
