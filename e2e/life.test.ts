@@ -1,7 +1,8 @@
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Gantry, script, until } from "./gantry.ts";
+import type { Line } from "./gantry.ts";
 
 /** The life of a sandbox: engines that start before they are needed, rest, wait for a place, and end. */
 
@@ -166,5 +167,170 @@ describe("a spare engine", () => {
     expect(await gantry.stop()).toBe(0);
     expect(Object.values(gantry.processes()).flat()).toEqual([]);
     expect(notes(gantry)).toEqual([]);
+  });
+});
+
+interface SandboxFacts {
+  readonly state: string;
+  readonly since: string | null;
+  readonly position: number | null;
+  readonly sleeps_at: string | null;
+}
+const sandboxOf = async (gantry: Gantry, sessionId: string): Promise<SandboxFacts> =>
+  (await (await gantry.fetch(`/v1/sessions/${sessionId}/sandbox`)).json()) as SandboxFacts;
+const untilState = (gantry: Gantry, sessionId: string, state: string): Promise<void> =>
+  until(async () => (await sandboxOf(gantry, sessionId)).state === state, `the sandbox to be ${state}`);
+const engineOf = (gantry: Gantry, sessionId: string): number[] =>
+  gantry.processes().engine.filter((pid) => environmentOf(pid).includes(sessionId));
+
+/** A run that stays until the file `go` is in the workspace. */
+const untilGo = (text: string): string =>
+  script(bash("touch began; for i in $(seq 1200); do [ -e go ] && break; sleep 0.05; done"), { text });
+const began = (gantry: Gantry, sessionId: string): Promise<void> =>
+  until(() => existsSync(join(gantry.workspace(sessionId), "began")), "the run to begin");
+const letGo = (gantry: Gantry, sessionId: string): void => writeFileSync(join(gantry.workspace(sessionId), "go"), "");
+
+describe("a sandbox that nobody uses", () => {
+  let gantry: Gantry;
+  beforeAll(async () => {
+    gantry = await Gantry.start({ GANTRY_SLEEP_AFTER: "0.02", GANTRY_PERMISSION_MODE: "bypassPermissions" });
+  });
+  afterAll(() => gantry.remove());
+
+  it("stops, with everything that ran in it, and goes on with the next prompt", async () => {
+    const background = {
+      tool: "Bash",
+      input: { command: "trap '' TERM; while true; do sleep 0.1; done", run_in_background: true },
+    };
+    const { sessionId } = await gantry.run({ prompt: script(background, { text: "ok" }) });
+    await gantry.run({ prompt: "Remember that the word is curlew", sessionId });
+    await untilState(gantry, sessionId, "stopped");
+    expect([...gantry.processes().engine, ...gantry.processes().child]).toEqual([]);
+    expect(await sandboxOf(gantry, sessionId)).toMatchObject({ position: null, sleeps_at: null });
+    const after = await gantry.run({ prompt: "What did I say before?", sessionId });
+    expect(after.text).toContain("curlew");
+  });
+
+  it("starts ahead of a prompt when somebody opens its session, once, and stops again", async () => {
+    const { sessionId } = await gantry.run({ prompt: "Remember that the word is plover" });
+    await untilState(gantry, sessionId, "stopped");
+    // Looking at the list, at its log or at the sandbox itself is no reason.
+    for (const path of ["/v1/sessions", `/v1/sessions/${sessionId}/events`, `/v1/sessions/${sessionId}/sandbox`])
+      expect((await gantry.fetch(path)).status).toBe(200);
+    expect((await sandboxOf(gantry, sessionId)).state).toBe("stopped");
+    expect((await gantry.fetch(`/v1/sessions/${sessionId}`)).status).toBe(200);
+    await until(() => engineOf(gantry, sessionId).length === 1, "its engine to start");
+    await untilState(gantry, sessionId, "stopped");
+    expect(engineOf(gantry, sessionId)).toEqual([]);
+    const starts = (): number =>
+      readFileSync(join(gantry.state, "log", "gantry.ndjson"), "utf8")
+        .split("\n")
+        .filter((line) => line.includes('"engine_start"') && line.includes(sessionId)).length;
+    const before = starts();
+    for (let each = 0; each < 3; each++) await gantry.fetch(`/v1/sessions/${sessionId}`);
+    const stream = await gantry.fetch(`/v1/sessions/${sessionId}/events/stream`);
+    const after = await gantry.run({ prompt: "What did I say before?", sessionId });
+    await stream.body?.cancel();
+    expect(after.text).toContain("plover");
+    expect(starts()).toBe(before + 1);
+  });
+
+  it("is kept as long as its environment says", async () => {
+    const environment = (await (
+      await gantry.post("/v1/environments", { name: "slow", metadata: { sleep_after_minutes: "5" } })
+    ).json()) as { id: string };
+    const session = (await (await gantry.post("/v1/sessions", { environment_id: environment.id })).json()) as {
+      id: string;
+    };
+    await gantry.run({ prompt: "What is 1 + 1?", sessionId: session.id });
+    await until(async () => (await sandboxOf(gantry, session.id)).sleeps_at !== null, "the run to be stored");
+    const facts = await sandboxOf(gantry, session.id);
+    expect(facts.state).toBe("idle");
+    expect(Date.parse(facts.sleeps_at ?? "") - Date.parse(facts.since ?? "")).toBeGreaterThan(290_000);
+    const bad = await gantry.post("/v1/environments", { name: "odd", metadata: { sleep_after_minutes: "soon" } });
+    expect([bad.status, await bad.text()]).toEqual([400, expect.stringContaining("metadata.sleep_after_minutes")]);
+  });
+});
+
+describe("a place for every engine", () => {
+  let gantry: Gantry;
+  beforeAll(async () => {
+    gantry = await Gantry.start({ GANTRY_MAX_ENGINES: "1", GANTRY_PERMISSION_MODE: "bypassPermissions" });
+  });
+  afterAll(() => gantry.remove());
+
+  /** Begins a run and gives its session without waiting for its end. */
+  const begin = async (prompt: string): Promise<{ sessionId: string; end: Promise<Line | undefined> }> => {
+    const stream = gantry.stream({ prompt });
+    const first = (await stream.next()).value;
+    const end = (async (): Promise<Line | undefined> => {
+      let last: Line | undefined;
+      for await (const line of stream) last = line;
+      return last;
+    })();
+    return { sessionId: String(first?.["sessionId"]), end };
+  };
+
+  it("is waited for visibly, in order, and given to who comes next", async () => {
+    const first = await begin(untilGo("first"));
+    await began(gantry, first.sessionId);
+    const second = await begin(untilGo("second"));
+    await until(async () => (await sandboxOf(gantry, second.sessionId)).position === 0, "the second to wait");
+    const third = await begin(untilGo("third"));
+    await until(async () => (await sandboxOf(gantry, third.sessionId)).position === 1, "the third to wait");
+    expect(await health(gantry)).toMatchObject({ engines: 1, waiting: 2 });
+    expect((await sandboxOf(gantry, third.sessionId)).state).toBe("starting");
+    const told = (await gantry.log(third.sessionId)).find((event) => event.type === "sandbox.waiting");
+    expect(told).toMatchObject({ position: 1 });
+    for (const run of [first, second, third]) {
+      await began(gantry, run.sessionId);
+      expect((await sandboxOf(gantry, run.sessionId)).state).toBe("busy");
+      expect(gantry.processes().engine.length).toBe(1);
+      letGo(gantry, run.sessionId);
+      expect(await run.end).toMatchObject({ type: "result" });
+    }
+    expect(await health(gantry)).toMatchObject({ waiting: 0 });
+    // The engine of the first made way; its session goes on.
+    expect((await sandboxOf(gantry, first.sessionId)).state).toBe("stopped");
+    const again = await gantry.run({ prompt: "What is 6 * 7?", sessionId: first.sessionId });
+    expect(again.text).toContain("42");
+  });
+
+  it("is not given to who no longer waits", async () => {
+    const first = await begin(untilGo("first"));
+    await began(gantry, first.sessionId);
+    const second = await begin(untilGo("second"));
+    await until(async () => (await sandboxOf(gantry, second.sessionId)).position === 0, "the second to wait");
+    const sentAt = performance.now();
+    await gantry.post(`/v1/sessions/${second.sessionId}/events`, { events: [{ type: "user.interrupt" }] });
+    expect(await second.end).toMatchObject({ type: "error", error: "interrupted" });
+    expect(performance.now() - sentAt).toBeLessThan(20_000);
+    await untilState(gantry, second.sessionId, "stopped");
+    expect(await health(gantry)).toMatchObject({ engines: 1, waiting: 0 });
+    letGo(gantry, first.sessionId);
+    expect(await first.end).toMatchObject({ type: "result" });
+    expect(engineOf(gantry, second.sessionId)).toEqual([]);
+  });
+
+  it("is free again after a run was stopped while its engine was starting", async () => {
+    const run = await begin("What is 1 + 1?");
+    await until(() => engineOf(gantry, run.sessionId).length > 0, "the engine to start");
+    await gantry.post(`/v1/sessions/${run.sessionId}/events`, { events: [{ type: "user.interrupt" }] });
+    await run.end;
+    const next = await gantry.run({ prompt: "What is 3 * 3?" });
+    expect(next.text).toContain("9");
+    const again = await gantry.run({ prompt: "What is 4 * 4?", sessionId: run.sessionId });
+    expect(again.text).toContain("16");
+  });
+
+  it("is lost with its runner, which is said, and free after that", async () => {
+    const run = await begin(untilGo("never"));
+    await began(gantry, run.sessionId);
+    gantry.kill("runner");
+    expect(await run.end).toMatchObject({ type: "error", error: "sandbox_lost" });
+    expect(["stopped", "lost"]).toContain((await sandboxOf(gantry, run.sessionId)).state);
+    const again = await gantry.run({ prompt: "What is 5 * 5?", sessionId: run.sessionId });
+    expect(again.text).toContain("25");
+    await untilState(gantry, run.sessionId, "idle");
   });
 });

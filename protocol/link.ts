@@ -103,6 +103,8 @@ export const EngineStart = z.object({
     /** The model's context window in tokens, where the engine cannot know it. */
     contextTokens: z.number().int().positive().optional(),
   }),
+  /** Milliseconds without a prompt after which it is ended; the runner's own where it is not said. */
+  idleMs: z.number().int().positive().optional(),
 });
 export type EngineStart = z.infer<typeof EngineStart>;
 

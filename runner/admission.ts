@@ -17,6 +17,7 @@ export interface Pass {
 
 interface Ticket {
   readonly reason: StartReason;
+  readonly signal: AbortSignal;
   readonly admit: (pass: Pass | null) => void;
 }
 
@@ -48,6 +49,12 @@ export class Admission {
     };
   }
 
+  /** How many starts come before the one that waits with this signal; null when none does. */
+  positionOf(signal: AbortSignal): number | null {
+    const at = this.#waiting.findIndex((ticket) => ticket.signal === signal);
+    return at < 0 ? null : at;
+  }
+
   /** Whether a start would begin at once, and nothing starts now. */
   get quiet(): boolean {
     return this.#waiting.length === 0 && this.#starting === 0 && this.#engines < this.#maxEngines;
@@ -62,7 +69,7 @@ export class Admission {
   enter(reason: StartReason, signal: AbortSignal, onWait: (position: number) => void = () => {}): Promise<Pass | null> {
     if (signal.aborted) return Promise.resolve(null);
     return new Promise((resolve) => {
-      const ticket: Ticket = { reason, admit: resolve };
+      const ticket: Ticket = { reason, signal, admit: resolve };
       const behind = this.#waiting.findIndex((other) => REASONS.indexOf(other.reason) > REASONS.indexOf(reason));
       const at = behind < 0 ? this.#waiting.length : behind;
       this.#waiting.splice(at, 0, ticket);

@@ -6,6 +6,7 @@ import { rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { newId, isId } from "@gantry/protocol/ids.ts";
 import { CLOSE, Command, EngineWish, MessageAssembler, toMessages } from "@gantry/protocol/link.ts";
+import type { SandboxReport } from "@gantry/protocol/sandbox.ts";
 import { WebSocketServer } from "ws";
 import type { WebSocket } from "ws";
 import { Admission } from "./admission.ts";
@@ -44,7 +45,8 @@ const MAX_PAYLOAD_BYTES = 4_000_000;
 const QUIET_MS = 1_000;
 
 /**
- * The runner's door: `GET /health`, one WebSocket a session at `/sessions/{id}/link`, `DELETE /sessions/{id}`, and
+ * The runner's door: `GET /health`, one WebSocket a session at `/sessions/{id}/link`, `GET` and
+ * `DELETE /sessions/{id}`, and
  * `POST /spares` for whoever is about to make a session.
  * One program: it hosts a single session in a container and many on one machine.
  */
@@ -186,6 +188,16 @@ async function answer(
     state.hosts.delete(sessionId);
     await rm(join(settings.root, sessionId), { recursive: true, force: true, maxRetries: 3 });
     return { status: 200, body: { deleted: sessionId } };
+  }
+  if (request.method === "GET" && sessionId && isId("session", sessionId)) {
+    const none: SandboxReport = {
+      runnerId: state.runnerId,
+      state: "stopped",
+      since: 0,
+      position: null,
+      sleepsAt: null,
+    };
+    return { status: 200, body: state.hosts.get(sessionId)?.sandbox ?? none };
   }
   if (request.method === "POST" && request.url === "/spares") {
     const wish = EngineWish.safeParse(await readJson(request));

@@ -2,6 +2,8 @@ import { newId, primaryThreadId } from "@gantry/protocol/ids.ts";
 import type { RunError } from "@gantry/protocol/event.ts";
 import type { Command, EngineStart, Frame, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import { PROTOCOL_VERSION } from "@gantry/protocol/link.ts";
+import { nextSandboxState } from "@gantry/protocol/sandbox.ts";
+import type { SandboxChange, SandboxReport, SandboxState } from "@gantry/protocol/sandbox.ts";
 import type { Admission, Pass, StartReason } from "./admission.ts";
 import { Engine, engineProfile } from "./agent.ts";
 import { clipInput } from "./clip.ts";
@@ -17,6 +19,9 @@ import { hasTranscript, openFolders } from "./workspace.ts";
 /** How long an interrupted engine may take to say so before its input is closed, and then before it is killed. */
 const INTERRUPT_GRACE_MS = 1_500;
 const CLOSE_GRACE_MS = 2_500;
+
+/** How long a start ahead of a prompt waits for a place; after that nobody is about to send one. */
+const WARM_PATIENCE_MS = 10_000;
 
 /** Ended runs that are remembered, so that a start that comes twice does not run twice. */
 const REMEMBERED_RUNS = 200;
@@ -63,6 +68,10 @@ export class SessionHost {
   /** Tool calls that wait for somebody, by event id. */
   readonly #waiting = new Map<string, (answer: ToolAnswer) => void>();
   #idle: NodeJS.Timeout | null = null;
+  #idleMs: number;
+  #sandbox: { state: SandboxState; since: number } = { state: "stopped", since: Date.now() };
+  /** Names the start that waits for a place. */
+  #entering: AbortSignal | null = null;
   #draining = false;
   /** A start ahead of a prompt that still waits for its turn: whoever has a prompt goes first. */
   #warming: AbortController | null = null;
@@ -75,6 +84,7 @@ export class SessionHost {
 
   constructor(settings: HostSettings) {
     this.#settings = settings;
+    this.#idleMs = settings.idleMs;
     this.#marker = `${settings.markerPrefix}${settings.sessionId}`;
     this.#outbox = new Outbox((frame) => this.#send?.(frame));
     this.#state = { ...initialState, threads: noThreads(primaryThreadId(settings.sessionId)) };
@@ -92,6 +102,23 @@ export class SessionHost {
   /** Since when its engine could be spared for another session; null while it could not. */
   get idleSince(): number | null {
     return this.engineAlive && !this.busy ? this.#lastUsedAt : null;
+  }
+
+  /** How it is now. */
+  get sandbox(): SandboxReport {
+    const { admission, runnerId } = this.#settings;
+    const rests = this.#idle !== null && this.idleSince !== null;
+    return {
+      runnerId,
+      ...this.#sandbox,
+      position: this.#entering && admission.positionOf(this.#entering),
+      sleepsAt: rests ? this.#lastUsedAt + this.#idleMs : null,
+    };
+  }
+
+  #change(change: SandboxChange): void {
+    const state = nextSandboxState(this.#sandbox.state, change);
+    if (state !== this.#sandbox.state) this.#sandbox = { state, since: Date.now() };
   }
 
   /** When a run last began or ended here, or an engine was started ahead of one. */
@@ -121,7 +148,10 @@ export class SessionHost {
   handle(command: Exclude<Command, { type: "hello" }>): void {
     switch (command.type) {
       case "ack":
-        return this.#outbox.ack(command.frame);
+        this.#outbox.ack(command.frame);
+        // Stored: from here on its engine may be spared.
+        if (!this.busy) this.#settings.admission.pump();
+        return;
       case "ping":
         return this.#send?.({ type: "pong", at: command.at });
       case "run.start":
@@ -187,6 +217,7 @@ export class SessionHost {
       over: new AbortController(),
     };
     this.#run = run;
+    this.#idleMs = command.idleMs ?? this.#settings.idleMs;
     this.#lastUsedAt = Date.now();
     this.#begin(run).catch((error: unknown) => this.#end(run, error instanceof Error ? error.message : String(error)));
   }
@@ -202,8 +233,10 @@ export class SessionHost {
   async warm(start: EngineStart, reason: Exclude<StartReason, "run">): Promise<void> {
     if (this.#draining || this.#run || this.#warming || this.engineAlive) return;
     const warming = (this.#warming = new AbortController());
+    this.#idleMs = start.idleMs ?? this.#settings.idleMs;
+    const patience = AbortSignal.any([warming.signal, AbortSignal.timeout(WARM_PATIENCE_MS)]);
     try {
-      await this.#ensureEngine(start, reason, warming.signal);
+      await this.#ensureEngine(start, reason, patience);
       await this.#engine?.started;
     } catch (error) {
       this.#log("warm_up_failed", { error: String(error) });
@@ -219,6 +252,7 @@ export class SessionHost {
       this.#record({ type: "sandbox.waiting", id: newId("event"), position }),
     );
     if (this.#run !== run) return;
+    this.#change("run");
     await this.#engine?.prompt(command.prompt, command.options.model, command.options.permissionMode);
   }
 
@@ -235,15 +269,21 @@ export class SessionHost {
         await this.#stopEngine();
       await this.#stopped;
       if (this.#engine) return;
+      this.#change("start");
+      this.#entering = signal;
       const pass = await this.#settings.admission.enter(reason, signal, onWait);
-      if (!pass) return;
+      this.#entering = null;
       try {
-        if (signal.aborted || this.#draining) return pass.gone();
+        if (!pass || signal.aborted || this.#draining) throw new NotStarted();
         const engine = await this.#startEngine(start, pass);
-        void engine.started.then(() => pass.started());
+        void engine.started.then(() => {
+          pass.started();
+          if (this.#engine === engine) this.#change("started");
+        });
       } catch (error) {
-        pass.gone();
-        throw error;
+        pass?.gone();
+        this.#change("end");
+        if (!(error instanceof NotStarted)) throw error;
       }
     });
     this.#starts = ensured.catch(() => {});
@@ -331,13 +371,15 @@ export class SessionHost {
   async #killAll(pass: Pass | null): Promise<void> {
     await killMarked(this.#marker);
     pass?.gone();
+    this.#change("end");
   }
 
   /** Nothing runs: the engine stays for a while. */
   #rest(): void {
     this.#lastUsedAt = Date.now();
+    if (this.engineAlive) this.#change("rest");
     if (this.#idle) clearTimeout(this.#idle);
-    this.#idle = setTimeout(() => void this.close(), this.#settings.idleMs);
+    this.#idle = setTimeout(() => void this.close(), this.#idleMs);
     this.#idle.unref();
     this.#settings.admission.pump();
   }
@@ -390,6 +432,9 @@ export class SessionHost {
     this.#settings.log({ event, sessionId: this.#settings.sessionId, ...details });
   }
 }
+
+/** Whoever wanted the engine no longer does. */
+class NotStarted extends Error {}
 
 function failed(type: RunError["type"], reason = ""): { outcome: "failed"; error: RunError } {
   const said: Partial<Record<RunError["type"], string>> = {

@@ -42,11 +42,26 @@ const Name = z.string().min(1).max(256);
 const Description = z.string().max(2048);
 const Visibility = z.enum(["organization", "account"]);
 
+/** Metadata by which an environment says how many minutes its engines wait for a prompt. */
+const SLEEP_AFTER = "sleep_after_minutes";
+const SAYS_SLEEP_AFTER = { error: "must be a number of minutes, from 0.01 to 35000", path: [SLEEP_AFTER] };
+
+/** Milliseconds without a prompt after which an engine of this environment is ended; undefined where it does not say. */
+export function sleepAfterMsOf(metadata: Readonly<Record<string, string | null>>): number | undefined {
+  const text = metadata[SLEEP_AFTER];
+  return text === undefined || text === null ? undefined : Math.round(Number(text || Number.NaN) * 60_000);
+}
+
+function saysSleepAfter(metadata: Readonly<Record<string, string | null>>): boolean {
+  const ms = sleepAfterMsOf(metadata);
+  return ms === undefined || (ms >= 600 && ms <= 35_000 * 60_000);
+}
+
 export const EnvironmentCreate = z.strictObject({
   name: Name,
   config: Config.nullish(),
   description: Description.nullish(),
-  metadata: Metadata.optional(),
+  metadata: Metadata.refine(saysSleepAfter, SAYS_SLEEP_AFTER).optional(),
   scope: Visibility.nullish(),
 });
 export type EnvironmentCreate = z.infer<typeof EnvironmentCreate>;
@@ -56,7 +71,7 @@ export const EnvironmentUpdate = z.strictObject({
   name: Name.nullish(),
   config: Config.nullish(),
   description: Description.nullish(),
-  metadata: MetadataPatch.optional(),
+  metadata: MetadataPatch.refine(saysSleepAfter, SAYS_SLEEP_AFTER).optional(),
   scope: Visibility.nullish(),
 });
 export type EnvironmentUpdate = z.infer<typeof EnvironmentUpdate>;

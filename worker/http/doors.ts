@@ -34,6 +34,7 @@ import { listModelsDoor, retrieveModel } from "./models.ts";
 import { health, root } from "./root.ts";
 import type { RouteName } from "./routes.ts";
 import { cancelRun, listRuns, retrieveRun } from "./runs.ts";
+import { retrieveSandbox } from "./sandboxes.ts";
 import { agentMessage, debug, demoSocket, query } from "./seed-doors.ts";
 import { archiveThread, listThreads, retrieveThread } from "./threads.ts";
 import { eventSocket, streamEvents } from "./streams.ts";
@@ -66,6 +67,7 @@ export const DOORS: Readonly<Record<RouteName, Door>> = {
   "POST /v1/sessions/:id": updateSession,
   "DELETE /v1/sessions/:id": deleteSession,
   "POST /v1/sessions/:id/archive": archiveSession,
+  "GET /v1/sessions/:id/sandbox": retrieveSandbox,
   "GET /v1/sessions/:id/runs": listRuns,
   "GET /v1/sessions/:id/runs/:run": retrieveRun,
   "POST /v1/sessions/:id/runs/:run/cancel": cancelRun,

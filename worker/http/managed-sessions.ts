@@ -1,8 +1,10 @@
+import type { BetaEnvironment } from "@anthropic-ai/sdk/resources/beta/environments/environments";
 import type {
   BetaManagedAgentsDeletedSession,
   BetaManagedAgentsSession,
   BetaManagedAgentsSessionAgent,
 } from "@anthropic-ai/sdk/resources/beta/sessions/sessions";
+import { sleepAfterMsOf } from "@gantry/protocol/api/environments.ts";
 import { NoQuery } from "@gantry/protocol/api/common.ts";
 import { SessionCreate, SessionListQuery, SessionUpdate } from "@gantry/protocol/api/sessions.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
@@ -14,7 +16,7 @@ import { agentOf } from "../agents/session-agent.ts";
 import { getEnvironment } from "../environments/store.ts";
 import type { Env } from "../env.ts";
 import { modelsOf } from "../models.ts";
-import { fromAgent } from "../session/session.ts";
+import { fromAgent } from "../session/run-defaults.ts";
 import type { SessionFacts } from "../session/session.ts";
 import { toIso } from "../storage/catalog.ts";
 import { archiveInIndex, indexSession, listSessionIds, removeFromIndex } from "../storage/session-index.ts";
@@ -30,7 +32,9 @@ export async function createSession(c: Context<App>): Promise<Response> {
   const body = await readJson(c.req.raw, SessionCreate);
   const { account } = c.get("principal");
   const agent = body.agent === undefined ? null : await agentOf(c.env, account, body.agent);
-  if (body.environment_id !== undefined) await checkEnvironment(c.env, account, body.environment_id);
+  const environment =
+    body.environment_id === undefined ? null : await environmentOf(c.env, account, body.environment_id);
+  const sleepAfterMs = environment ? sleepAfterMsOf(environment.metadata) : undefined;
   const engine = agent === null ? {} : toEngineSetup(agent);
   // Refused now rather than at the first prompt.
   const options = completeOptions(c.env, {
@@ -45,6 +49,7 @@ export async function createSession(c: Context<App>): Promise<Response> {
     title: body.title ?? null,
     metadata: body.metadata ?? {},
     engine,
+    ...(sleepAfterMs === undefined ? {} : { sleepAfterMs }),
     archivedAt: null,
     updatedAt: Date.now(),
   });
@@ -57,7 +62,10 @@ export async function createSession(c: Context<App>): Promise<Response> {
 
 export async function retrieveSession(c: Context<App>): Promise<Response> {
   readQuery(c, NoQuery);
-  return c.json(await tell(c, c.req.param("id") ?? ""));
+  const id = c.req.param("id") ?? "";
+  const told = await tell(c, id);
+  c.executionCtx.waitUntil(sessionStub(c.env, id).opened(c.get("principal").account));
+  return c.json(told);
 }
 
 export async function updateSession(c: Context<App>): Promise<Response> {
@@ -172,11 +180,12 @@ export function plainAgent(model: string, env: Env): BetaManagedAgentsSessionAge
   };
 }
 
-async function checkEnvironment(env: Env, account: string, id: string): Promise<void> {
+async function environmentOf(env: Env, account: string, id: string): Promise<BetaEnvironment> {
   const environment = await getEnvironment(env, account, id);
   if (!environment) throw new RequestRefused({ code: "not_found", what: `Environment ${JSON.stringify(id)}` });
   if (environment.archived_at !== null)
     throw new RequestRefused({ code: "invalid_request", field: "environment_id", reason: "is archived" });
+  return environment;
 }
 
 /** Asks six at a time: more connections at once one invocation does not have. */

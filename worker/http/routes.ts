@@ -93,6 +93,10 @@ export const ROUTES = {
   "POST /v1/sessions/:id": { access: SESSIONS, summary: "Change a session's title or metadata", body: SessionUpdate },
   "DELETE /v1/sessions/:id": { access: SESSIONS, summary: "Delete a session, its log and its files" },
   "POST /v1/sessions/:id/archive": { access: SESSIONS, summary: "Archive a session: it takes no more prompts" },
+  "GET /v1/sessions/:id/sandbox": {
+    access: LOOK,
+    summary: "How a session's sandbox is: stopped, starting, ready, busy, saving, idle or lost",
+  },
   "GET /v1/sessions/:id/runs": {
     access: LOOK,
     summary: "Prompts of a session, oldest first, with their place in the queue",

@@ -3,7 +3,7 @@ import { DEFAULT_MAX_TURNS, DEFAULT_PERMISSION_MODE, PermissionMode } from "@gan
 import type { RunOptions } from "@gantry/protocol/link.ts";
 import type { Env } from "../env.ts";
 import { modelsOf } from "../models.ts";
-import type { WantedOptions } from "../session/session.ts";
+import type { WantedOptions } from "../session/run-defaults.ts";
 
 /** Rounds of a run of a configured agent: a brake, not a measure. */
 export const AGENT_MAX_TURNS = 200;

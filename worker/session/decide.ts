@@ -1,3 +1,4 @@
+import type { RunEnded, RunError } from "@gantry/protocol/event.ts";
 import type { Report } from "@gantry/protocol/link.ts";
 import type { Run } from "./run-queue.ts";
 
@@ -45,4 +46,23 @@ export function onWatchdog(args: {
   if (args.linked) return args.now - args.lastHeardAt > SILENCE_LIMIT_MS ? "redial" : "ping";
   if (args.unreachableSince !== null && args.now - args.unreachableSince > UNREACHABLE_LIMIT_MS) return "give_up";
   return "dial";
+}
+
+/** Why a session is idle after a run that ended so. */
+export function stopReasonOf(how: {
+  outcome: RunEnded["outcome"];
+  error: RunError | null;
+}): "end_turn" | "retries_exhausted" | "budget_reached" | "refusal" {
+  switch (how.error?.type) {
+    case "max_budget":
+      return "budget_reached";
+    case "refused":
+      return "refusal";
+    case "upstream_error":
+    case "sandbox_lost":
+    case "engine_failed":
+      return "retries_exhausted";
+    default:
+      return "end_turn";
+  }
 }

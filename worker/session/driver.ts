@@ -1,9 +1,9 @@
 import { PromptBlock } from "@gantry/protocol/event.ts";
 import type { RunEnded, RunError, SessionEvent } from "@gantry/protocol/event.ts";
-import { FramedEvent } from "@gantry/protocol/link.ts";
-import type { Frame, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
+import type { EngineStart, Frame, Report, RunOptions, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import type { Approvals } from "./approvals.ts";
-import { onFrame, onWatchdog, onWelcome } from "./decide.ts";
+import { onFrame, onWatchdog, onWelcome, stopReasonOf } from "./decide.ts";
+import { acceptFrame } from "./frames.ts";
 import type { EventLog, NewEvent } from "./event-log.ts";
 import type { Lease } from "./lease.ts";
 import type { Link, LinkHandlers } from "./link.ts";
@@ -13,6 +13,12 @@ import type { Threads } from "./threads.ts";
 
 /** While a run is active the watchdog looks this often. */
 export const WATCHDOG_MS = 3_000;
+
+/**
+ * How long the link stays open after a run: dialling again costs milliseconds, which whoever answers at once would feel,
+ * and an open link keeps the object in memory.
+ */
+export const LINGER_MS = 8_000;
 
 /** First pause before dialling again; doubles up to the watchdog's period. */
 const REDIAL_MS = 150;
@@ -36,6 +42,8 @@ export interface DriverDeps {
   readonly newToken: (offered: string | undefined) => string;
   readonly engineSessionId: () => string;
   readonly models: (model: string) => { baseUrl: string; contextTokens?: number };
+  /** When an engine without a prompt is ended; undefined: as the runner does. */
+  readonly idleMs: () => number | undefined;
   readonly deadlineMs: number;
   readonly report: (entry: Record<string, unknown>) => void;
 }
@@ -54,6 +62,10 @@ export class Driver {
   #lastHeardAt = 0;
   #unreachableSince: number | null = null;
   #redialMs = REDIAL_MS;
+  /** Closes the link when nothing runs for a while. */
+  #lingering: ReturnType<typeof setTimeout> | null = null;
+  /** The engine that is to start ahead of a prompt, as soon as there is a link. */
+  #warming: Omit<EngineStart, "engineSessionId"> | null = null;
 
   constructor(deps: DriverDeps) {
     this.#deps = deps;
@@ -64,15 +76,47 @@ export class Driver {
     const { queue } = this.#deps;
     const run = queue.running() ?? this.#startNext();
     if (!run) {
-      // An open link would keep the object in memory for ever; dialling again costs milliseconds.
-      this.#link?.close("idle");
-      this.#link = null;
+      this.#linger();
       this.#deps.setAlarm(null);
       return;
     }
     this.#deps.setAlarm(this.#deps.now() + WATCHDOG_MS);
     if (!this.#link) void this.#connect();
     else if (run.sentTo === null) this.#send(run);
+  }
+
+  /** Somebody may be about to send a prompt: has the engine start now, if nothing is under way. */
+  warm(options: RunOptions): void {
+    const { queue, models } = this.#deps;
+    if (queue.running() || queue.next()) return;
+    this.#warming = { options, models: { ...models(options.model), token: "" } };
+    if (!this.#link) void this.#connect();
+    else if (this.#welcomed) this.#sendWarming();
+  }
+
+  #sendWarming(): void {
+    const { queue, lease, engineSessionId } = this.#deps;
+    const [warming, token] = [this.#warming, lease.token()];
+    this.#warming = null;
+    if (!warming || token === null || queue.running()) return;
+    const models = { ...warming.models, token };
+    this.#link?.send({ type: "engine.warm", ...warming, models, engineSessionId: engineSessionId(), ...this.#idle() });
+  }
+
+  #idle(): { idleMs?: number } {
+    const idleMs = this.#deps.idleMs();
+    return idleMs === undefined ? {} : { idleMs };
+  }
+
+  /** An open link would keep the object in memory for ever. */
+  #linger(): void {
+    if (this.#lingering) clearTimeout(this.#lingering);
+    this.#lingering = setTimeout(() => {
+      this.#lingering = null;
+      if (this.#deps.queue.running()) return;
+      this.#link?.close("idle");
+      this.#link = null;
+    }, LINGER_MS);
   }
 
   /** The alarm. Arms the next one first: a fired alarm is gone, and what follows may fail. */
@@ -266,7 +310,7 @@ export class Driver {
       this.#link?.send({ type: "run.interrupt", runId: welcome.activeRunId });
     switch (decision) {
       case "none":
-        return;
+        return this.#sendWarming();
       case "attached":
         if (run?.interruptRequested) this.#link?.send({ type: "run.interrupt", runId: run.id });
         for (const { toolUseId, answer } of run ? this.#deps.approvals.answered(run.id) : []) {
@@ -297,6 +341,7 @@ export class Driver {
       options: run.options,
       engineSessionId: engineSessionId(),
       models: { ...models(run.options.model), token },
+      ...this.#idle(),
       deadlineMs,
     };
     queue.sent(run.id, runnerId);
@@ -316,7 +361,7 @@ export class Driver {
     }
     if (decision === "store") {
       const run = queue.running();
-      const events = this.#accept(frame, run);
+      const events = acceptFrame(frame, run, this.#deps);
       // A run has one end and says it itself; whatever else claims to be one is left out.
       const ended = events.find((entry) => entry.event.type === "run.ended" && entry.runId !== null);
       transaction(() => {
@@ -357,26 +402,6 @@ export class Driver {
     this.#link?.send({ type: "ack", frame });
   }
 
-  /** The events of a frame that may be stored: well-formed, and of the run in progress or of none. */
-  #accept(frame: Frame, run: Run | null): NewEvent[] {
-    const { report, now, newEventId } = this.#deps;
-    if (frame.runId !== null && frame.runId !== run?.id) {
-      report({ event: "frame_of_other_run", runId: frame.runId, current: run?.id ?? null });
-      return [];
-    }
-    return frame.events.flatMap((value): NewEvent[] => {
-      const parsed = FramedEvent.safeParse(value);
-      if (parsed.success) {
-        const { id, at, thread, ...event } = parsed.data;
-        return [{ id, runId: frame.runId, at: Math.min(at, now()), event: event as SessionEvent, thread }];
-      }
-      // It would come back for ever if it were refused; the log says that something is missing.
-      const message = `The runner reported something unreadable: ${parsed.error.issues[0]?.message ?? "unknown"}`;
-      const error = { type: "unknown_error" as const, message, retry_status: { type: "exhausted" as const } };
-      return [{ id: newEventId(), runId: frame.runId, at: now(), event: { type: "session.error", error } }];
-    });
-  }
-
   #endLost(run: Run, message: string): void {
     const { transaction, log, queue } = this.#deps;
     transaction(() =>
@@ -413,23 +438,5 @@ export class Driver {
       });
     }
     log.append(events);
-  }
-}
-
-function stopReasonOf(how: {
-  outcome: RunEnded["outcome"];
-  error: RunError | null;
-}): "end_turn" | "retries_exhausted" | "budget_reached" | "refusal" {
-  switch (how.error?.type) {
-    case "max_budget":
-      return "budget_reached";
-    case "refused":
-      return "refusal";
-    case "upstream_error":
-    case "sandbox_lost":
-    case "engine_failed":
-      return "retries_exhausted";
-    default:
-      return "end_turn";
   }
 }

@@ -76,8 +76,18 @@ export class RunQueue {
 
   /** The model of the newest run, which the session goes on with; null before the first. */
   lastModel(): string | null {
+    return this.lastOptions()?.model ?? null;
+  }
+
+  /** Options of the newest run; null before the first. */
+  lastOptions(): RunOptions | null {
     const row = this.#sql.exec("SELECT options FROM runs ORDER BY place DESC LIMIT 1").toArray()[0];
-    return row ? (JSON.parse(textOf(row, "options")) as RunOptions).model : null;
+    return row ? (JSON.parse(textOf(row, "options")) as RunOptions) : null;
+  }
+
+  /** How many there have ever been. */
+  count(): number {
+    return numberOf(this.#sql.exec("SELECT COUNT(*) AS n FROM runs").toArray()[0], "n");
   }
 
   /** Milliseconds in which runs were in progress, the current one up to now. */

@@ -17,9 +17,13 @@ import { Lease } from "./lease.ts";
 import { dial, forget } from "./link.ts";
 import { pageWithin, runWithin } from "./reading.ts";
 import type { RunFacts } from "./reading.ts";
+import { deadlineOf, firstOptions, fromAgent } from "./run-defaults.ts";
+import type { WantedOptions } from "./run-defaults.ts";
 import { MAX_QUEUED, RunQueue } from "./run-queue.ts";
 import type { ListedRun } from "./run-queue.ts";
-import { Settings } from "./settings.ts";
+import { askSandbox, sandboxFacts } from "./sandbox-life.ts";
+import type { SandboxFacts } from "./sandbox-life.ts";
+import { NO_SETUP, Settings } from "./settings.ts";
 import type { SessionSetup } from "./settings.ts";
 import { createTables, numberOf, tablesExist, textOf } from "./sql.ts";
 import { Sockets, fromSocketRequest, readSocketMessage } from "./sockets.ts";
@@ -27,9 +31,6 @@ import { streamLog } from "./stream.ts";
 import type { StreamShape } from "./stream.ts";
 import { Threads } from "./threads.ts";
 import type { Thread } from "./threads.ts";
-
-/** Options of a request; without a model the session goes on with the one it used last. */
-export type WantedOptions = Omit<RunOptions, "model"> & { readonly model?: string };
 
 export interface Submission {
   readonly prompt: readonly PromptBlock[];
@@ -53,17 +54,6 @@ export type Submitted =
     }
   | { readonly ok: false; readonly error: "unknown_session" | "queue_full" | "archived" };
 
-/** A session that was made by a prompt alone. */
-const NO_SETUP: SessionSetup = {
-  agent: null,
-  environmentId: null,
-  title: null,
-  metadata: {},
-  engine: {},
-  archivedAt: null,
-  updatedAt: 0,
-};
-
 /** What the API tells of a session, true at the moment of asking. */
 export interface SessionFacts {
   readonly id: string;
@@ -83,11 +73,6 @@ export interface SessionFacts {
 /** What a client may send to see that the other side is there: it is answered without waking the object. */
 const PING = '{"type":"ping"}';
 const PONG = '{"type":"pong"}';
-
-const DEFAULT_RUN_MINUTES = 30;
-
-/** The most a timer holds. */
-const MAX_RUN_MINUTES = 35_791;
 
 /**
  * A session: a conversation and its files. One object each, named by the session's id; it owns the log, the queue and
@@ -133,6 +118,7 @@ export class Session extends DurableObject<Env> {
         offered !== undefined && isEngineToken(sessionId, offered) ? offered : engineToken(sessionId),
       engineSessionId: () =>
         textOf(sql.exec("SELECT engine_session_id FROM session").toArray()[0], "engine_session_id"),
+      idleMs: () => this.#settings.setup()?.sleepAfterMs,
       models: (model) => ({ baseUrl: env.MODELS_URL ?? "", ...contextTokensOf(env, model) }),
       deadlineMs: deadlineOf(env.GANTRY_RUN_MINUTES),
       report: (entry) => report({ sessionId, ...entry }),
@@ -152,6 +138,7 @@ export class Session extends DurableObject<Env> {
     if (after === null) return new Response("event", { status: 404 });
     const { 0: client, 1: server } = new WebSocketPair();
     this.ctx.acceptWebSocket(server);
+    this.opened(opening.account);
     this.#sockets.open(server, { ...opening, after });
     // A client that offered subprotocols wants one of them named.
     const headers = request.headers.has("sec-websocket-protocol") ? { "sec-websocket-protocol": "gantry" } : {};
@@ -254,6 +241,26 @@ export class Session extends DurableObject<Env> {
       mainUsage,
       activeMs: this.#queue.activeMs(Date.now()),
     };
+  }
+
+  /** How its sandbox is. Null for an unknown session. Starts nothing. */
+  async sandbox(account: string): Promise<SandboxFacts | null> {
+    if (!this.#mayUse(account)) return null;
+    const report = await askSandbox(sandboxOf(this.env), this.ctx.id.name ?? "");
+    return sandboxFacts(report, this.#queue.running()?.sentTo ?? null);
+  }
+
+  /**
+   * Somebody looks at the session, and may be about to send a prompt: its engine starts ahead of that. Once until the
+   * next prompt, or a program that looks every second would keep it for ever.
+   */
+  opened(account: string): void {
+    if (!this.#mayUse(account)) return;
+    const setup = this.#settings.setup() ?? NO_SETUP;
+    const runs = this.#queue.count();
+    if (setup.archivedAt !== null || this.#settings.warmedAfter() === runs) return;
+    this.#settings.saveWarmedAfter(runs);
+    this.#driver.warm(this.#queue.lastOptions() ?? { ...firstOptions(this.env, setup), model: this.#model() });
   }
 
   /** Changes what was set at its making; null for an unknown session. */
@@ -371,6 +378,7 @@ export class Session extends DurableObject<Env> {
     const after = this.#place(cursor);
     if (after === null) return "unknown_event";
     this.#driver.kick();
+    if (shape.untilRun === null) this.opened(account);
     return streamLog(this.#log, after, shape);
   }
 
@@ -431,21 +439,6 @@ export class Session extends DurableObject<Env> {
   #mayUse(account: string): boolean {
     return this.#exists && this.#account() === account;
   }
-}
-
-/** Milliseconds that a run may take. What is no number of minutes counts as not given: without a limit it would hang. */
-function deadlineOf(minutes: string | undefined): number {
-  const value = Number(minutes || DEFAULT_RUN_MINUTES);
-  return Math.round((value > 0 && value <= MAX_RUN_MINUTES ? value : DEFAULT_RUN_MINUTES) * 60_000);
-}
-
-/** What the session's agent says about every run. */
-export function fromAgent({ system, effort, tools }: SessionSetup["engine"]): Partial<RunOptions> {
-  return {
-    ...(system === undefined ? {} : { appendSystemPrompt: system }),
-    ...(effort === undefined ? {} : { effort }),
-    ...(tools === undefined ? {} : { agent: tools }),
-  };
 }
 
 function sumUsage(a: ModelUsage, b: ModelUsage): ModelUsage {

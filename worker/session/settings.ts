@@ -16,10 +16,23 @@ export interface SessionSetup {
     readonly effort?: "low" | "medium" | "high" | "xhigh" | "max";
     readonly tools?: AgentSetup;
   };
+  /** Milliseconds without a prompt after which its engine is ended; the installation's own where it is not said. */
+  readonly sleepAfterMs?: number;
   /** Milliseconds since 1970; null while it is not archived. */
   readonly archivedAt: number | null;
   readonly updatedAt: number;
 }
+
+/** A session that was made by a prompt alone. */
+export const NO_SETUP: SessionSetup = {
+  agent: null,
+  environmentId: null,
+  title: null,
+  metadata: {},
+  engine: {},
+  archivedAt: null,
+  updatedAt: 0,
+};
 
 /** Small values of a session, by name, as JSON. */
 export class Settings {
@@ -35,6 +48,15 @@ export class Settings {
 
   saveSetup(setup: SessionSetup): void {
     this.#write("setup", setup);
+  }
+
+  /** How many prompts there had been when the engine was last started ahead of one; null: never. */
+  warmedAfter(): number | null {
+    return this.#read("warmed_after") as number | null;
+  }
+
+  saveWarmedAfter(runs: number): void {
+    this.#write("warmed_after", runs);
   }
 
   /** Whether the index of sessions was last told that this one waits for somebody. */

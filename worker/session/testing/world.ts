@@ -4,7 +4,7 @@ import { MessageAssembler, Report, toMessages } from "@gantry/protocol/link.ts";
 import type { RunOptions } from "@gantry/protocol/link.ts";
 import { vi } from "vitest";
 import { Approvals } from "../approvals.ts";
-import { Driver } from "../driver.ts";
+import { Driver, LINGER_MS } from "../driver.ts";
 import { EventLog } from "../event-log.ts";
 import { Lease } from "../lease.ts";
 import type { Link, LinkHandlers } from "../link.ts";
@@ -244,7 +244,10 @@ export class World {
           moved += 1;
         }
       }
-      if (this.runs().every((run) => run.state === "ended") && this.#alarmAt === null) return heard;
+      if (this.runs().every((run) => run.state === "ended") && this.#alarmAt === null) {
+        await this.wait(LINGER_MS);
+        return heard;
+      }
       const [toStop] = this.#database.sql
         .exec("SELECT id FROM runs WHERE state = 'running' AND interrupt_at IS NOT NULL")
         .toArray();
@@ -342,6 +345,7 @@ export class World {
       newToken: () => `gst_${this.#newEventId()}`,
       engineSessionId: () => "5f0c6ad3-6cbb-4f0a-9d6e-3b7a52d0c1aa",
       models: () => ({ baseUrl: "http://router" }),
+      idleMs: () => undefined,
       deadlineMs: 1_000_000,
       report: () => {},
     });

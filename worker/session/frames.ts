@@ -1,0 +1,29 @@
+import type { SessionEvent } from "@gantry/protocol/event.ts";
+import { FramedEvent } from "@gantry/protocol/link.ts";
+import type { Frame } from "@gantry/protocol/link.ts";
+import type { DriverDeps } from "./driver.ts";
+import type { NewEvent } from "./event-log.ts";
+import type { Run } from "./run-queue.ts";
+
+/** The events of a frame that may be stored: well-formed, and of the run in progress or of none. */
+export function acceptFrame(
+  frame: Frame,
+  run: Run | null,
+  { report, now, newEventId }: Pick<DriverDeps, "report" | "now" | "newEventId">,
+): NewEvent[] {
+  if (frame.runId !== null && frame.runId !== run?.id) {
+    report({ event: "frame_of_other_run", runId: frame.runId, current: run?.id ?? null });
+    return [];
+  }
+  return frame.events.flatMap((value): NewEvent[] => {
+    const parsed = FramedEvent.safeParse(value);
+    if (parsed.success) {
+      const { id, at, thread, ...event } = parsed.data;
+      return [{ id, runId: frame.runId, at: Math.min(at, now()), event: event as SessionEvent, thread }];
+    }
+    // It would come back for ever if it were refused; the log says that something is missing.
+    const message = `The runner reported something unreadable: ${parsed.error.issues[0]?.message ?? "unknown"}`;
+    const error = { type: "unknown_error" as const, message, retry_status: { type: "exhausted" as const } };
+    return [{ id: newEventId(), runId: frame.runId, at: now(), event: { type: "session.error", error } }];
+  });
+}
