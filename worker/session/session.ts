@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { engineSessionIdOf, engineToken, isEngineToken, newId } from "@gantry/protocol/ids.ts";
 import type { ModelUsage, PromptBlock, SessionEvent } from "@gantry/protocol/event.ts";
-import type { RunOptions, ToolAnswer } from "@gantry/protocol/link.ts";
+import type { ToolAnswer } from "@gantry/protocol/link.ts";
 import type { Env } from "../env.ts";
 import { report } from "../log.ts";
 import { contextTokensOf, modelsOf } from "../models.ts";
@@ -13,9 +13,9 @@ import { markWaiting } from "../storage/session-index.ts";
 import { Driver } from "./driver.ts";
 import { EventLog } from "./event-log.ts";
 import type { LogPage, LogQuery } from "./event-log.ts";
-import { Lease } from "./lease.ts";
+import { Lease, sameText } from "./lease.ts";
 import { dial, forget } from "./link.ts";
-import { pageWithin, runWithin } from "./reading.ts";
+import { pageWithin, runWithin, sumUsage } from "./reading.ts";
 import type { RunFacts } from "./reading.ts";
 import { deadlineOf, firstOptions, fromAgent } from "./run-defaults.ts";
 import type { WantedOptions } from "./run-defaults.ts";
@@ -441,22 +441,6 @@ export class Session extends DurableObject<Env> {
   }
 }
 
-function sumUsage(a: ModelUsage, b: ModelUsage): ModelUsage {
-  return {
-    input_tokens: a.input_tokens + b.input_tokens,
-    output_tokens: a.output_tokens + b.output_tokens,
-    cache_creation_input_tokens: a.cache_creation_input_tokens + b.cache_creation_input_tokens,
-    cache_read_input_tokens: a.cache_read_input_tokens + b.cache_read_input_tokens,
-  };
-}
-
 function sandboxOf(env: Env): Sandbox {
   return localSandbox({ url: env.RUNNER_URL ?? "http://127.0.0.1:0", token: env.RUNNER_TOKEN ?? "" });
-}
-
-/** Compares without telling by its duration how much was right. */
-function sameText(a: string, b: string): boolean {
-  const encoder = new TextEncoder();
-  const [left, right] = [encoder.encode(a), encoder.encode(b)];
-  return left.byteLength === right.byteLength && crypto.subtle.timingSafeEqual(left, right);
 }
