@@ -1,3 +1,4 @@
+import Anthropic from "@anthropic-ai/sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { Gantry, script, until } from "./gantry.ts";
@@ -252,5 +253,46 @@ describe.concurrent("the WebSocket of a session", () => {
     expect(await statusOf(new WebSocket(gantry.url.replace("http", "ws") + path))).toBe(401);
     expect(await statusOf(open(id.replace(/.$/, "0")))).toBe(404);
     expect(await statusOf(open(id, "?after=sevt_nobody"))).toBe(400);
+  });
+});
+
+describe("GET /v1/sessions/{id}", () => {
+  it("is true at every moment of a run: running, what it has used so far, waiting, idle again", async () => {
+    const client = new Anthropic({ baseURL: gantry.url, apiKey: gantry.key, maxRetries: 0 });
+    const ask = { type: "always_ask" } as const;
+    const toolset = { type: "agent_toolset_20260401", default_config: { permission_policy: ask } } as const;
+    const agent = await client.beta.agents.create({ name: "Asks", model: "demo/scripted", tools: [toolset] });
+    const environment_id = (await client.beta.environments.create({ name: "e" })).id;
+    const { id } = await client.beta.sessions.create({ agent: agent.id, environment_id });
+    const told = () => client.beta.sessions.retrieve(id);
+    const last = () => client.beta.sessions.events.list(id, { order: "desc", limit: 1 }).then(({ data }) => data[0]);
+    expect(await told()).toMatchObject({ status: "idle", usage: { output_tokens: 0 }, stats: { active_seconds: 0 } });
+
+    const steps = script(
+      { text: "first", tool: "Bash", input: { command: "touch a" } },
+      { text: "second", ttftMs: 1500 },
+    );
+    await client.beta.sessions.events.send(id, { events: [message(steps).events[0] as never] });
+    expect((await told()).status).toBe("running");
+    await until(async () => (await told()).status === "idle", "the question");
+    const waiting = await told();
+    expect(waiting.usage.output_tokens).toBeGreaterThan(0);
+    const event = await last();
+    expect(event).toMatchObject({ type: "session.status_idle", stop_reason: { type: "requires_action" } });
+    // Nobody is active while it waits.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect((await told()).stats.active_seconds).toBe(waiting.stats.active_seconds);
+
+    const { event_ids } = (event as { stop_reason: { event_ids: string[] } }).stop_reason;
+    const answer = { type: "user.tool_confirmation", tool_use_id: event_ids[0] ?? "", result: "allow" } as const;
+    await client.beta.sessions.events.send(id, { events: [answer] });
+    expect((await told()).status).toBe("running");
+    await until(async () => (await told()).status === "idle", "the end");
+    const ended = await told();
+    expect(await last()).toMatchObject({ type: "session.status_idle", stop_reason: { type: "end_turn" } });
+    expect(ended.usage.output_tokens ?? 0).toBeGreaterThan(waiting.usage.output_tokens ?? 0);
+    expect(ended.stats.active_seconds ?? 0).toBeGreaterThan(waiting.stats.active_seconds ?? 0);
+    expect(ended.stats.active_seconds ?? 0).toBeLessThan((ended.stats.duration_seconds ?? 0) - 0.3);
+    expect(Date.parse(ended.updated_at)).toBeGreaterThanOrEqual(Date.parse(waiting.updated_at));
   });
 });

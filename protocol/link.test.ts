@@ -1,6 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Command, Frame, FramedEvent, MAX_MESSAGE_CHARS, MessageAssembler, Report, toMessages } from "./link.ts";
+import {
+  Command,
+  Frame,
+  FramedEvent,
+  MAX_MESSAGE_BYTES,
+  MAX_MESSAGE_CHARS,
+  MessageAssembler,
+  Report,
+  toMessages,
+} from "./link.ts";
 import type { RunStart } from "./link.ts";
 
 function start(text: string): RunStart {
@@ -15,8 +24,9 @@ function start(text: string): RunStart {
   };
 }
 
-/** Sends messages through an assembler; every one but the last must give nothing. */
+/** Sends messages through an assembler; none may be too big, and every one but the last must give nothing. */
 function roundTrip(messages: readonly string[], assembler = new MessageAssembler()): unknown {
+  expect(Math.max(...messages.map((message) => Buffer.byteLength(message)))).toBeLessThanOrEqual(MAX_MESSAGE_BYTES);
   const values = messages.map((message) => assembler.push(message));
   expect(values.slice(0, -1).every((value) => value === undefined)).toBe(true);
   return values.at(-1);
@@ -48,7 +58,11 @@ describe("messages in parts", () => {
     expect(toMessages(start("a".repeat(MAX_MESSAGE_CHARS - bare)))).toHaveLength(1);
     const cut = toMessages(start("a".repeat(MAX_MESSAGE_CHARS - bare + 1)));
     expect(cut.length).toBeGreaterThan(1);
-    for (const message of cut) expect(message.length).toBeLessThanOrEqual(MAX_MESSAGE_CHARS);
+    expect(Command.parse(roundTrip(cut))).toMatchObject({ type: "run.start" });
+    // Of letters of three bytes the biggest uncut message just fits.
+    const chinese = toMessages(start("漢".repeat(MAX_MESSAGE_CHARS - bare)));
+    expect(chinese).toHaveLength(1);
+    expect(Buffer.byteLength(chinese[0] ?? "")).toBeLessThanOrEqual(MAX_MESSAGE_BYTES);
   });
 
   it("gives back what went in, whatever the text and wherever it is cut", () => {

@@ -12,8 +12,14 @@ import { PromptBlock, RunnerEvent } from "./event.ts";
 /** Version of this contract. A peer accepts its own and the one before. */
 export const PROTOCOL_VERSION = 1;
 
-/** Largest WebSocket message in UTF-16 code units; a bigger one travels in parts. */
-export const MAX_MESSAGE_CHARS = 500_000;
+/** Largest WebSocket message in bytes; a bigger one travels in parts. */
+export const MAX_MESSAGE_BYTES = 1024 * 1024;
+
+/**
+ * The same in UTF-16 code units, each of which takes at most three bytes: so nobody has to count bytes. A part is quoted
+ * once more, which doubles quotes, but none of the letters of three bytes.
+ */
+export const MAX_MESSAGE_CHARS = 340_000;
 
 /** WebSocket close codes of our own. */
 export const CLOSE = { replaced: 4001, staleEpoch: 4002, badMessage: 4003, unauthorized: 4004 } as const;
@@ -200,7 +206,7 @@ const Part = z.object({
 export function toMessages(message: Command | Report): string[] {
   const json = JSON.stringify(message);
   if (json.length <= MAX_MESSAGE_CHARS) return [json];
-  const of = Math.ceil(json.length / (MAX_MESSAGE_CHARS / 2));
+  const of = Math.ceil(json.length / MAX_MESSAGE_CHARS);
   const size = Math.ceil(json.length / of);
   return Array.from({ length: of }, (_, index) =>
     JSON.stringify({ type: "part", index, of, text: json.slice(index * size, (index + 1) * size) }),

@@ -1,4 +1,3 @@
-import { MAX_MESSAGE_CHARS } from "@gantry/protocol/link.ts";
 import type { Frame, FramedEvent } from "@gantry/protocol/link.ts";
 
 /** How long pieces of text gather before they leave: a frame, a commit and an ack for each would cost more. */
@@ -6,6 +5,9 @@ const GATHER_MS = 15;
 
 /** What may wait that long: nobody sees anything of it before the text comes. */
 const MAY_WAIT: ReadonlySet<string> = new Set(["event_delta", "event_start", "span.model_request_start"]);
+
+/** A frame that is being gathered leaves when it is this long: it travels in one message. */
+const MAX_FRAME_CHARS = 250_000;
 
 /** Unacknowledged text above which previews are given up. What matters (messages, results, the end) is never dropped. */
 const MAX_UNACKED_CHARS = 64_000_000;
@@ -56,7 +58,7 @@ export class Outbox {
     }
     const isFirstPiece = event.type === "event_delta" && event.event_id !== this.#lastText;
     if (event.type === "event_delta") this.#lastText = event.event_id;
-    if (isFirstPiece || !MAY_WAIT.has(event.type) || this.#gatheringChars > MAX_MESSAGE_CHARS / 2) this.flush();
+    if (isFirstPiece || !MAY_WAIT.has(event.type) || this.#gatheringChars > MAX_FRAME_CHARS) this.flush();
     else this.#timer ??= setTimeout(() => this.flush(), GATHER_MS);
   }
 

@@ -138,10 +138,13 @@ function toSession(facts: SessionFacts, env: Env): BetaManagedAgentsSession {
     metadata: { ...setup.metadata },
     outcome_evaluations: [],
     resources: [],
-    stats: { active_seconds: facts.activeMs / 1000, duration_seconds: (Date.now() - facts.createdAt) / 1000 },
+    stats: {
+      active_seconds: facts.activeMs / 1000,
+      duration_seconds: ((setup.archivedAt ?? Date.now()) - facts.createdAt) / 1000,
+    },
     status: statusOf(facts),
     title: setup.title,
-    updated_at: toIso(Math.max(setup.updatedAt, facts.createdAt)),
+    updated_at: toIso(Math.max(setup.updatedAt, facts.createdAt, facts.lastAt)),
     usage: toUsage(usage),
     vault_ids: [],
   } satisfies BetaManagedAgentsSession;

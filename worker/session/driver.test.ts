@@ -261,6 +261,33 @@ describe("histories with a name", () => {
     expect(endings(world)).toEqual(["succeeded"]);
   });
 
+  it("a run whose start the runner cannot read ends, and is not sent for ever; the next one runs", async () => {
+    const world = new World();
+    world.submit();
+    world.runner.cannotRead = true;
+    for (let round = 0; round < 10 && endings(world).length === 0; round++) {
+      await STEPS.all(world);
+      await world.wait(5_000);
+    }
+    expect(endings(world)).toEqual(["engine_failed"]);
+    world.runner.cannotRead = false;
+    world.submit();
+    await STEPS.all(world);
+    await world.settle();
+    expect(endings(world)).toEqual(["engine_failed", "succeeded"]);
+  });
+
+  it("a start that could not be read once is sent again", async () => {
+    const world = new World();
+    world.submit();
+    world.runner.cannotRead = true;
+    await STEPS.all(world);
+    world.runner.cannotRead = false;
+    await world.settle();
+    audit(world);
+    expect(endings(world)).toEqual(["succeeded"]);
+  });
+
   it("a run that was given up and goes on is stopped before the next one begins", async () => {
     const world = await atWork();
     await STEPS["runner out of reach for long"](world);

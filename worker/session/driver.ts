@@ -1,5 +1,6 @@
 import { PromptBlock } from "@gantry/protocol/event.ts";
 import type { RunEnded, RunError, SessionEvent } from "@gantry/protocol/event.ts";
+import { CLOSE } from "@gantry/protocol/link.ts";
 import type { EngineStart, Frame, Report, RunOptions, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import type { Approvals } from "./approvals.ts";
 import { onFrame, onWatchdog, onWelcome, stopReasonOf } from "./decide.ts";
@@ -22,6 +23,9 @@ export const LINGER_MS = 8_000;
 
 /** First pause before dialling again; doubles up to the watchdog's period. */
 const REDIAL_MS = 150;
+
+/** So often is a run sent that the runner says it cannot read: the first time a link may have been spoilt. */
+const MAX_UNREAD = 3;
 
 export interface DriverDeps {
   readonly log: EventLog;
@@ -66,6 +70,8 @@ export class Driver {
   #lingering: ReturnType<typeof setTimeout> | null = null;
   /** The engine that is to start ahead of a prompt, as soon as there is a link. */
   #warming: Omit<EngineStart, "engineSessionId"> | null = null;
+  /** Links that the runner closed in a row over what it could not read. */
+  #unread = 0;
 
   constructor(deps: DriverDeps) {
     this.#deps = deps;
@@ -143,8 +149,9 @@ export class Driver {
         return void this.#connect();
       case "give_up":
         this.#unreachableSince = null;
-        return this.#endLost(
+        return this.#endFailed(
           run,
+          "sandbox_lost",
           "The sandbox could not be reached for a minute; what it had done until then is in the log.",
         );
       default:
@@ -210,6 +217,7 @@ export class Driver {
     setAlarm(now() + WATCHDOG_MS);
     // Each run has its own minute: what could not be reached for one before says nothing about now.
     this.#unreachableSince = null;
+    this.#unread = 0;
     const first = queue.status() === "idle";
     transaction(() => {
       queue.start(next.id, now());
@@ -238,11 +246,11 @@ export class Driver {
             this.#lastHeardAt = now();
             this.#receive(message);
           },
-          onClose: (reason) => {
+          onClose: (reason, code) => {
             if (this.#link !== mine) return;
             this.#link = null;
             report({ event: "link_closed", reason });
-            this.#redialSoon();
+            if (code !== CLOSE.badMessage || !this.#givesUpUnread()) this.#redialSoon();
           },
         },
       );
@@ -261,6 +269,15 @@ export class Driver {
     } finally {
       this.#dialling = false;
     }
+  }
+
+  /** The runner closes a link over what it cannot read. Sent again and again it would close every one: the run ends. */
+  #givesUpUnread(): boolean {
+    const run = this.#deps.queue.running();
+    this.#unread += 1;
+    if (!run || this.#unread < MAX_UNREAD) return false;
+    this.#endFailed(run, "engine_failed", "The runner could not read what it was sent for this run.");
+    return true;
   }
 
   /** Tries again before the watchdog would. The alarm stays: a timer dies with the object. */
@@ -321,7 +338,11 @@ export class Driver {
         return run ? this.#send(run) : undefined;
       case "lost":
         return run
-          ? this.#endLost(run, "The sandbox that ran this was lost; what it had done until then is in the log.")
+          ? this.#endFailed(
+              run,
+              "sandbox_lost",
+              "The sandbox that ran this was lost; what it had done until then is in the log.",
+            )
           : undefined;
       default:
         decision satisfies never;
@@ -360,6 +381,7 @@ export class Driver {
       return this.#redialSoon();
     }
     if (decision === "store") {
+      this.#unread = 0;
       const run = queue.running();
       const events = acceptFrame(frame, run, this.#deps);
       // A run has one end and says it itself; whatever else claims to be one is left out.
@@ -402,14 +424,15 @@ export class Driver {
     this.#link?.send({ type: "ack", frame });
   }
 
-  #endLost(run: Run, message: string): void {
+  /** Ends a run that the runner did not end. */
+  #endFailed(run: Run, type: RunError["type"], message: string): void {
     const { transaction, log, queue } = this.#deps;
     transaction(() =>
       this.#end(
         run,
         run.interruptRequested
           ? { outcome: "interrupted", error: null }
-          : { outcome: "failed", error: { type: "sandbox_lost", message } },
+          : { outcome: "failed", error: { type, message } },
       ),
     );
     log.announce();

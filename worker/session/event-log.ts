@@ -1,6 +1,7 @@
 import type { ModelUsage, SessionEvent, StoredEvent } from "@gantry/protocol/event.ts";
 import { numberOf, textOf } from "./sql.ts";
 import type { Row, Sql } from "./sql.ts";
+import { Totals } from "./totals.ts";
 
 /** An event that is to be written: the log gives it its `seq`. */
 export interface NewEvent {
@@ -60,6 +61,7 @@ const MAX_KEPT_CHARS = 500_000;
  * there is no gap between what was and what comes, and a slow reader costs nothing.
  */
 export class EventLog {
+  readonly totals: Totals;
   readonly #sql: Sql;
   readonly #onAnnounce: () => void;
   #waiting: (() => void)[] = [];
@@ -70,11 +72,13 @@ export class EventLog {
   /** @param onAnnounce for readers that cannot wait in a promise because they outlive the object: hibernating sockets. */
   constructor(sql: Sql, onAnnounce: () => void = () => {}) {
     this.#sql = sql;
+    this.totals = new Totals(sql);
     this.#onAnnounce = onAnnounce;
   }
 
   /** Writes events in order. Call inside the transaction that changes the state they tell of. Returns the last `seq`. */
   append(events: readonly NewEvent[]): number {
+    this.totals.note(events);
     let seq = this.last();
     this.#version += 1;
     for (const { id, runId, at, event, thread } of events) {
@@ -108,6 +112,11 @@ export class EventLog {
     this.#waiting = [];
     for (const wake of waiting) wake();
     this.#onAnnounce();
+  }
+
+  /** When the newest event happened, in milliseconds since 1970; 0 when there is none. */
+  lastAt(): number {
+    return numberOf(this.#sql.exec("SELECT at FROM events ORDER BY seq DESC LIMIT 1").toArray()[0], "at");
   }
 
   /** `seq` of the newest event, 0 when there is none. */
@@ -184,14 +193,15 @@ export class EventLog {
     return row ? (JSON.parse(toLine(row, this.payload(numberOf(row, "seq")))) as EndOfRun) : null;
   }
 
-  /** Tokens of all model requests in the log, or of one run. */
-  usage(of?: PlaceOfRun): ModelUsage {
+  /** Tokens of the model requests of one run. */
+  usageOf({ id, promptSeq }: PlaceOfRun): ModelUsage {
     const sum = (field: string): string => `COALESCE(SUM(json_extract(data, '$.model_usage.${field}')), 0) AS ${field}`;
     const fields = ["input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"] as const;
     const row = this.#sql
       .exec(
-        `SELECT ${fields.map(sum).join(", ")} FROM events WHERE type = 'span.model_request_end'${of ? " AND seq > ? AND run_id = ?" : ""}`,
-        ...(of ? [of.promptSeq, of.id] : []),
+        `SELECT ${fields.map(sum).join(", ")} FROM events WHERE type = 'span.model_request_end' AND seq > ? AND run_id = ?`,
+        promptSeq,
+        id,
       )
       .toArray()[0];
     const [input_tokens = 0, output_tokens = 0, cache_creation_input_tokens = 0, cache_read_input_tokens = 0] =

@@ -6,8 +6,8 @@ import type { Sandbox } from "../sandbox/sandbox.ts";
 export interface LinkHandlers {
   /** Each report, in order, already validated. */
   readonly onReport: (report: Report) => void;
-  /** Once, however it ended. */
-  readonly onClose: (reason: string) => void;
+  /** Once, however it ended; with the code, when the runner closed it. */
+  readonly onClose: (reason: string, code?: number) => void;
 }
 
 /** An open link to the runner. */
@@ -35,10 +35,10 @@ export async function dial(
   if (!socket) throw new Error(`the runner answered ${response.status} instead of a link`);
   const assembler = new MessageAssembler();
   let open = true;
-  const closed = (reason: string): void => {
+  const closed = (reason: string, code?: number): void => {
     if (!open) return;
     open = false;
-    handlers.onClose(reason);
+    handlers.onClose(reason, code);
   };
   socket.addEventListener("message", (event) => {
     if (!open) return;
@@ -50,7 +50,7 @@ export async function dial(
       closed(`bad message: ${String(error)}`);
     }
   });
-  socket.addEventListener("close", (event) => closed(`closed ${event.code} ${event.reason}`));
+  socket.addEventListener("close", (event) => closed(`closed ${event.code} ${event.reason}`, event.code));
   socket.addEventListener("error", () => closed("socket error"));
   socket.accept();
   const send = (command: Command): void => {

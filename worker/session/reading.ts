@@ -21,7 +21,7 @@ export function runWithin(log: EventLog, queue: RunQueue, runId: string, waitMs:
     if (!found) return { value: null };
     if (found.state !== "ended" && !isLast) return null;
     const ended = found.state === "ended" ? log.endOf(found) : null;
-    return { value: { ...found, ended, usage: ended?.usage ?? log.usage(found) } };
+    return { value: { ...found, ended, usage: ended?.usage ?? log.usageOf(found) } };
   });
 }
 

@@ -90,14 +90,6 @@ export class RunQueue {
     return numberOf(this.#sql.exec("SELECT COUNT(*) AS n FROM runs").toArray()[0], "n");
   }
 
-  /** Milliseconds in which runs were in progress, the current one up to now. */
-  activeMs(now: number): number {
-    const row = this.#sql
-      .exec("SELECT SUM(COALESCE(ended_at, ?) - started_at) AS ms FROM runs WHERE started_at IS NOT NULL", now)
-      .toArray()[0];
-    return numberOf(row, "ms");
-  }
-
   /** Runs after a place in the order of acceptance, oldest first. */
   list(after: number, limit: number): ListedRun[] {
     return this.#listed(

@@ -66,8 +66,10 @@ export interface SessionFacts {
   readonly usage: ModelUsage;
   /** Those of the main agent alone. */
   readonly mainUsage: ModelUsage;
-  /** Milliseconds in which a run was in progress. */
+  /** Milliseconds in which it was running: not those in which it waited for somebody. */
   readonly activeMs: number;
+  /** When something last happened in it. */
+  readonly lastAt: number;
 }
 
 /** What a client may send to see that the other side is there: it is answered without waking the object. */
@@ -230,7 +232,7 @@ export class Session extends DurableObject<Env> {
     if (!this.#mayUse(account)) return null;
     const row = this.ctx.storage.sql.exec("SELECT id, created_at FROM session").toArray()[0];
     const { engine: _engine, ...setup } = this.#settings.setup() ?? NO_SETUP;
-    const mainUsage = this.#log.usage();
+    const mainUsage = this.#log.totals.usage();
     return {
       id: textOf(row, "id"),
       setup,
@@ -239,7 +241,8 @@ export class Session extends DurableObject<Env> {
       model: this.#model(),
       usage: sumUsage(mainUsage, this.#threads.usage()),
       mainUsage,
-      activeMs: this.#queue.activeMs(Date.now()),
+      activeMs: this.#log.totals.activeMs(Date.now()),
+      lastAt: this.#log.lastAt(),
     };
   }
 

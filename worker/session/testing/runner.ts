@@ -4,7 +4,9 @@ import { Outbox } from "../../../runner/outbox.ts";
 
 /** The last thing an end hears of a wire. */
 export const CLOSED: unique symbol = Symbol("closed");
-export type WireMessage = string | typeof CLOSED;
+/** The same, when the runner closed it over something that it could not read. */
+export const UNREAD: unique symbol = Symbol("unread");
+export type WireMessage = string | typeof CLOSED | typeof UNREAD;
 
 /**
  * A link as a network sees it: messages in order in both directions, each delivered when the test says so, and lost
@@ -48,6 +50,8 @@ interface Active {
  */
 export class SimulatedRunner {
   readonly id: string;
+  /** Closes the link over each start, as over something that is not in the contract. */
+  cannotRead = false;
   /** Runs that were begun here, in order: each is a prompt applied. */
   readonly worked: Worked[] = [];
   /** What the engine said between runs. */
@@ -76,7 +80,7 @@ export class SimulatedRunner {
   }
 
   hear(wire: Wire, message: WireMessage): void {
-    if (message === CLOSED) {
+    if (message === CLOSED || message === UNREAD) {
       if (this.#current?.wire === wire) this.#current = null;
       return;
     }
@@ -85,6 +89,12 @@ export class SimulatedRunner {
     const value = assembler.push(message);
     if (value === undefined) return;
     const command = Command.parse(value);
+    if (command.type === "run.start" && this.cannotRead) {
+      this.#current = null;
+      wire.cut({ session: false, runner: false });
+      wire.up.push(UNREAD);
+      return;
+    }
     if (command.type === "hello") this.#greet(wire, command);
     else if (this.#current?.wire === wire) this.#handle(command);
   }

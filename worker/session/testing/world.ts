@@ -1,6 +1,6 @@
 import { newId } from "@gantry/protocol/ids.ts";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
-import { MessageAssembler, Report, toMessages } from "@gantry/protocol/link.ts";
+import { CLOSE, MessageAssembler, Report, toMessages } from "@gantry/protocol/link.ts";
 import type { RunOptions } from "@gantry/protocol/link.ts";
 import { vi } from "vitest";
 import { Approvals } from "../approvals.ts";
@@ -10,7 +10,7 @@ import { Lease } from "../lease.ts";
 import type { Link, LinkHandlers } from "../link.ts";
 import { RunQueue } from "../run-queue.ts";
 import { Threads } from "../threads.ts";
-import { CLOSED, SimulatedRunner, Wire } from "./runner.ts";
+import { CLOSED, SimulatedRunner, UNREAD, Wire } from "./runner.ts";
 import type { WireMessage } from "./runner.ts";
 import { memoryDatabase } from "./sqlite.ts";
 
@@ -374,16 +374,17 @@ export class World {
     const assembler = new MessageAssembler();
     let open = true;
     object.wires.add(wire);
-    const closed = (reason: string): void => {
+    const closed = (reason: string, code?: number): void => {
       if (!open) return;
       open = false;
       object.wires.delete(wire);
-      handlers.onClose(reason);
+      handlers.onClose(reason, code);
     };
     const hear = (message: WireMessage): void => {
       if (!open || object.dead) return;
       const outcome = this.#inTurn(() => {
         if (message === CLOSED) return closed("closed");
+        if (message === UNREAD) return closed("bad message", CLOSE.badMessage);
         const value = assembler.push(message);
         if (value !== undefined) handlers.onReport(Report.parse(value));
       });
