@@ -33,7 +33,14 @@ export async function buildWorker(): Promise<"built" | "unchanged"> {
   mkdirSync(BUILD, { recursive: true });
   await promisify(execFile)(
     process.execPath,
-    [join(ROOT, "node_modules", "wrangler", "bin", "wrangler.js"), "deploy", "--dry-run", "--outdir", BUILD],
+    [
+      join(ROOT, "node_modules", "wrangler", "bin", "wrangler.js"),
+      "deploy",
+      "--dry-run",
+      "--containers-rollout=none",
+      "--outdir",
+      BUILD,
+    ],
     {
       cwd: ROOT,
       env: { ...process.env, WRANGLER_SEND_METRICS: "false" },
@@ -42,8 +49,12 @@ export async function buildWorker(): Promise<"built" | "unchanged"> {
     const { stdout = "", stderr = "" } = error as { stdout?: string; stderr?: string };
     throw new Error(`The Worker could not be built.\n${stdout}${stderr}`);
   });
-  const { unstable_getMiniflareWorkerOptions } = await import("wrangler");
-  const { workerOptions } = unstable_getMiniflareWorkerOptions(join(ROOT, "wrangler.jsonc"));
+  const { unstable_getMiniflareWorkerOptions, unstable_readConfig } = await import("wrangler");
+  const config = unstable_readConfig({ config: join(ROOT, "wrangler.jsonc") }, { hideWarnings: true });
+  // Settings and secrets are the launcher's to give, and there are no containers here.
+  const { workerOptions } = unstable_getMiniflareWorkerOptions({ ...config, vars: {}, secrets: undefined }, undefined, {
+    overrides: { enableContainers: false },
+  });
   const { modulesRules: _rules, rootPath: _root, ...options } = workerOptions;
   writeFileSync(join(BUILD, "options.json"), JSON.stringify(options, null, 2));
   writeFileSync(stamp, inputs);

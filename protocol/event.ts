@@ -235,6 +235,8 @@ export const SessionEvent = z.discriminatedUnion("type", [
   /** Accepted and stored. `position` 0 runs next. */
   z.object({ type: z.literal("run.queued"), position: z.number().int(), trigger: z.string() }),
   z.object({ type: z.literal("run.started"), model: z.string(), permission_mode: z.string() }),
+  /** Something in the sandbox wanted out to a host that the session's environment does not allow; once a host and run. */
+  z.object({ type: z.literal("sandbox.egress_blocked"), host: z.string(), method: z.string() }),
   z.object({ type: z.literal("session.status_running") }),
   z.object({
     type: z.literal("session.status_idle"),

@@ -67,6 +67,7 @@ export class Engine {
     readonly folders: SessionFolders;
     readonly marker: string;
     readonly path: string;
+    readonly caFile?: string | undefined;
     readonly resume: boolean;
     readonly handlers: EngineHandlers;
   }) {
@@ -84,6 +85,7 @@ export class Engine {
         model: options.model,
         marker: args.marker,
         path: args.path,
+        caFile: args.caFile,
         isRoot: process.getuid?.() === 0,
       }),
       model: engineModel(options.model),

@@ -32,6 +32,17 @@ const LEAN_TOOLS = [
 /** Window assumed where nobody said: too large a guess and the engine never compacts in time. */
 const DEFAULT_CONTEXT_TOKENS = 131_072;
 
+/** Where programs look for certificates: OpenSSL and most others, Node, curl, git, Python's requests and pip, Cargo. */
+const CA_VARIABLES = [
+  "SSL_CERT_FILE",
+  "NODE_EXTRA_CA_CERTS",
+  "CURL_CA_BUNDLE",
+  "GIT_SSL_CAINFO",
+  "REQUESTS_CA_BUNDLE",
+  "PIP_CERT",
+  "CARGO_HTTP_CAINFO",
+];
+
 /**
  * Name for the engine: `anthropic/claude-x` is `claude-x` to it, so that it uses what it knows of that model.
  * Every other name goes out verbatim; the router knows both spellings.
@@ -60,6 +71,8 @@ export function engineEnvironment(args: {
   readonly model: string;
   readonly marker: string;
   readonly path: string;
+  /** Certificates to trust instead of the system's. */
+  readonly caFile?: string | undefined;
   readonly isRoot: boolean;
 }): Record<string, string> {
   const { folders, models } = args;
@@ -90,6 +103,7 @@ export function engineEnvironment(args: {
     // A client's own tool may take hours to be answered; the engine's limits are minutes.
     MCP_TOOL_TIMEOUT: "86400000",
     CLAUDE_CODE_STREAM_CLOSE_TIMEOUT: "86400000",
+    ...(args.caFile ? Object.fromEntries(CA_VARIABLES.map((name) => [name, args.caFile ?? ""])) : {}),
     // Bypassing permissions as root is refused without it.
     ...(args.isRoot ? { IS_SANDBOX: "1" } : {}),
     ...(isClaude(args.model) ? {} : lean),

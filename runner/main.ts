@@ -8,8 +8,8 @@ import { startRunner } from "./server.ts";
  * The program in the sandbox. Its settings come as the first line of standard input, so that the token is in nobody's
  * environment or argument list; when that input ends, whoever started us is gone and so are we.
  *
- * First line: `{"host","port","token","root","markerPrefix","path","idleMs","maxEngines","pool"}`. Answers `{"ready":{"port"}}` on standard
- * output; every other line there is a log entry.
+ * First line: `RunnerSettings` as JSON. Answers `{"ready":{"port"}}` on standard output; every other line there is a log
+ * entry. In a container (`session` is set) the first line is all there is, and the platform ends us.
  */
 
 /** After SIGTERM: time for runs to be told off and for their last frames to be stored. */
@@ -20,6 +20,8 @@ const log = (entry: Record<string, unknown>): void => {
 };
 
 const input = createInterface({ input: process.stdin });
+// From the first moment on: it may end while we still start.
+const inputEnded = new Promise((resolve) => input.once("close", resolve));
 const settings = await new Promise<Parameters<typeof startRunner>[0]>((resolve) => {
   input.once("line", (line) => resolve({ ...(JSON.parse(line) as Parameters<typeof startRunner>[0]), log }));
 });
@@ -39,6 +41,6 @@ function end(graceMs: number): void {
   ending = true;
   void runner.drain(graceMs).finally(() => process.exit(0));
 }
-input.once("close", () => end(0));
+if (settings.session === undefined) void inputEnded.then(() => end(0));
 process.on("SIGTERM", () => end(DRAIN_MS));
 process.on("SIGINT", () => end(DRAIN_MS));

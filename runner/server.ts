@@ -20,6 +20,11 @@ export interface RunnerSettings {
   readonly token: string;
   /** Where the sessions' folders are. */
   readonly root: string;
+  /** In a container: the one session it is for, others are refused; and its working directory. */
+  readonly session?: string;
+  readonly workspace?: string;
+  /** Certificates that engines and what they run trust, where the way out is looked into. */
+  readonly caFile?: string;
   readonly markerPrefix: string;
   /** PATH of the engine and what it runs. */
   readonly path: string;
@@ -100,8 +105,10 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
 
   server.on("upgrade", (request, socket, head) => {
     const sessionId = /^\/sessions\/([^/]+)\/link$/.exec(request.url ?? "")?.[1];
-    if (!authorised(request, settings.token) || !sessionId || !isId("session", sessionId)) {
-      socket.end(`HTTP/1.1 ${sessionId ? "401 Unauthorized" : "404 Not Found"}\r\nconnection: close\r\n\r\n`);
+    const known =
+      sessionId !== undefined && isId("session", sessionId) && (settings.session ?? sessionId) === sessionId;
+    if (!authorised(request, settings.token) || !known) {
+      socket.end(`HTTP/1.1 ${known ? "401 Unauthorized" : "404 Not Found"}\r\nconnection: close\r\n\r\n`);
       return;
     }
     sockets.handleUpgrade(request, socket, head, (ws) => serve(ws, sessionId));

@@ -30,6 +30,8 @@ export interface HostSettings {
   readonly sessionId: string;
   readonly runnerId: string;
   readonly root: string;
+  readonly workspace?: string;
+  readonly caFile?: string;
   /** Prefix of the marker that all processes of this runner's state folder carry. */
   readonly markerPrefix: string;
   readonly path: string;
@@ -291,13 +293,15 @@ export class SessionHost {
   }
 
   async #startEngine(command: EngineStart, pass: Pass): Promise<Engine> {
-    this.#folders ??= await openFolders(this.#settings.root, this.#settings.sessionId);
+    const { root, sessionId, workspace } = this.#settings;
+    this.#folders ??= await openFolders(root, sessionId, workspace);
     const folders = this.#folders;
     const engine: Engine = new Engine({
       command,
       folders,
       marker: this.#marker,
       path: this.#settings.path,
+      caFile: this.#settings.caFile,
       resume: hasTranscript(folders, command.engineSessionId),
       handlers: {
         onMessage: (message) => {

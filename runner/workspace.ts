@@ -4,12 +4,15 @@ import { join } from "node:path";
 import { isId } from "@gantry/protocol/ids.ts";
 import type { SessionFolders } from "./environment.ts";
 
-/** Makes (or finds) the folders of a session under `root`. Throws on an id that is not one: it becomes a path. */
-export async function openFolders(root: string, sessionId: string): Promise<SessionFolders> {
+/**
+ * Makes (or finds) the folders of a session under `root`; with `workspace`, all of `root` is this session's. Throws on an
+ * id that is not one: it becomes a path.
+ */
+export async function openFolders(root: string, sessionId: string, workspace?: string): Promise<SessionFolders> {
   if (!isId("session", sessionId)) throw new Error(`not a session id: ${JSON.stringify(sessionId)}`);
-  const base = join(root, sessionId);
+  const base = workspace === undefined ? join(root, sessionId) : root;
   const folders = {
-    workspace: join(base, "workspace"),
+    workspace: workspace ?? join(base, "workspace"),
     home: join(base, "home"),
     config: join(base, "engine"),
     tmp: join(base, "tmp"),

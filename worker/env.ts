@@ -28,6 +28,8 @@ export interface Env {
   /** The runner on this machine, and what opens it. */
   readonly RUNNER_URL?: string;
   readonly RUNNER_TOKEN?: string;
+  /** Minutes that a container waits for the next prompt. */
+  readonly GANTRY_SLEEP_AFTER?: string;
   /** Engines that the runner on this machine keeps started for new sessions; none without. */
   readonly GANTRY_POOL?: string;
   /** Free bytes below which nothing is accepted. */

@@ -4,6 +4,7 @@ import { createApp } from "./http/app.ts";
 /** The Worker: requests to doors, and the objects behind them. */
 export { Ledger } from "./accounts/ledger.ts";
 export { Replies } from "./accounts/replies.ts";
+export { Egress } from "./sandbox/egress.ts";
 export { Session } from "./session/session.ts";
 
 const app = createApp();

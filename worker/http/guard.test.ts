@@ -25,7 +25,8 @@ function guarded(env: Partial<App["Bindings"]> = {}): (path: string, init?: Requ
     app.on(method, path, (c) => c.json({ account: c.get("principal")?.account ?? null }));
   }
   app.onError((error, c) => errorResponse(error, c.req.path, "req_1"));
-  return async (path, init) => app.request(`http://localhost${path}`, init, { GANTRY_API_KEY: KEY, ...env });
+  return async (path, init) =>
+    app.request(`http://localhost${path}`, init, { GANTRY_API_KEY: KEY, RUNNER_URL: "http://127.0.0.1:1", ...env });
 }
 
 describe("the key of a request", () => {

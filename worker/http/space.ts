@@ -38,6 +38,8 @@ export async function runnerHealth(env: Env): Promise<RunnerHealth | null> {
 }
 
 async function askRunner(env: Env): Promise<RunnerHealth | null> {
+  // In the cloud there is none that all share.
+  if (env.RUNNER_URL === undefined) return null;
   const health = await fetch(`${env.RUNNER_URL}/health`, {
     headers: { authorization: `Bearer ${env.RUNNER_TOKEN ?? ""}` },
     signal: AbortSignal.timeout(2_000),

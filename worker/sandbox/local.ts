@@ -1,21 +1,46 @@
+import { RUNNER_PORT } from "./sandbox.ts";
 import type { Sandbox } from "./sandbox.ts";
+
+/** Time for the runner to end what a session has there. */
+const FORGET_TIMEOUT_MS = 10_000;
+
+/** The runner on this machine, and what opens it. */
+export interface LocalRunner {
+  readonly url: string;
+  readonly token: string;
+}
+
+/** Its port, which is the same for all sessions. */
+export function runnerPort(runner: LocalRunner): ReturnType<Sandbox["getTcpPort"]> {
+  return {
+    fetch(url, init) {
+      const target = new URL(url);
+      const headers = new Headers(init?.headers);
+      headers.set("authorization", `Bearer ${runner.token}`);
+      return fetch(new URL(target.pathname + target.search, runner.url), { ...init, headers });
+    },
+  };
+}
 
 /**
  * One machine: a runner that hosts many sessions, started and watched by the launcher, on a loopback port behind a
- * token. There is nothing to start here, and every session's port is the same one.
+ * token. There is nothing to start here.
  */
-export function localSandbox(runner: { readonly url: string; readonly token: string }): Sandbox {
+export function localSandbox(sessionId: string, runner: LocalRunner, modelsUrl: string): Sandbox {
+  const getTcpPort: Sandbox["getTcpPort"] = () => runnerPort(runner);
   return {
-    start() {},
-    getTcpPort() {
-      return {
-        fetch(url, init) {
-          const target = new URL(url);
-          const headers = new Headers(init?.headers);
-          headers.set("authorization", `Bearer ${runner.token}`);
-          return fetch(new URL(target.pathname + target.search, runner.url), { ...init, headers });
-        },
-      };
+    async start() {},
+    costsToStart: () => false,
+    getTcpPort,
+    models: { baseUrl: modelsUrl },
+    async destroy() {
+      // A runner that is gone holds nothing.
+      await getTcpPort(RUNNER_PORT)
+        .fetch(`http://runner/sessions/${sessionId}`, {
+          method: "DELETE",
+          signal: AbortSignal.timeout(FORGET_TIMEOUT_MS),
+        })
+        .catch(() => null);
     },
   };
 }

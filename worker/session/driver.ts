@@ -45,7 +45,8 @@ export interface DriverDeps {
   /** @param offered what an engine that is there already shows; taken over when it is a token of this session. */
   readonly newToken: (offered: string | undefined) => string;
   readonly engineSessionId: () => string;
-  readonly models: (model: string) => { baseUrl: string; contextTokens?: number };
+  /** `token` in place of the session's own, where the way to the models knows the session by itself. */
+  readonly models: (model: string) => { baseUrl: string; token?: string; contextTokens?: number };
   /** When an engine without a prompt is ended; undefined: as the runner does. */
   readonly idleMs: () => number | undefined;
   readonly deadlineMs: number;
@@ -95,7 +96,7 @@ export class Driver {
   warm(options: RunOptions): void {
     const { queue, models } = this.#deps;
     if (queue.running() || queue.next()) return;
-    this.#warming = { options, models: { ...models(options.model), token: "" } };
+    this.#warming = { options, models: { token: "", ...models(options.model) } };
     if (!this.#link) void this.#connect();
     else if (this.#welcomed) this.#sendWarming();
   }
@@ -105,7 +106,7 @@ export class Driver {
     const [warming, token] = [this.#warming, lease.token()];
     this.#warming = null;
     if (!warming || token === null || queue.running()) return;
-    const models = { ...warming.models, token };
+    const models = { ...warming.models, token: warming.models.token || token };
     this.#link?.send({ type: "engine.warm", ...warming, models, engineSessionId: engineSessionId(), ...this.#idle() });
   }
 
@@ -361,7 +362,7 @@ export class Driver {
       prompt,
       options: run.options,
       engineSessionId: engineSessionId(),
-      models: { ...models(run.options.model), token },
+      models: { token, ...models(run.options.model) },
       ...this.#idle(),
       deadlineMs,
     };

@@ -26,7 +26,7 @@ export async function dial(
   hello: { epoch: number; cursor: { runnerId: string; frame: number } | null },
   handlers: LinkHandlers,
 ): Promise<Link> {
-  sandbox.start();
+  await sandbox.start();
   const response = await sandbox.getTcpPort(RUNNER_PORT).fetch(`http://runner/sessions/${sessionId}/link`, {
     headers: { upgrade: "websocket" },
     signal: AbortSignal.timeout(DIAL_TIMEOUT_MS),
@@ -64,15 +64,4 @@ export async function dial(
       socket.close(1000, reason.slice(0, 100));
     },
   };
-}
-
-/** Has the runner end what it holds of a session and remove its folder. A runner that is gone holds nothing. */
-export async function forget(sandbox: Sandbox, sessionId: string): Promise<void> {
-  await sandbox
-    .getTcpPort(RUNNER_PORT)
-    .fetch(`http://runner/sessions/${sessionId}`, {
-      method: "DELETE",
-      signal: AbortSignal.timeout(DIAL_TIMEOUT_MS * 2),
-    })
-    .catch(() => null);
 }

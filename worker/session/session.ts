@@ -5,16 +5,17 @@ import type { ToolAnswer } from "@gantry/protocol/link.ts";
 import type { Env } from "../env.ts";
 import { report } from "../log.ts";
 import { contextTokensOf, modelsOf } from "../models.ts";
-import { localSandbox } from "../sandbox/local.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
+import { sandboxOf } from "../sandbox/of-session.ts";
 import { Approvals } from "./approvals.ts";
 import type { WaitingCall } from "./approvals.ts";
 import { markWaiting } from "../storage/session-index.ts";
 import { Driver } from "./driver.ts";
 import { EventLog } from "./event-log.ts";
 import type { LogPage, LogQuery } from "./event-log.ts";
+import { BlockedHosts } from "./blocked-hosts.ts";
 import { Lease, sameText } from "./lease.ts";
-import { dial, forget } from "./link.ts";
+import { dial } from "./link.ts";
 import { pageWithin, runWithin, sumUsage } from "./reading.ts";
 import type { RunFacts } from "./reading.ts";
 import { deadlineOf, firstOptions, fromAgent } from "./run-defaults.ts";
@@ -89,6 +90,8 @@ export class Session extends DurableObject<Env> {
   readonly #settings: Settings;
   readonly #driver: Driver;
   readonly #sockets: Sockets;
+  readonly #sandbox: Sandbox;
+  readonly #blocked: BlockedHosts;
   #exists: boolean;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -104,7 +107,8 @@ export class Session extends DurableObject<Env> {
     this.#threads = new Threads(sql);
     this.#settings = new Settings(sql);
     const sessionId = ctx.id.name ?? "";
-    const sandbox = sandboxOf(env);
+    this.#sandbox = sandboxOf(ctx, env, this.#settings, () => this.#account());
+    this.#blocked = new BlockedHosts(this.#log, this.#queue);
     this.#driver = new Driver({
       log: this.#log,
       queue: this.#queue,
@@ -112,7 +116,7 @@ export class Session extends DurableObject<Env> {
       approvals: this.#approvals,
       threads: this.#threads,
       transaction: (work) => ctx.storage.transactionSync(work),
-      dial: (hello, handlers) => dial(sandbox, sessionId, hello, handlers),
+      dial: (hello, handlers) => dial(this.#sandbox, sessionId, hello, handlers),
       setAlarm: (at) => void (at === null ? ctx.storage.deleteAlarm() : ctx.storage.setAlarm(at)),
       now: () => Date.now(),
       newEventId: () => newId("event"),
@@ -121,7 +125,7 @@ export class Session extends DurableObject<Env> {
       engineSessionId: () =>
         textOf(sql.exec("SELECT engine_session_id FROM session").toArray()[0], "engine_session_id"),
       idleMs: () => this.#settings.setup()?.sleepAfterMs,
-      models: (model) => ({ baseUrl: env.MODELS_URL ?? "", ...contextTokensOf(env, model) }),
+      models: (model) => ({ ...this.#sandbox.models, ...contextTokensOf(env, model) }),
       deadlineMs: deadlineOf(env.GANTRY_RUN_MINUTES),
       report: (entry) => report({ sessionId, ...entry }),
     });
@@ -249,7 +253,7 @@ export class Session extends DurableObject<Env> {
   /** How its sandbox is. Null for an unknown session. Starts nothing. */
   async sandbox(account: string): Promise<SandboxFacts | null> {
     if (!this.#mayUse(account)) return null;
-    const report = await askSandbox(sandboxOf(this.env), this.ctx.id.name ?? "");
+    const report = await askSandbox(this.#sandbox, this.ctx.id.name ?? "");
     return sandboxFacts(report, this.#queue.running()?.sentTo ?? null);
   }
 
@@ -258,7 +262,7 @@ export class Session extends DurableObject<Env> {
    * next prompt, or a program that looks every second would keep it for ever.
    */
   opened(account: string): void {
-    if (!this.#mayUse(account)) return;
+    if (!this.#mayUse(account) || this.#sandbox.costsToStart()) return;
     const setup = this.#settings.setup() ?? NO_SETUP;
     const runs = this.#queue.count();
     if (setup.archivedAt !== null || this.#settings.warmedAfter() === runs) return;
@@ -281,7 +285,7 @@ export class Session extends DurableObject<Env> {
     if (!this.#mayUse(account)) return false;
     this.#exists = false;
     for (const socket of this.ctx.getWebSockets()) socket.close(1000, "the session was deleted");
-    await forget(sandboxOf(this.env), this.ctx.id.name ?? "");
+    await this.#sandbox.destroy();
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
     // What is in memory belongs to a session that is no more.
@@ -410,6 +414,17 @@ export class Session extends DurableObject<Env> {
     return { account: this.#account() };
   }
 
+  /** For whom a container spends that calls a model: the one of the newest start, or nobody. */
+  callerOfStart(startId: string): { account: string } | null {
+    if (!this.#exists || this.#settings.containerStart()?.startId !== startId) return null;
+    return { account: this.#account() };
+  }
+
+  /** Something in the container wanted out to where its environment does not let it: the log says so. */
+  noteBlocked(startId: string, attempt: { host: string; method: string }): void {
+    if (this.callerOfStart(startId)) this.#blocked.note(attempt);
+  }
+
   override alarm(): void {
     if (!this.#exists) return;
     this.#driver.watch();
@@ -442,8 +457,4 @@ export class Session extends DurableObject<Env> {
   #mayUse(account: string): boolean {
     return this.#exists && this.#account() === account;
   }
-}
-
-function sandboxOf(env: Env): Sandbox {
-  return localSandbox({ url: env.RUNNER_URL ?? "http://127.0.0.1:0", token: env.RUNNER_TOKEN ?? "" });
 }

@@ -1,4 +1,5 @@
 import type { AgentSetup } from "@gantry/protocol/link.ts";
+import type { ContainerStart } from "../sandbox/container.ts";
 import { textOf } from "./sql.ts";
 import type { Sql } from "./sql.ts";
 
@@ -66,6 +67,15 @@ export class Settings {
 
   saveToldWaiting(waits: boolean): void {
     this.#write("told_waiting", waits);
+  }
+
+  /** The newest start of the session's container; null without one. */
+  containerStart(): ContainerStart | null {
+    return this.#read("container_start") as ContainerStart | null;
+  }
+
+  saveContainerStart(start: ContainerStart): void {
+    this.#write("container_start", start);
   }
 
   #read(key: string): unknown {

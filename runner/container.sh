@@ -1,0 +1,15 @@
+#!/bin/sh
+# Entry of the container image. Turns the environment of the start (worker/sandbox/container.ts) into the runner's
+# settings on standard input, and clears it: no process in here shows them in its /proc/*/environ.
+set -eu
+
+# The platform looks into TLS on the way out, where it adds credentials; its certificate joins the system's.
+ca=/etc/cloudflare/certs/cloudflare-containers-ca.crt
+bundle=/session/ca.pem
+if [ -f "$ca" ]; then cat /etc/ssl/certs/ca-certificates.crt "$ca" >"$bundle"; else bundle=; fi
+
+path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+exec env -i PATH="$path" LANG=C.UTF-8 NODE_COMPILE_CACHE=/app/.compiled \
+  tini -- node /app/runner/main.ts <<SETTINGS
+{"host":"0.0.0.0","port":8080,"token":"$GANTRY_TOKEN","session":"$GANTRY_SESSION","root":"/session","workspace":"/workspace","markerPrefix":"container:","path":"$path","caFile":"$bundle","idleMs":86400000,"maxEngines":1,"pool":{"size":0,"first":null}}
+SETTINGS

@@ -1,0 +1,51 @@
+import { getEnvironment } from "../environments/store.ts";
+import type { Env } from "../env.ts";
+import { report } from "../log.ts";
+import type { Settings } from "../session/settings.ts";
+import { containerSandbox } from "./container.ts";
+import type { EgressProps } from "./egress.ts";
+import { CLOSED, egressRules } from "./egress-rules.ts";
+import type { EgressRules } from "./egress-rules.ts";
+import { localSandbox } from "./local.ts";
+import type { Sandbox } from "./sandbox.ts";
+
+/** Time a container waits for the next prompt. */
+const DEFAULT_SLEEP_AFTER_MS = 20 * 60_000;
+
+/** The platform takes no more than six hours. */
+const MAX_SLEEP_AFTER_MS = 6 * 3_600_000;
+
+/** The sandbox of a session: its container where there is one, else the runner on this machine. */
+export function sandboxOf(ctx: DurableObjectState, env: Env, settings: Settings, account: () => string): Sandbox {
+  const sessionId = ctx.id.name ?? "";
+  const { container } = ctx;
+  if (!container) {
+    const runner = { url: env.RUNNER_URL ?? "http://127.0.0.1:0", token: env.RUNNER_TOKEN ?? "" };
+    return localSandbox(sessionId, runner, env.MODELS_URL ?? "");
+  }
+  const { Egress } = ctx.exports as unknown as { Egress: (options: { props: EgressProps }) => Fetcher };
+  return containerSandbox(container, {
+    sessionId,
+    sleepAfterMs: () =>
+      Math.min(settings.setup()?.sleepAfterMs ?? sleepAfterMs(env.GANTRY_SLEEP_AFTER), MAX_SLEEP_AFTER_MS),
+    kept: () => settings.containerStart(),
+    keep: (start) => settings.saveContainerStart(start),
+    egress: async (startId) =>
+      Egress({ props: { sessionId, startId, rules: await rulesOf(env, account(), settings.setup()) } }),
+    report: (entry) => report({ sessionId, ...entry }),
+  });
+}
+
+/** What the session's environment lets out, as it is now. When it cannot be read, nothing. */
+async function rulesOf(env: Env, account: string, setup: ReturnType<Settings["setup"]>): Promise<EgressRules> {
+  if (!setup?.environmentId) return CLOSED;
+  const environment = await getEnvironment(env, account, setup.environmentId);
+  const mcpUrls = (setup.engine.tools?.mcpServers ?? []).map(({ url }) => url);
+  return egressRules(environment?.config ?? null, mcpUrls);
+}
+
+/** Minutes. What cannot be read is the default: a container that never sleeps costs. */
+function sleepAfterMs(minutes: string | undefined): number {
+  const ms = Number(minutes) * 60_000;
+  return ms > 0 ? Math.round(ms) : DEFAULT_SLEEP_AFTER_MS;
+}
