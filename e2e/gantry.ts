@@ -105,8 +105,14 @@ export class Gantry {
     if (this.#ownsState) rmSync(this.state, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 
-  /** All processes of this installation, by part. */
-  processes(): { launcher: number[]; workerd: number[]; runner: number[]; engine: number[]; child: number[] } {
+  /** All processes of this installation, by part; with a session's id, engines and their children of that one alone. */
+  processes(sessionId = ""): {
+    launcher: number[];
+    workerd: number[];
+    runner: number[];
+    engine: number[];
+    child: number[];
+  } {
     const found = {
       launcher: [] as number[],
       workerd: [] as number[],
@@ -122,7 +128,7 @@ export class Gantry {
     for (const [pid, p] of all) {
       if (pid === process.pid || !p) continue;
       if (p.args.includes("local/main.ts") && p.env.includes(`GANTRY_STATE=${this.state}`)) found.launcher.push(pid);
-      else if (p.env.includes("GANTRY_SANDBOX=") && p.env.includes(join(this.state, "sandboxes")))
+      else if (p.env.includes("GANTRY_SANDBOX=") && p.env.includes(join(this.state, "sandboxes", sessionId)))
         (/claude/.test(p.args.split(" ")[0] ?? "") ? found.engine : found.child).push(pid);
       else if (p.args.includes("runner/main.ts") && p.args.includes(join(this.state, "sandboxes")))
         found.runner.push(pid);

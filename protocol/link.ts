@@ -121,6 +121,19 @@ export const EngineWish = z.object({
 });
 export type EngineWish = z.infer<typeof EngineWish>;
 
+/** A tool call whose engine is gone, and what was answered to it since. */
+export const AnsweredCall = z.object({
+  /** Event id, as in `tool.answer`. */
+  toolUseId: z.string(),
+  kind: z.enum(["permission", "client"]),
+  /** The engine's own id of the call. */
+  call: z.string(),
+  tool: z.string(),
+  input: z.record(z.string(), z.unknown()),
+  answer: ToolAnswer,
+});
+export type AnsweredCall = z.infer<typeof AnsweredCall>;
+
 /** Session → runner. */
 export const Command = z.discriminatedUnion("type", [
   z.object({
@@ -138,6 +151,11 @@ export const Command = z.discriminatedUnion("type", [
     ...EngineStart.shape,
     /** A run that takes longer is stopped. */
     deadlineMs: z.number().int().positive(),
+    /**
+     * The run began with an engine that is gone, and waited for somebody: its prompt is not given again, its
+     * conversation goes on with what was answered.
+     */
+    resume: z.object({ calls: z.array(AnsweredCall) }).optional(),
   }),
   z.object({ type: z.literal("run.interrupt"), runId: z.string() }),
   /** Somebody is about to send a prompt: the engine may start ahead of it. Nothing comes of it when there is no room. */
@@ -160,6 +178,11 @@ export const FramedEvent = z.intersection(
       .string()
       .regex(/^sthr_[0-9a-z]{1,64}$/)
       .optional(),
+    /**
+     * With a question: the engine's own id of the call, by which another engine finds it in the conversation.
+     * Left out where none can: the call is a sub-agent's, which ends with its engine.
+     */
+    call: z.string().max(200).optional(),
   }),
   RunnerEvent,
 );
@@ -187,8 +210,15 @@ export const Report = z.discriminatedUnion("type", [
     endedRunIds: z.array(z.string()),
     /** What an engine that was started before the session was made shows the router; the lease takes it over. */
     engineToken: z.string().max(200).optional(),
+    /** Runs that were `parked` here and not taken up again. */
+    parkedRunIds: z.array(z.string()).optional(),
   }),
   Frame,
+  /**
+   * The run waits for somebody and its engine was ended before anything that it asked about had begun. Nothing of it
+   * is here any more; whoever gets its answers goes on with it.
+   */
+  z.object({ type: z.literal("parked"), runId: z.string() }),
   /** The runner is ending, or still at another run, and did not take this one: it may be sent again. */
   z.object({ type: z.literal("refused"), runId: z.string() }),
   z.object({ type: z.literal("pong"), at: z.number() }),

@@ -7,6 +7,7 @@ import type { EngineStart, PermissionMode, ToolAnswer } from "@gantry/protocol/l
 import { attended, toolsOf } from "./attended.ts";
 import { engineEnvironment, engineModel, engineTools, isClaude } from "./environment.ts";
 import type { SessionFolders } from "./environment.ts";
+import type { Resumption } from "./resume.ts";
 
 /** The only file that talks to the Agent SDK. */
 
@@ -69,25 +70,33 @@ export class Engine {
     readonly path: string;
     readonly caFile?: string | undefined;
     readonly resume: boolean;
+    /** The engine goes on with a conversation that waited, by itself and without a prompt. */
+    readonly resumption: Resumption | null;
     readonly handlers: EngineHandlers;
   }) {
     const { command, folders } = args;
     const { options } = command;
-    this.profile = engineProfile(command);
+    const { resumption } = args;
+    // What a resumed engine is set up with is for this run alone.
+    this.profile = resumption ? "" : engineProfile(command);
     this.#model = options.model;
     this.#permissionMode = options.permissionMode;
     const tools = options.agent ? toolsOf(options.agent) : engineTools(options.model);
     const sdkOptions: Options = {
       cwd: folders.workspace,
-      env: engineEnvironment({
-        folders,
-        models: command.models,
-        model: options.model,
-        marker: args.marker,
-        path: args.path,
-        caFile: args.caFile,
-        isRoot: process.getuid?.() === 0,
-      }),
+      env: {
+        ...engineEnvironment({
+          folders,
+          models: command.models,
+          model: options.model,
+          marker: args.marker,
+          path: args.path,
+          caFile: args.caFile,
+          isRoot: process.getuid?.() === 0,
+        }),
+        // A deferred call makes the engine go on by itself; without one it has to be told to.
+        ...(resumption && !resumption.runs ? { CLAUDE_CODE_RESUME_INTERRUPTED_TURN: "1" } : {}),
+      },
       model: engineModel(options.model),
       maxTurns: options.maxTurns,
       permissionMode: options.permissionMode,
@@ -107,6 +116,10 @@ export class Engine {
       ...(isClaude(options.model) ? {} : { thinking: { type: "disabled" } }),
       ...(tools ? { tools } : {}),
       ...(options.agent ? attended(options.agent, args.handlers.onToolRequest) : {}),
+      // The engine may take the call up before it knows our hooks: a rule has it ask for what was changed in it.
+      ...(resumption?.runs?.answer.type === "allow" && resumption.runs.answer.updatedInput
+        ? { settings: { permissions: { ask: [resumption.runs.tool] } } }
+        : {}),
       ...(options.maxBudgetUsd === undefined ? {} : { maxBudgetUsd: options.maxBudgetUsd }),
       ...(options.allowedTools ? { allowedTools: options.allowedTools } : {}),
       ...(options.disallowedTools ? { disallowedTools: options.disallowedTools } : {}),

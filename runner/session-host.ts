@@ -1,17 +1,19 @@
 import { newId, primaryThreadId } from "@gantry/protocol/ids.ts";
-import type { RunError } from "@gantry/protocol/event.ts";
-import type { Command, EngineStart, Frame, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
+import type { AnsweredCall, Command, EngineStart, Frame, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import { PROTOCOL_VERSION } from "@gantry/protocol/link.ts";
 import { nextSandboxState } from "@gantry/protocol/sandbox.ts";
 import type { SandboxChange, SandboxReport, SandboxState } from "@gantry/protocol/sandbox.ts";
-import type { Admission, Pass, StartReason } from "./admission.ts";
+import type { Pass, StartReason } from "./admission.ts";
 import { Engine, engineProfile } from "./agent.ts";
-import { clipInput } from "./clip.ts";
 import type { ToolRequest } from "./agent.ts";
 import type { SessionFolders } from "./environment.ts";
+import { failed } from "./host-settings.ts";
+import type { ActiveRun, HostSettings } from "./host-settings.ts";
 import { Outbox } from "./outbox.ts";
 import { killMarked } from "./processes.ts";
-import { betweenRuns, initialState, nameToolCall, translate } from "./translate.ts";
+import { Questions, toEvents } from "./questions.ts";
+import { isWrittenDown, prepareResume } from "./resume.ts";
+import { betweenRuns, initialState, nameToolCall, translate, withCalls } from "./translate.ts";
 import type { TranslateState, TranslatedEvent } from "./translate.ts";
 import { closeThreads, noThreads } from "./threads.ts";
 import { hasTranscript, openFolders } from "./workspace.ts";
@@ -25,33 +27,6 @@ const WARM_PATIENCE_MS = 10_000;
 
 /** Ended runs that are remembered, so that a start that comes twice does not run twice. */
 const REMEMBERED_RUNS = 200;
-
-export interface HostSettings {
-  readonly sessionId: string;
-  readonly runnerId: string;
-  readonly root: string;
-  readonly workspace?: string;
-  readonly caFile?: string;
-  /** Prefix of the marker that all processes of this runner's state folder carry. */
-  readonly markerPrefix: string;
-  readonly path: string;
-  /** An engine without a run is ended after this time. */
-  readonly idleMs: number;
-  /** Admits engine starts. */
-  readonly admission: Admission;
-  /** What an engine that is started before the session is made shows the router. */
-  readonly engineToken?: string;
-  readonly log: (entry: Record<string, unknown>) => void;
-}
-
-interface ActiveRun {
-  readonly command: RunStart;
-  readonly startedAt: number;
-  interrupted: RunError["type"] | "user" | null;
-  deadline: NodeJS.Timeout;
-  /** Aborted when the run is over: it may still wait for its engine. */
-  readonly over: AbortController;
-}
 
 /**
  * One session on this runner: its engine, the run in progress and the frames that wait to be stored.
@@ -67,8 +42,11 @@ export class SessionHost {
   #run: ActiveRun | null = null;
   #ended: string[] = [];
   #state: TranslateState;
-  /** Tool calls that wait for somebody, by event id. */
-  readonly #waiting = new Map<string, (answer: ToolAnswer) => void>();
+  readonly #questions = new Questions();
+  /** Runs that wait for somebody and were let go of. */
+  #parked: string[] = [];
+  /** Engines of such runs that are being ended. */
+  #parking = 0;
   #idle: NodeJS.Timeout | null = null;
   #idleMs: number;
   #sandbox: { state: SandboxState; since: number } = { state: "stopped", since: Date.now() };
@@ -94,7 +72,7 @@ export class SessionHost {
 
   /** Something is running or unsaved: the runner may not forget this session. */
   get busy(): boolean {
-    return this.#run !== null || this.#outbox.pending;
+    return this.#run !== null || this.#parking > 0 || this.#outbox.pending;
   }
 
   get engineAlive(): boolean {
@@ -103,7 +81,7 @@ export class SessionHost {
 
   /** Since when its engine could be spared for another session; null while it could not. */
   get idleSince(): number | null {
-    return this.engineAlive && !this.busy ? this.#lastUsedAt : null;
+    return this.engineAlive && (!this.busy || this.#questions.canBeParked) ? this.#lastUsedAt : null;
   }
 
   /** How it is now. */
@@ -137,6 +115,7 @@ export class SessionHost {
       runnerId: this.#settings.runnerId,
       activeRunId: this.#run?.command.runId ?? null,
       endedRunIds: this.#ended,
+      parkedRunIds: this.#parked,
       ...(this.#settings.engineToken === undefined ? {} : { engineToken: this.#settings.engineToken }),
     });
     const after = cursor?.runnerId === this.#settings.runnerId ? cursor.frame : 0;
@@ -164,7 +143,7 @@ export class SessionHost {
         if (this.#run?.command.runId === command.runId) this.interrupt("user");
         return;
       case "tool.answer":
-        return this.#waiting.get(command.toolUseId)?.(command.answer);
+        return this.#questions.answer(command.toolUseId, command.answer);
       default:
         command satisfies never;
     }
@@ -190,17 +169,47 @@ export class SessionHost {
     }, INTERRUPT_GRACE_MS);
   }
 
-  /** Takes no more runs and stops the one in progress. */
+  /** Takes no more runs, lets go of one that waits for somebody and stops any other. */
   drain(): void {
     this.#draining = true;
-    this.interrupt("server_stopped");
+    if (!this.#park()) this.interrupt("server_stopped");
   }
 
-  /** Ends the engine and everything it started. */
+  /** Ends the engine and everything it started. A run that waits for somebody is let go of. */
   async close(): Promise<void> {
     if (this.#idle) clearTimeout(this.#idle);
     this.#warming?.abort();
+    this.#park();
     await this.#stopEngine();
+  }
+
+  /**
+   * Lets go of a run that does nothing but wait: it needs no engine before it is answered, and then any. The engine is
+   * killed, because whatever it were told instead it would take for the answer. False when there is no such run.
+   */
+  #park(): boolean {
+    const run = this.#run;
+    if (!run || run.interrupted || !this.#questions.canBeParked) return false;
+    const { runId } = run.command;
+    const [engine, pass] = [this.#engine, this.#pass];
+    this.#questions.forget();
+    this.#closeThreads();
+    clearTimeout(run.deadline);
+    run.over.abort();
+    this.#run = null;
+    this.#engine = null;
+    this.#parking += 1;
+    this.#parked = [...this.#parked, runId].slice(-REMEMBERED_RUNS);
+    this.#log("run_parked", { runId });
+    this.#stopped = this.#stopped
+      .then(() => this.#killAll(pass))
+      .then(() => {
+        this.#parking -= 1;
+        engine?.close();
+        this.#outbox.flush();
+        if (this.#parked.includes(runId)) this.#send?.({ type: "parked", runId });
+      });
+    return true;
   }
 
   #start(command: RunStart): void {
@@ -211,6 +220,7 @@ export class SessionHost {
     }
     if (this.#idle) clearTimeout(this.#idle);
     this.#warming?.abort();
+    this.#parked = this.#parked.filter((id) => id !== command.runId);
     const run: ActiveRun = {
       command,
       startedAt: Date.now(),
@@ -250,24 +260,30 @@ export class SessionHost {
 
   async #begin(run: ActiveRun): Promise<void> {
     const { command, over } = run;
-    await this.#ensureEngine(command, "run", over.signal, (position) =>
-      this.#record({ type: "sandbox.waiting", id: newId("event"), position }),
-    );
+    await this.#ensureEngine(command, "run", over.signal, {
+      onWait: (position) => this.#record({ type: "sandbox.waiting", id: newId("event"), position }),
+      ...(command.resume ? { resume: command.resume.calls } : {}),
+    });
     if (this.#run !== run) return;
     this.#change("run");
+    // A resumed conversation goes on by itself.
+    if (command.resume) return;
     await this.#engine?.prompt(command.prompt, command.options.model, command.options.permissionMode);
   }
 
-  /** Has an engine of this profile, a new one when there is none or it is of another; without one when the signal aborts. */
+  /**
+   * Has an engine of this profile, a new one when there is none or it is of another, or a run is to be resumed; without
+   * one when the signal aborts.
+   */
   #ensureEngine(
     start: EngineStart,
     reason: StartReason,
     signal: AbortSignal,
-    onWait?: (position: number) => void,
+    { onWait, resume }: { onWait?: (position: number) => void; resume?: readonly AnsweredCall[] } = {},
   ): Promise<void> {
     const ensured = this.#starts.then(async () => {
       if (signal.aborted) return;
-      if (this.#engine && (!this.#engine.alive || this.#engine.profile !== engineProfile(start)))
+      if (this.#engine && (resume || !this.#engine.alive || this.#engine.profile !== engineProfile(start)))
         await this.#stopEngine();
       await this.#stopped;
       if (this.#engine) return;
@@ -277,7 +293,7 @@ export class SessionHost {
       this.#entering = null;
       try {
         if (!pass || signal.aborted || this.#draining) throw new NotStarted();
-        const engine = await this.#startEngine(start, pass);
+        const engine = await this.#startEngine(start, pass, resume);
         void engine.started.then(() => {
           pass.started();
           if (this.#engine === engine) this.#change("started");
@@ -292,10 +308,16 @@ export class SessionHost {
     return ensured;
   }
 
-  async #startEngine(command: EngineStart, pass: Pass): Promise<Engine> {
+  async #startEngine(command: EngineStart, pass: Pass, resume?: readonly AnsweredCall[]): Promise<Engine> {
     const { root, sessionId, workspace } = this.#settings;
     this.#folders ??= await openFolders(root, sessionId, workspace);
     const folders = this.#folders;
+    const resumption = resume ? await prepareResume(folders, command.engineSessionId, resume) : null;
+    if (resumption) {
+      this.#state = withCalls(this.#state, resume ?? []);
+      for (const event of resumption.results) this.#record({ ...event, id: newId("event") });
+      this.#questions.resumeWith(resumption.answers);
+    }
     const engine: Engine = new Engine({
       command,
       folders,
@@ -303,9 +325,11 @@ export class SessionHost {
       path: this.#settings.path,
       caFile: this.#settings.caFile,
       resume: hasTranscript(folders, command.engineSessionId),
+      resumption,
       handlers: {
         onMessage: (message) => {
           if (this.#engine !== engine) return;
+          if (this.#questions.waiting > 0) this.#waitsFrom();
           const { state, events } = translate(this.#state, message, () => newId("event"));
           this.#state = state;
           for (const event of events) this.#record(event);
@@ -313,9 +337,10 @@ export class SessionHost {
         onToolRequest: (request, signal) => this.#ask(request, signal),
         onExit: (reason) => {
           if (this.#engine !== engine) return;
+          this.#log("engine_exit", { reason });
+          if (this.#park()) return;
           this.#engine = null;
           this.#closeThreads();
-          this.#log("engine_exit", { reason });
           const ending = this.#run;
           this.#stopped = this.#killAll(pass).then(() => ending && this.#end(ending, reason));
         },
@@ -328,29 +353,27 @@ export class SessionHost {
   }
 
   /** Asks whoever sent the prompt, by an event, and waits for the answer for as long as the run lasts. */
-  async #ask({ kind, toolUseId, tool, input, agentId }: ToolRequest, signal: AbortSignal): Promise<ToolAnswer> {
+  async #ask(request: ToolRequest, signal: AbortSignal): Promise<ToolAnswer> {
+    const { toolUseId, agentId } = request;
+    const given = this.#questions.take(request);
+    if (given) return given;
     const { state, id } = nameToolCall(this.#state, toolUseId, () => newId("event"));
     this.#state = state;
     const run = this.#run;
     if (!run) return { type: "deny", message: "Nobody is there to ask." };
+    const canBeParked = agentId === undefined && (await this.#isWrittenDown(run, toolUseId));
+    if (this.#run !== run || signal.aborted) return { type: "deny", message: "The run was stopped." };
     // The time somebody takes to answer is not the run's.
     clearTimeout(run.deadline);
-    const answered = new Promise<ToolAnswer>((resolve) => {
-      this.#waiting.set(id, resolve);
-      signal.addEventListener("abort", () => resolve({ type: "deny", message: "The run was stopped." }), {
-        once: true,
-      });
-    });
+    const answered = this.#questions.wait(id, canBeParked, signal);
     const thread = agentId === undefined ? undefined : this.#state.threads.byTask[agentId]?.id;
-    // Who answers reads the primary thread.
-    if (kind === "permission" && thread !== undefined)
-      this.#record({ type: "agent.tool_use", id, name: tool, input: clipInput(input), session_thread_id: thread });
-    if (kind === "client") this.#record({ type: "agent.custom_tool_use", id, name: tool, input: clipInput(input) });
-    else
-      this.#record({ type: "approval.requested", id: newId("event"), tool_use_id: id, tool, input: clipInput(input) });
+    for (const event of toEvents(request, id, { canBeParked, thread }, () => newId("event"))) this.#record(event);
+    this.#waitsFrom();
     const answer = await answered;
-    this.#waiting.delete(id);
-    if (this.#run === run && this.#waiting.size === 0) run.deadline = this.#deadline(run.command);
+    if (this.#run === run && this.#questions.waiting === 0) {
+      if (this.#idle) clearTimeout(this.#idle);
+      run.deadline = this.#deadline(run.command);
+    }
     return answer;
   }
 
@@ -359,6 +382,20 @@ export class SessionHost {
     const { threads, events } = closeThreads(this.#state.threads, [], () => newId("event"), "retries_exhausted");
     this.#state = { ...this.#state, threads };
     for (const event of events) this.#record(event);
+  }
+
+  async #isWrittenDown({ command }: ActiveRun, toolUseId: string): Promise<boolean> {
+    return (
+      this.#folders !== null && isWrittenDown(this.#folders, command.engineSessionId, toolUseId).catch(() => false)
+    );
+  }
+
+  /** The run waits for somebody: its engine stays for as long as that of a session without a run. */
+  #waitsFrom(): void {
+    this.#lastUsedAt = Date.now();
+    if (this.#idle) clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => void this.#park(), this.#idleMs);
+    this.#idle.unref();
   }
 
   async #stopEngine(): Promise<void> {
@@ -389,8 +426,10 @@ export class SessionHost {
   }
 
   /** Sends an event on its way; the end of the run also ends it here. */
-  #record(event: TranslatedEvent): void {
+  #record(event: TranslatedEvent & { readonly call?: string }): void {
     const run = this.#run;
+    if (event.type === "agent.tool_result") this.#questions.over(event.tool_use_id);
+    else if (event.type === "agent.mcp_tool_result") this.#questions.over(event.mcp_tool_use_id);
     if (event.type !== "run.ended") {
       this.#outbox.push(run?.command.runId ?? null, { ...event, at: Date.now() });
       return;
@@ -422,7 +461,7 @@ export class SessionHost {
   #finish(run: ActiveRun, event: TranslatedEvent): void {
     clearTimeout(run.deadline);
     run.over.abort();
-    for (const answer of this.#waiting.values()) answer({ type: "deny", message: "The run has ended." });
+    this.#questions.end();
     const leftovers = run.interrupted !== null && this.#state.backgroundTasks.length > 0;
     this.#run = null;
     this.#ended = [...this.#ended, run.command.runId].slice(-REMEMBERED_RUNS);
@@ -439,12 +478,3 @@ export class SessionHost {
 
 /** Whoever wanted the engine no longer does. */
 class NotStarted extends Error {}
-
-function failed(type: RunError["type"], reason = ""): { outcome: "failed"; error: RunError } {
-  const said: Partial<Record<RunError["type"], string>> = {
-    deadline_exceeded: "The run took longer than it may and was stopped.",
-    server_stopped: "The server was stopped while this ran; the next prompt continues the session.",
-  };
-  const message = said[type] ?? (reason || "The run failed.");
-  return { outcome: "failed", error: { type, message } };
-}

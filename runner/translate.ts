@@ -232,6 +232,21 @@ const MCP_TOOL = /^mcp__(.+?)__(.+)$/;
 /** How the engine calls the tools that the client answers. */
 export const CUSTOM_PREFIX = "mcp__client__";
 
+/** With calls that another engine spoke of: this one will speak of them again. */
+export function withCalls(
+  state: TranslateState,
+  calls: readonly { readonly call: string; readonly toolUseId: string; readonly tool: string }[],
+): TranslateState {
+  const named = Object.fromEntries(calls.map(({ call, toolUseId }) => [call, toolUseId]));
+  const mcp = calls.filter(({ tool }) => isServerTool(tool)).map(({ toolUseId }) => toolUseId);
+  return { ...state, toolCalls: { ...state.toolCalls, ...named }, mcpCalls: [...state.mcpCalls, ...mcp] };
+}
+
+/** Whether a tool, by the engine's name for it, is one of an MCP server's and not the client's own. */
+export function isServerTool(tool: string): boolean {
+  return !tool.startsWith(CUSTOM_PREFIX) && MCP_TOOL.test(tool);
+}
+
 /** The event id of a tool call; the engine may ask about a call before its message has been read. */
 export function nameToolCall(
   state: TranslateState,

@@ -27,10 +27,13 @@ export async function openFolders(root: string, sessionId: string, workspace?: s
  * of its working directory, whose name we need not know.
  */
 export function hasTranscript(folders: SessionFolders, engineSessionId: string): boolean {
+  return transcriptOf(folders, engineSessionId) !== null;
+}
+
+/** Path of the conversation of that id; null when there is none. */
+export function transcriptOf(folders: SessionFolders, engineSessionId: string): string | null {
   const projects = join(folders.config, "projects");
-  if (!existsSync(projects)) return false;
-  return readdirSync(projects).some((slug) => {
-    const file = join(projects, slug, `${engineSessionId}.jsonl`);
-    return existsSync(file) && statSync(file).size > 0;
-  });
+  if (!existsSync(projects)) return null;
+  const files = readdirSync(projects).map((slug) => join(projects, slug, `${engineSessionId}.jsonl`));
+  return files.find((file) => existsSync(file) && statSync(file).size > 0) ?? null;
 }

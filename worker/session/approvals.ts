@@ -1,5 +1,5 @@
 import type { SessionEvent } from "@gantry/protocol/event.ts";
-import type { ToolAnswer } from "@gantry/protocol/link.ts";
+import type { AnsweredCall, ToolAnswer } from "@gantry/protocol/link.ts";
 import { numberOf, textOf } from "./sql.ts";
 import type { Row, Sql } from "./sql.ts";
 
@@ -15,11 +15,15 @@ export interface WaitingCall {
   readonly input: string;
   readonly askedAt: number;
   readonly answer: ToolAnswer | null;
+  /** The engine's own id of the call; null when no other engine could take it up. */
+  readonly call: string | null;
+  /** The runner that was told the answer; null before. From then on the tool may have begun. */
+  readonly sentTo: string | null;
 }
 
 /**
- * What waits for an answer in this session. Rows live from the question to the end of their run; an answer is stored
- * before it is sent, so that it arrives however often the link is cut.
+ * What waits for an answer in this session. Rows live from the question to the call's result or the end of their run; an
+ * answer is stored before it is sent, so that it arrives however often the link is cut, or the engine that asked is gone.
  */
 export class Approvals {
   readonly #sql: Sql;
@@ -35,17 +39,42 @@ export class Approvals {
       readonly runId: string | null;
       readonly at: number;
       readonly event: SessionEvent;
+      readonly call?: string | undefined;
     }[],
   ): boolean {
     let asked = false;
-    for (const { id, runId, at, event } of events) {
+    for (const { id, runId, at, event, call } of events) {
       if (event.type === "approval.requested")
-        this.#ask(event.tool_use_id, runId, "permission", event.tool, event.input, at);
-      else if (event.type === "agent.custom_tool_use") this.#ask(id, runId, "client", event.name, event.input, at);
+        this.#ask(event.tool_use_id, runId, { kind: "permission", tool: event.tool, input: event.input, at, call });
+      else if (event.type === "agent.custom_tool_use")
+        this.#ask(id, runId, { kind: "client", tool: event.name, input: event.input, at, call });
       else continue;
       asked = true;
     }
     return asked;
+  }
+
+  /** Forgets calls whose result is among a frame's events: they are over. Inside the frame's transaction. */
+  noteResults(events: readonly { readonly event: SessionEvent }[]): void {
+    for (const { event } of events) {
+      if (event.type === "agent.tool_result") this.#forget(event.tool_use_id);
+      else if (event.type === "agent.mcp_tool_result") this.#forget(event.mcp_tool_use_id);
+    }
+  }
+
+  /**
+   * Whether the run does nothing but wait, so that it can go on without the engine that asked: `no`, when something it
+   * was answered may have begun, or a call cannot be found again; `for_somebody`; `answered`, when all it needs is there.
+   */
+  waits(runId: string): "no" | "for_somebody" | "answered" {
+    const calls = this.#sql.exec("SELECT * FROM waiting WHERE run_id = ?", runId).toArray().map(toCall);
+    if (calls.length === 0 || calls.some((call) => call.call === null || call.sentTo !== null)) return "no";
+    return calls.some((call) => call.answer === null) ? "for_somebody" : "answered";
+  }
+
+  /** The answers of a run are told to a runner (null: that one did not take them). */
+  sent(runId: string, runnerId: string | null): void {
+    this.#sql.exec("UPDATE waiting SET sent_to = ? WHERE run_id = ? AND answer IS NOT NULL", runnerId, runId);
   }
 
   /** Calls that nobody has answered, oldest first. */
@@ -79,21 +108,30 @@ export class Approvals {
   #ask(
     toolUseId: string,
     runId: string | null,
-    kind: WaitingCall["kind"],
-    tool: string,
-    input: Record<string, unknown>,
-    at: number,
+    question: {
+      kind: WaitingCall["kind"];
+      tool: string;
+      input: Record<string, unknown>;
+      at: number;
+      call: string | undefined;
+    },
   ): void {
     if (runId === null) return;
+    const { kind, tool, input, at, call } = question;
     this.#sql.exec(
-      "INSERT OR IGNORE INTO waiting (tool_use_id, run_id, kind, tool, input, asked_at) VALUES (?, ?, ?, ?, ?, ?)",
+      "INSERT OR IGNORE INTO waiting (tool_use_id, run_id, kind, tool, input, asked_at, call) VALUES (?, ?, ?, ?, ?, ?, ?)",
       toolUseId,
       runId,
       kind,
       tool,
       JSON.stringify(input),
       at,
+      call ?? null,
     );
+  }
+
+  #forget(toolUseId: string): void {
+    this.#sql.exec("DELETE FROM waiting WHERE tool_use_id = ?", toolUseId);
   }
 }
 
@@ -107,5 +145,14 @@ function toCall(row: Row): WaitingCall {
     input: textOf(row, "input"),
     askedAt: numberOf(row, "asked_at"),
     answer: answer === "" ? null : (JSON.parse(answer) as ToolAnswer),
+    call: textOf(row, "call") || null,
+    sentTo: textOf(row, "sent_to") || null,
   };
+}
+
+/** An answered call, as a runner is told it that did not ask. */
+export function toAnsweredCall({ toolUseId, kind, call, tool, input, answer }: WaitingCall): AnsweredCall {
+  const refused = { type: "deny" as const, message: "This was not answered." };
+  const given = JSON.parse(input) as Record<string, unknown>;
+  return { toolUseId, kind, call: call ?? "", tool, input: given, answer: answer ?? refused };
 }

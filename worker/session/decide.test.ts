@@ -9,6 +9,7 @@ const run = (sentTo: string | null): Run => ({
   promptSeq: 1,
   sentTo,
   interruptRequested: false,
+  wasParked: false,
 });
 
 describe("after a welcome", () => {

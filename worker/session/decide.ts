@@ -9,14 +9,20 @@ import type { Run } from "./run-queue.ts";
  * - `none`: there is none;
  * - `attached`: the runner has it, or had it and its end is among the frames that follow;
  * - `send`: the runner has never heard of it: this is its start;
+ * - `park`: it waits for somebody, and the engine that asked is gone: it needs none until it is answered;
  * - `lost`: it was sent to a runner that is gone. It may have done anything, so it is not started again.
+ *
+ * `waits` is what `Approvals.waits` says of it: nothing that it asked about has begun, so it can go on elsewhere.
  */
 export function onWelcome(
   run: Run | null,
   welcome: Extract<Report, { type: "welcome" }>,
-): "none" | "attached" | "send" | "lost" {
+  waits: "no" | "for_somebody" | "answered" = "no",
+): "none" | "attached" | "send" | "park" | "lost" {
   if (!run) return "none";
   if (welcome.activeRunId === run.id || welcome.endedRunIds.includes(run.id)) return "attached";
+  if (waits === "answered") return "send";
+  if (waits === "for_somebody") return run.interruptRequested ? "lost" : "park";
   if (run.sentTo === null || run.sentTo === welcome.runnerId) return "send";
   return "lost";
 }

@@ -2,14 +2,16 @@ import { PromptBlock } from "@gantry/protocol/event.ts";
 import type { RunEnded, RunError, SessionEvent } from "@gantry/protocol/event.ts";
 import { CLOSE } from "@gantry/protocol/link.ts";
 import type { EngineStart, Frame, Report, RunOptions, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
+import { toAnsweredCall } from "./approvals.ts";
 import type { Approvals } from "./approvals.ts";
-import { onFrame, onWatchdog, onWelcome, stopReasonOf } from "./decide.ts";
+import { onFrame, onWatchdog, onWelcome } from "./decide.ts";
 import { acceptFrame } from "./frames.ts";
-import type { EventLog, NewEvent } from "./event-log.ts";
+import type { EventLog } from "./event-log.ts";
 import type { Lease } from "./lease.ts";
 import type { Link, LinkHandlers } from "./link.ts";
 import type { Run, RunQueue } from "./run-queue.ts";
 import type { Transaction } from "./sql.ts";
+import { abandonThreads, endRun, failRun, sayItGoesOn, sayItWaits, startRun } from "./telling.ts";
 import type { Threads } from "./threads.ts";
 
 /** While a run is active the watchdog looks this often. */
@@ -82,7 +84,7 @@ export class Driver {
   kick(): void {
     const { queue } = this.#deps;
     const run = queue.running() ?? this.#startNext();
-    if (!run) {
+    if (!run || run.state === "parked") {
       this.#linger();
       this.#deps.setAlarm(null);
       return;
@@ -120,7 +122,7 @@ export class Driver {
     if (this.#lingering) clearTimeout(this.#lingering);
     this.#lingering = setTimeout(() => {
       this.#lingering = null;
-      if (this.#deps.queue.running()) return;
+      if (this.#isAtWork()) return;
       this.#link?.close("idle");
       this.#link = null;
     }, LINGER_MS);
@@ -130,7 +132,7 @@ export class Driver {
   watch(): void {
     const { queue, now, setAlarm } = this.#deps;
     const run = queue.running() ?? this.#startNext();
-    if (!run) return setAlarm(null);
+    if (!run || run.state === "parked") return setAlarm(null);
     setAlarm(now() + WATCHDOG_MS);
     const decision = onWatchdog({
       now: now(),
@@ -150,6 +152,7 @@ export class Driver {
         return void this.#connect();
       case "give_up":
         this.#unreachableSince = null;
+        if (!run.interruptRequested && this.#deps.approvals.waits(run.id) === "for_somebody") return this.#park(run);
         return this.#endFailed(
           run,
           "sandbox_lost",
@@ -168,7 +171,7 @@ export class Driver {
     transaction(() => {
       log.append([{ id: newEventId(), runId: run.id, at: now(), event: { type: "user.interrupt" } }]);
       queue.requestInterrupt(run.id, now());
-      if (run.sentTo === null) this.#end(run, { outcome: "interrupted", error: null });
+      if (run.sentTo === null) endRun(this.#deps, run, { outcome: "interrupted", error: null });
     });
     log.announce();
     if (run.sentTo === null) this.kick();
@@ -181,15 +184,15 @@ export class Driver {
     const { queue, transaction, log } = this.#deps;
     const run = queue.get(runId);
     if (!run || run.state === "ended") return false;
-    if (run.state === "running") return this.interrupt();
-    transaction(() => this.#end(run, { outcome: "cancelled", error: null }));
+    if (run.state !== "queued") return this.interrupt();
+    transaction(() => endRun(this.#deps, run, { outcome: "cancelled", error: null }));
     log.announce();
     return true;
   }
 
   /**
    * Takes an answer to a tool call that waits: stores it with its event, then sends it. False when no such call waits.
-   * The answer may be told to the runner again; it takes each once.
+   * The answer may be told to the runner again; it takes each once. A parked run goes on when all is answered.
    */
   answer(toolUseId: string, answer: ToolAnswer, event: SessionEvent): boolean {
     const { queue, approvals, transaction, log, now, newEventId } = this.#deps;
@@ -202,16 +205,53 @@ export class Driver {
       if (approvals.open().length === 0) {
         queue.setStatus("running");
         events.push({ type: "session.status_running" });
+        if (run.state === "parked") queue.unpark(run.id);
       }
       log.append(events.map((each) => ({ id: newEventId(), runId: run.id, at: now(), event: each })));
     });
     log.announce();
-    this.#link?.send({ type: "tool.answer", runId: run.id, toolUseId, answer });
+    if (run.state === "parked") this.kick();
+    else this.#tellAnswers(run);
     return true;
   }
 
+  /** Tells the runner that has the run what was answered. Once it may have heard, what was asked about may have begun. */
+  #tellAnswers(run: Run): void {
+    const { lease, approvals } = this.#deps;
+    const runnerId = lease.cursor()?.runnerId;
+    if (!this.#link || !this.#welcomed || run.sentTo === null || runnerId === undefined) return; // the welcome tells them
+    const answered = approvals.answered(run.id);
+    approvals.sent(run.id, runnerId);
+    for (const { toolUseId, answer } of answered)
+      if (answer) this.#link.send({ type: "tool.answer", runId: run.id, toolUseId, answer });
+  }
+
+  /** Nobody holds the run, and it needs nothing before it is answered. */
+  #park(run: Run): void {
+    const { transaction, queue, now } = this.#deps;
+    transaction(() => queue.park(run.id, now()));
+    this.kick();
+  }
+
+  /** The runner has let go of a run that waits, before anything it was answered had begun. */
+  #letGo(runId: string): void {
+    const { queue, approvals } = this.#deps;
+    const run = queue.running();
+    if (run?.id !== runId || run.sentTo === null) return;
+    approvals.sent(runId, null);
+    if (run.interruptRequested || approvals.waits(runId) === "no")
+      return this.#endFailed(
+        run,
+        "sandbox_lost",
+        "The engine was stopped while the run waited, and cannot go on with it.",
+      );
+    if (approvals.waits(runId) === "for_somebody") return this.#park(run);
+    queue.sent(runId, null);
+    this.kick();
+  }
+
   #startNext(): Run | null {
-    const { queue, log, now, transaction, newEventId, setAlarm } = this.#deps;
+    const { queue, log, now, transaction, setAlarm } = this.#deps;
     const next = queue.next();
     if (!next) return null;
     // First: when it cannot be started now (a full disk), nobody else would come back to it.
@@ -219,16 +259,7 @@ export class Driver {
     // Each run has its own minute: what could not be reached for one before says nothing about now.
     this.#unreachableSince = null;
     this.#unread = 0;
-    const first = queue.status() === "idle";
-    transaction(() => {
-      queue.start(next.id, now());
-      queue.setStatus("running");
-      const events: SessionEvent[] = [
-        ...(first ? [{ type: "session.status_running" as const }] : []),
-        { type: "run.started", model: next.options.model, permission_mode: next.options.permissionMode },
-      ];
-      log.append(events.map((event) => ({ id: newEventId(), runId: next.id, at: now(), event })));
-    });
+    transaction(() => startRun(this.#deps, next));
     log.announce();
     return queue.running();
   }
@@ -262,7 +293,7 @@ export class Driver {
       this.#unreachableSince = null;
       this.#redialMs = REDIAL_MS;
       // The run may have been interrupted meanwhile, and nobody would close this link.
-      if (!this.#deps.queue.running()) this.kick();
+      if (!this.#isAtWork()) this.kick();
     } catch (error) {
       this.#unreachableSince ??= now();
       report({ event: "dial_failed", error: String(error) });
@@ -283,12 +314,17 @@ export class Driver {
 
   /** Tries again before the watchdog would. The alarm stays: a timer dies with the object. */
   #redialSoon(): void {
-    if (!this.#deps.queue.running()) return;
+    if (!this.#isAtWork()) return;
     const pause = this.#redialMs;
     this.#redialMs = Math.min(this.#redialMs * 2, WATCHDOG_MS);
     setTimeout(() => {
-      if (!this.#link && this.#deps.queue.running()) void this.#connect();
+      if (!this.#link && this.#isAtWork()) void this.#connect();
     }, pause);
+  }
+
+  /** Whether a run is in progress that needs a runner. */
+  #isAtWork(): boolean {
+    return this.#deps.queue.running()?.state === "running";
   }
 
   #receive(report: Report): void {
@@ -298,12 +334,15 @@ export class Driver {
       case "frame":
         return this.#store(report);
       case "refused": {
-        const { queue } = this.#deps;
+        const { queue, approvals } = this.#deps;
         if (queue.running()?.id === report.runId) queue.sent(report.runId, null);
+        approvals.sent(report.runId, null);
         this.#link?.close("refused");
         this.#link = null;
         return this.#redialSoon();
       }
+      case "parked":
+        return this.#letGo(report.runId);
       case "pong":
         return;
       default:
@@ -312,14 +351,15 @@ export class Driver {
   }
 
   #welcome(welcome: Extract<Report, { type: "welcome" }>): void {
-    const { queue, lease, newToken } = this.#deps;
+    const { queue, lease, approvals, newToken } = this.#deps;
     const run = queue.running();
     this.#welcomed = true;
-    const decision = onWelcome(run, welcome);
+    if (run && welcome.parkedRunIds?.includes(run.id)) approvals.sent(run.id, null);
+    const decision = onWelcome(run, welcome, run ? approvals.waits(run.id) : "no");
     if (lease.cursor()?.runnerId !== welcome.runnerId) {
       this.#deps.transaction(() => {
         lease.moveTo(welcome.runnerId, newToken(welcome.engineToken));
-        this.#abandonThreads();
+        abandonThreads(this.#deps);
       });
       this.#deps.log.announce();
     }
@@ -330,11 +370,11 @@ export class Driver {
       case "none":
         return this.#sendWarming();
       case "attached":
+        if (run && run.sentTo !== welcome.runnerId) queue.sent(run.id, welcome.runnerId);
         if (run?.interruptRequested) this.#link?.send({ type: "run.interrupt", runId: run.id });
-        for (const { toolUseId, answer } of run ? this.#deps.approvals.answered(run.id) : []) {
-          if (run && answer) this.#link?.send({ type: "tool.answer", runId: run.id, toolUseId, answer });
-        }
-        return;
+        return run ? this.#tellAnswers({ ...run, sentTo: welcome.runnerId }) : undefined;
+      case "park":
+        return run ? this.#park(run) : undefined;
       case "send":
         return run ? this.#send(run) : undefined;
       case "lost":
@@ -351,11 +391,12 @@ export class Driver {
   }
 
   #send(run: Run): void {
-    const { queue, lease, log, models, engineSessionId, deadlineMs } = this.#deps;
+    const { queue, lease, log, approvals, models, engineSessionId, deadlineMs } = this.#deps;
     const runnerId = lease.cursor()?.runnerId;
     const token = lease.token();
     if (!this.#link || !this.#welcomed || runnerId === undefined || token === null) return; // the welcome sends it
     const prompt = PromptBlock.array().parse((JSON.parse(log.payload(run.promptSeq)) as { content: unknown }).content);
+    const answered = approvals.answered(run.id);
     const command: RunStart = {
       type: "run.start",
       runId: run.id,
@@ -365,14 +406,16 @@ export class Driver {
       models: { token, ...models(run.options.model) },
       ...this.#idle(),
       deadlineMs,
+      ...(run.wasParked || answered.length > 0 ? { resume: { calls: answered.map(toAnsweredCall) } } : {}),
     };
     queue.sent(run.id, runnerId);
+    approvals.sent(run.id, runnerId);
     this.#link.send(command);
     if (run.interruptRequested) this.#link.send({ type: "run.interrupt", runId: run.id });
   }
 
   #store(frame: Frame): void {
-    const { queue, lease, log, transaction, report } = this.#deps;
+    const { queue, lease, log, approvals, transaction, report } = this.#deps;
     const stored = lease.cursor()?.frame ?? 0;
     const decision = onFrame(stored, frame.frame);
     if (decision === "gap") {
@@ -391,8 +434,15 @@ export class Driver {
         const before = events.filter((entry) => entry.event.type !== "run.ended");
         log.append(before);
         this.#deps.threads.note(before);
-        if (run && this.#deps.approvals.noteQuestions(events) && !ended) this.#saysItWaits(run);
-        if (run && ended) this.#end(run, ended.event as RunEnded, ended);
+        const asked = run !== null && approvals.noteQuestions(events);
+        const waited = approvals.open().length > 0;
+        approvals.noteResults(events);
+        if (run && !ended) {
+          if (asked) sayItWaits(this.#deps, run);
+          // What was asked is over without an answer.
+          else if (waited && approvals.open().length === 0) sayItGoesOn(this.#deps, run);
+        }
+        if (run && ended) endRun(this.#deps, run, ended.event as RunEnded, ended);
         lease.advance(frame.frame);
       });
       log.announce();
@@ -404,23 +454,6 @@ export class Driver {
     this.#acknowledge(Math.max(stored, frame.frame));
   }
 
-  /** The run needs somebody: the session is idle until the calls named here are answered. Inside a transaction. */
-  #saysItWaits(run: Run): void {
-    const { queue, approvals, log, now, newEventId } = this.#deps;
-    queue.setStatus("idle");
-    const stop_reason = { type: "requires_action" as const, event_ids: approvals.open().map((call) => call.toolUseId) };
-    const event = { type: "session.status_idle" as const, stop_reason, stop_details: null };
-    log.append([{ id: newEventId(), runId: run.id, at: now(), event }]);
-  }
-
-  /** Sub-agents of a runner that is gone are gone with it. Inside a transaction. */
-  #abandonThreads(): void {
-    const { threads, log, now, newEventId } = this.#deps;
-    const events = threads.abandoned().map((event) => ({ id: newEventId(), runId: null, at: now(), event }));
-    log.append(events);
-    threads.note(events);
-  }
-
   #acknowledge(frame: number): void {
     this.#link?.send({ type: "ack", frame });
   }
@@ -428,39 +461,8 @@ export class Driver {
   /** Ends a run that the runner did not end. */
   #endFailed(run: Run, type: RunError["type"], message: string): void {
     const { transaction, log, queue } = this.#deps;
-    transaction(() =>
-      this.#end(
-        run,
-        run.interruptRequested
-          ? { outcome: "interrupted", error: null }
-          : { outcome: "failed", error: { type, message } },
-      ),
-    );
+    transaction(() => failRun(this.#deps, run, { type, message }));
     log.announce();
     if (!queue.running()) this.kick();
-  }
-
-  /** Ends a run: its one terminal event, and the session's status if nothing waits. Inside a transaction. */
-  #end(run: Run, how: { outcome: RunEnded["outcome"]; error: RunError | null }, reported?: NewEvent): void {
-    const { queue, log, now, newEventId } = this.#deps;
-    if (how.error?.type === "sandbox_lost") this.#abandonThreads();
-    queue.end(run.id, now());
-    this.#deps.approvals.close(run.id);
-    const event: RunEnded = { type: "run.ended", result: "", usage: null, num_turns: 0, duration_ms: 0, ...how };
-    const events: NewEvent[] = [
-      reported ? { ...reported, thread: undefined } : { id: newEventId(), runId: run.id, at: now(), event },
-    ];
-    const nothingWaits = !queue.running() && !queue.next();
-    if (nothingWaits && (how.outcome !== "cancelled" || queue.status() === "running")) {
-      queue.setStatus("idle");
-      const stop_reason = { type: stopReasonOf(how) };
-      events.push({
-        id: newEventId(),
-        runId: run.id,
-        at: now(),
-        event: { type: "session.status_idle", stop_reason, stop_details: null },
-      });
-    }
-    log.append(events);
   }
 }

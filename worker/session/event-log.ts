@@ -12,6 +12,8 @@ export interface NewEvent {
   readonly event: SessionEvent;
   /** The thread it happened on; without: the primary one. */
   readonly thread?: string | undefined;
+  /** With a question of the runner; not part of the log. */
+  readonly call?: string | undefined;
 }
 
 /** What a reader is shown: everything, one thread's events by its id, or with null the primary thread's. */

@@ -18,8 +18,8 @@ export function acceptFrame(
   return frame.events.flatMap((value): NewEvent[] => {
     const parsed = FramedEvent.safeParse(value);
     if (parsed.success) {
-      const { id, at, thread, ...event } = parsed.data;
-      return [{ id, runId: frame.runId, at: Math.min(at, now()), event: event as SessionEvent, thread }];
+      const { id, at, thread, call, ...event } = parsed.data;
+      return [{ id, runId: frame.runId, at: Math.min(at, now()), event: event as SessionEvent, thread, call }];
     }
     // It would come back for ever if it were refused; the log says that something is missing.
     const message = `The runner reported something unreadable: ${parsed.error.issues[0]?.message ?? "unknown"}`;

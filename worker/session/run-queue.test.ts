@@ -37,6 +37,7 @@ describe("the queue", () => {
       promptSeq: 1,
       sentTo: null,
       interruptRequested: false,
+      wasParked: false,
     });
   });
 

@@ -8,9 +8,12 @@ import type { Row, Sql } from "./sql.ts";
  *   `end` when it is cancelled. A crash changes nothing.
  * - `running`: the one run in progress. It leaves by `end`, once. After a crash it is still `running`, and the driver
  *   finds out from the runner whether it goes on or is lost.
+ * - `parked`: still the one run in progress, but it waits for somebody and no runner holds it: there is no engine, no
+ *   link and no alarm. `park` puts it here when the runner has let go of it or is gone; it leaves by `unpark` when
+ *   everything it asked is answered, or by `end` when somebody stops it. A crash changes nothing.
  * - `ended`: for ever.
  */
-export type RunState = "queued" | "running" | "ended";
+export type RunState = "queued" | "running" | "parked" | "ended";
 
 export interface Run {
   readonly id: string;
@@ -21,6 +24,8 @@ export interface Run {
   /** The runner it was sent to; null before. It decides what a crash means. */
   readonly sentTo: string | null;
   readonly interruptRequested: boolean;
+  /** Whether an engine has had its prompt and was ended since: it is gone on with, never begun again. */
+  readonly wasParked: boolean;
 }
 
 /** A run as lists show it. */
@@ -28,7 +33,8 @@ export interface ListedRun {
   readonly id: string;
   /** Its place in the order of acceptance: the cursor of lists. */
   readonly place: number;
-  readonly state: RunState;
+  /** A parked one is shown as running: the session says what it waits for. */
+  readonly state: Exclude<RunState, "parked">;
   readonly trigger: string;
   readonly model: string;
   /** How many queued ones come before it; null unless it is queued. */
@@ -62,8 +68,9 @@ export class RunQueue {
     );
   }
 
+  /** The one run in progress; it may be parked. */
   running(): Run | null {
-    return toRun(this.#sql.exec("SELECT * FROM runs WHERE state = 'running'").toArray()[0]);
+    return toRun(this.#sql.exec("SELECT * FROM runs WHERE state IN ('running', 'parked')").toArray()[0]);
   }
 
   next(): Run | null {
@@ -110,7 +117,7 @@ export class RunQueue {
     return rows.map((row) => ({
       id: textOf(row, "id"),
       place: numberOf(row, "place"),
-      state: textOf(row, "state") as RunState,
+      state: textOf(row, "state") === "parked" ? "running" : (textOf(row, "state") as ListedRun["state"]),
       trigger: textOf(row, "trigger"),
       model: (JSON.parse(textOf(row, "options")) as RunOptions).model,
       position: textOf(row, "state") === "queued" ? this.#queuedBetween(before, numberOf(row, "place")) : null,
@@ -156,6 +163,16 @@ export class RunQueue {
     this.#sql.exec("UPDATE runs SET sent_to = ? WHERE id = ?", runnerId, id);
   }
 
+  /** The run in progress waits, and no runner holds it. */
+  park(id: string, now: number): void {
+    this.#sql.exec("UPDATE runs SET state = 'parked', parked_at = ?, sent_to = NULL WHERE id = ?", now, id);
+  }
+
+  /** It can go on: it is to be sent to a runner. */
+  unpark(id: string): void {
+    this.#sql.exec("UPDATE runs SET state = 'running' WHERE id = ? AND state = 'parked'", id);
+  }
+
   requestInterrupt(id: string, now: number): void {
     this.#sql.exec("UPDATE runs SET interrupt_at = ? WHERE id = ?", now, id);
   }
@@ -174,5 +191,6 @@ function toRun(row: Row | undefined): Run | null {
     promptSeq: numberOf(row, "prompt_seq"),
     sentTo: textOf(row, "sent_to") || null,
     interruptRequested: row["interrupt_at"] !== null,
+    wasParked: row["parked_at"] !== null,
   };
 }

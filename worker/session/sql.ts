@@ -37,6 +37,10 @@ export function createTables(sql: Sql): void {
   );
   sql.exec(`CREATE TABLE IF NOT EXISTS waiting (
     tool_use_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, kind TEXT NOT NULL, tool TEXT NOT NULL, input TEXT NOT NULL, asked_at INTEGER NOT NULL, answer TEXT)`);
+  // Columns that came later: null in what is older.
+  addColumn(sql, "waiting", "call", "TEXT");
+  addColumn(sql, "waiting", "sent_to", "TEXT");
+  addColumn(sql, "runs", "parked_at", "INTEGER");
   addColumn(sql, "events", "thread", "TEXT");
   sql.exec(`CREATE INDEX IF NOT EXISTS events_by_thread ON events (thread, seq)`);
   sql.exec(`CREATE TABLE IF NOT EXISTS threads (

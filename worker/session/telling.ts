@@ -1,0 +1,79 @@
+import type { RunEnded, RunError, SessionEvent } from "@gantry/protocol/event.ts";
+import { stopReasonOf } from "./decide.ts";
+import type { DriverDeps } from "./driver.ts";
+import type { NewEvent } from "./event-log.ts";
+import type { Run } from "./run-queue.ts";
+
+/** Changes of the driver that touch only what is stored: a state, and the events that tell of it. */
+
+type Deps = Pick<DriverDeps, "queue" | "approvals" | "threads" | "log" | "now" | "newEventId">;
+
+/** The run needs somebody: the session is idle until the calls named here are answered. Inside a transaction. */
+export function sayItWaits(deps: Deps, run: Run): void {
+  const { queue, approvals, log, now, newEventId } = deps;
+  queue.setStatus("idle");
+  const stop_reason = { type: "requires_action" as const, event_ids: approvals.open().map((call) => call.toolUseId) };
+  const event = { type: "session.status_idle" as const, stop_reason, stop_details: null };
+  log.append([{ id: newEventId(), runId: run.id, at: now(), event }]);
+}
+
+/** What was asked is over: the run goes on. Inside a transaction. */
+export function sayItGoesOn(deps: Deps, run: Run): void {
+  const { queue, log, now, newEventId } = deps;
+  queue.setStatus("running");
+  log.append([{ id: newEventId(), runId: run.id, at: now(), event: { type: "session.status_running" } }]);
+}
+
+/** Sub-agents of a runner that is gone are gone with it. Inside a transaction. */
+export function abandonThreads(deps: Deps): void {
+  const { threads, log, now, newEventId } = deps;
+  const events = threads.abandoned().map((event) => ({ id: newEventId(), runId: null, at: now(), event }));
+  log.append(events);
+  threads.note(events);
+}
+
+/** Ends a run: its one terminal event, and the session's status if nothing waits. Inside a transaction. */
+export function endRun(
+  deps: Deps,
+  run: Run,
+  how: { outcome: RunEnded["outcome"]; error: RunError | null },
+  reported?: NewEvent,
+): void {
+  const { queue, log, now, newEventId } = deps;
+  if (how.error?.type === "sandbox_lost") abandonThreads(deps);
+  queue.end(run.id, now());
+  deps.approvals.close(run.id);
+  const event: RunEnded = { type: "run.ended", result: "", usage: null, num_turns: 0, duration_ms: 0, ...how };
+  const events: NewEvent[] = [
+    reported ? { ...reported, thread: undefined } : { id: newEventId(), runId: run.id, at: now(), event },
+  ];
+  const nothingWaits = !queue.running() && !queue.next();
+  if (nothingWaits && (how.outcome !== "cancelled" || queue.status() === "running")) {
+    queue.setStatus("idle");
+    const stop_reason = { type: stopReasonOf(how) };
+    events.push({
+      id: newEventId(),
+      runId: run.id,
+      at: now(),
+      event: { type: "session.status_idle", stop_reason, stop_details: null },
+    });
+  }
+  log.append(events);
+}
+
+/** The next run begins. Inside a transaction. */
+export function startRun({ queue, log, now, newEventId }: Deps, next: Run): void {
+  const first = queue.status() === "idle";
+  queue.start(next.id, now());
+  queue.setStatus("running");
+  const events: SessionEvent[] = [
+    ...(first ? [{ type: "session.status_running" as const }] : []),
+    { type: "run.started", model: next.options.model, permission_mode: next.options.permissionMode },
+  ];
+  log.append(events.map((event) => ({ id: newEventId(), runId: next.id, at: now(), event })));
+}
+
+/** Ends a run that the runner did not end: as stopped, when somebody wanted that. Inside a transaction. */
+export function failRun(deps: Deps, run: Run, error: RunError): void {
+  endRun(deps, run, run.interruptRequested ? { outcome: "interrupted", error: null } : { outcome: "failed", error });
+}
