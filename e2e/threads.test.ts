@@ -244,7 +244,7 @@ describe("threads", () => {
 
   it("of a sub-agent whose runner is killed end with it", async () => {
     const { session } = await team();
-    await send(session, delegate("Scout", bash("sleep 100"), { text: "never" }), { text: "ok" });
+    await send(session, delegate("Scout", bash("tail -f /dev/null"), { text: "never" }), { text: "ok" });
     await until(async () => {
       const [, child] = await all(client.beta.sessions.threads.list(session));
       return child?.status === "running";

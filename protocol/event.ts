@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { PeerTool } from "./peers.ts";
 
 /**
  * The spine: everything that happens in a session is one of these events, stored in the session's log under a
@@ -179,6 +180,13 @@ export const RunnerEvent = z.discriminatedUnion("type", [
     type: z.literal("approval.requested"),
     tool_use_id: z.string(),
     tool: z.string(),
+    input: z.record(z.string(), z.unknown()),
+  }),
+  /** The agent wants something of another session. The session does it and answers the call. */
+  z.object({
+    type: z.literal("peer.requested"),
+    tool_use_id: z.string().max(64),
+    tool: PeerTool,
     input: z.record(z.string(), z.unknown()),
   }),
   /** The permission mode did not allow a tool. The agent was told and went on. */

@@ -85,6 +85,8 @@ export const RunOptions = z.object({
   disallowedTools: z.array(z.string()).optional(),
   effort: z.enum(["low", "medium", "high", "xhigh", "max"]).optional(),
   agent: AgentSetup.optional(),
+  /** Sessions that wait for this run, outermost first. */
+  startedBy: z.array(z.string()).optional(),
 });
 export type RunOptions = z.infer<typeof RunOptions>;
 

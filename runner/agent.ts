@@ -30,7 +30,7 @@ export function engineProfile(command: EngineStart): string {
 
 /** What is asked about a tool call: whether it may run, or what the client answers to it. */
 export interface ToolRequest {
-  readonly kind: "permission" | "client";
+  readonly kind: "permission" | "client" | "peer";
   /** The model's id of the call. */
   readonly toolUseId: string;
   readonly tool: string;

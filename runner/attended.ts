@@ -1,8 +1,10 @@
 import type { AgentDefinition, Options } from "@anthropic-ai/claude-agent-sdk";
 import type { AgentSetup, ToolPolicy } from "@gantry/protocol/link.ts";
 import type { EngineHandlers } from "./agent.ts";
+import { peerLimitsOf } from "@gantry/protocol/peers.ts";
 import { clientTools } from "./client-tools.ts";
 import { engineModel } from "./environment.ts";
+import { peerTools } from "./peer-tools.ts";
 import { CUSTOM_PREFIX } from "./translate.ts";
 
 /** The engine's tool that starts a sub-agent. */
@@ -18,6 +20,7 @@ export function attended(agent: AgentSetup, ask: EngineHandlers["onToolRequest"]
   return {
     mcpServers: {
       ...toServers(agent.mcpServers),
+      ...peerTools(agent, (call, signal) => ask({ kind: "peer", ...call }, signal)),
       ...clientTools(agent.customTools, (call, signal) => ask({ kind: "client", ...call }, signal)),
     },
     ...(agent.subAgents ? { agents: Object.fromEntries(agent.subAgents.agents.map(toDefinition)) } : {}),
@@ -60,7 +63,11 @@ function toDefinition(agent: SubAgent): [string, AgentDefinition] {
 }
 
 function toServers(servers: AgentSetup["mcpServers"]): Record<string, { type: "http"; url: string }> {
-  return Object.fromEntries(servers.map(({ name, url }) => [name, { type: "http" as const, url }]));
+  return Object.fromEntries(
+    servers
+      .filter(({ url }) => peerLimitsOf(url) === null)
+      .map(({ name, url }) => [name, { type: "http" as const, url }]),
+  );
 }
 
 /** Who decides about a tool, by the engine's name for it; `agentType` is set in a sub-agent. */

@@ -36,16 +36,20 @@ export function clientTools(
     const toolUseId = request.params._meta?.["claudecode/toolUseId"];
     if (typeof toolUseId !== "string") throw new Error("the engine did not say which call this is");
     const answer = await ask({ toolUseId, tool: request.params.name, input: request.params.arguments ?? {} }, signal);
-    if (answer.type !== "result")
-      return { content: [{ type: "text", text: "The client did not answer this tool." }], isError: true };
-    const content = answer.content.map((block) =>
-      block.type === "text"
-        ? { type: "text" as const, text: block.text }
-        : block.source.type === "base64"
-          ? { type: "image" as const, data: block.source.data, mimeType: block.source.media_type }
-          : { type: "text" as const, text: block.source.url },
-    );
-    return { content, isError: answer.isError };
+    return toCallResult(answer, "The client did not answer this tool.");
   });
   return { [SERVER]: { type: "sdk", name: SERVER, instance } };
+}
+
+/** An answer as MCP has it. */
+export function toCallResult(answer: ToolAnswer, unanswered: string) {
+  if (answer.type !== "result") return { content: [{ type: "text" as const, text: unanswered }], isError: true };
+  const content = answer.content.map((block) =>
+    block.type === "text"
+      ? { type: "text" as const, text: block.text }
+      : block.source.type === "base64"
+        ? { type: "image" as const, data: block.source.data, mimeType: block.source.media_type }
+        : { type: "text" as const, text: block.source.url },
+  );
+  return { content, isError: answer.isError };
 }

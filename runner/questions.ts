@@ -1,4 +1,5 @@
 import type { AnsweredCall, ToolAnswer } from "@gantry/protocol/link.ts";
+import { PeerTool } from "@gantry/protocol/peers.ts";
 import type { ToolRequest } from "./agent.ts";
 import { clipInput } from "./clip.ts";
 import { takeAnswer } from "./resume.ts";
@@ -7,17 +8,25 @@ import type { TranslatedEvent } from "./translate.ts";
 /** An engine that dies withdraws what it asked a moment before it is known to be gone: the question outlives that. */
 const WITHDRAWN_MS = 250;
 
+interface WaitsFor {
+  /** Another engine could find the call again. */
+  readonly canBeParked: boolean;
+  /** Another session is to do it, and nobody is asked. */
+  readonly isForPeer: boolean;
+}
+
 /** Tool calls of the run in progress that wait for somebody, and what was answered. */
 export class Questions {
-  /** By event id: who waits, and whether another engine could find the call again. */
-  readonly #waiting = new Map<string, { resolve: (answer: ToolAnswer) => void; canBeParked: boolean }>();
+  /** By event id: who waits, and for whom. */
+  readonly #waiting = new Map<string, { resolve: (answer: ToolAnswer) => void } & WaitsFor>();
   /** Calls that were answered and have no result yet: they may have begun. */
   readonly #begun = new Set<string>();
   /** Answers that came before this engine; each is good for one call. */
   #answers: AnsweredCall[] = [];
 
+  /** How many calls wait for somebody; what another session does is no waiting. */
   get waiting(): number {
-    return this.#waiting.size;
+    return [...this.#waiting.values()].filter((call) => !call.isForPeer).length;
   }
 
   /** Whether everything that waits could go on with another engine: nothing that was answered may have begun. */
@@ -38,9 +47,9 @@ export class Questions {
   }
 
   /** Resolves when somebody answers the call of this event id, or the engine withdraws it. */
-  async wait(id: string, canBeParked: boolean, withdrawn: AbortSignal): Promise<ToolAnswer> {
+  async wait(id: string, waitsFor: WaitsFor, withdrawn: AbortSignal): Promise<ToolAnswer> {
     const answer = await new Promise<ToolAnswer>((resolve) => {
-      this.#waiting.set(id, { resolve, canBeParked });
+      this.#waiting.set(id, { resolve, ...waitsFor });
       const stopped = { type: "deny" as const, message: "The run was stopped." };
       withdrawn.addEventListener("abort", () => setTimeout(() => resolve(stopped), WITHDRAWN_MS), { once: true });
     });
@@ -87,6 +96,8 @@ export function toEvents(
   const call = canBeParked ? { call: toolUseId } : {};
   const input = clipInput(request.input);
   if (kind === "client") return [{ type: "agent.custom_tool_use", id, name: tool, input, ...call }];
+  if (kind === "peer")
+    return [{ type: "peer.requested", id: newEventId(), tool_use_id: id, tool: PeerTool.parse(tool), input }];
   return [
     // Who answers reads the primary thread.
     ...(thread === undefined

@@ -361,16 +361,17 @@ export class SessionHost {
     this.#state = state;
     const run = this.#run;
     if (!run) return { type: "deny", message: "Nobody is there to ask." };
-    const canBeParked = agentId === undefined && (await this.#isWrittenDown(run, toolUseId));
+    const isForPeer = request.kind === "peer";
+    const canBeParked = !isForPeer && agentId === undefined && (await this.#isWrittenDown(run, toolUseId));
     if (this.#run !== run || signal.aborted) return { type: "deny", message: "The run was stopped." };
-    // The time somebody takes to answer is not the run's.
-    clearTimeout(run.deadline);
-    const answered = this.#questions.wait(id, canBeParked, signal);
+    // The time somebody takes to answer is not the run's; another session's is.
+    if (!isForPeer) clearTimeout(run.deadline);
+    const answered = this.#questions.wait(id, { canBeParked, isForPeer }, signal);
     const thread = agentId === undefined ? undefined : this.#state.threads.byTask[agentId]?.id;
     for (const event of toEvents(request, id, { canBeParked, thread }, () => newId("event"))) this.#record(event);
-    this.#waitsFrom();
+    if (!isForPeer) this.#waitsFrom();
     const answer = await answered;
-    if (this.#run === run && this.#questions.waiting === 0) {
+    if (!isForPeer && this.#run === run && this.#questions.waiting === 0) {
       if (this.#idle) clearTimeout(this.#idle);
       run.deadline = this.#deadline(run.command);
     }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { COMMON_QUERY, Metadata, MetadataPatch, PAGE_QUERY, QueryFlag, When, queryNumber } from "./common.ts";
+import { peerLimitsOf } from "../peers.ts";
 import { Tool } from "./tools.ts";
 
 /** Bodies and queries of `/v1/agents`, in the words of Managed Agents. */
@@ -15,10 +16,16 @@ export const ModelConfig = z.strictObject({
 const Model = z.union([z.string().min(1).max(256), ModelConfig]);
 export type ModelParams = z.infer<typeof Model>;
 
+const isHttpUrl = (text: string): boolean => z.url({ protocol: /^https?$/ }).safeParse(text).success;
+
 const McpServer = z.strictObject({
   type: z.literal("url"),
   name: z.string().min(1).max(255),
-  url: z.url({ protocol: /^https?$/ }).max(2048),
+  url: z
+    .string()
+    .max(2048)
+    .refine((url) => isHttpUrl(url) || peerLimitsOf(url) !== null, "must be an http or https URL")
+    .refine((url) => peerLimitsOf(url) !== "bad", "max_sessions, max_depth and max_budget_usd are known, as numbers"),
 });
 
 const Skill = z.discriminatedUnion("type", [

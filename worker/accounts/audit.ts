@@ -16,7 +16,8 @@ export interface Actor {
 export type Action =
   | `${"agent" | "environment"}.${"create" | "update" | "archive" | "delete"}`
   | `file.${"create" | "delete"}`
-  | `key.${"create" | "revoke"}`;
+  | `key.${"create" | "revoke"}`
+  | `session.${"create" | "message"}`;
 
 /**
  * The statement that logs a change. It goes into the batch of the change, right behind it, so that neither is there
@@ -34,6 +35,28 @@ export function auditStatement(
       `INSERT INTO audit (at, account, key_id, action, target, request_id) SELECT ?, ?, ?, ?, ?, ? WHERE changes() > 0`,
     )
     .bind(Date.now(), account, actor.keyId, action, target, actor.requestId);
+}
+
+/** Logs what an agent did in another place than the catalog: once, however often the same thing is tried. */
+export async function auditOnce(db: D1Database, actor: Actor, action: Action, target: string): Promise<void> {
+  await db
+    .prepare(
+      `INSERT INTO audit (at, account, key_id, action, target, request_id) SELECT ?, ?, ?, ?, ?, ?
+        WHERE NOT EXISTS (SELECT 1 FROM audit WHERE account = ? AND action = ? AND target = ? AND request_id = ?)`,
+    )
+    .bind(
+      Date.now(),
+      actor.account,
+      actor.keyId,
+      action,
+      target,
+      actor.requestId,
+      actor.account,
+      action,
+      target,
+      actor.requestId,
+    )
+    .run();
 }
 
 interface AuditRow {

@@ -192,7 +192,7 @@ async function environmentOf(env: Env, account: string, id: string): Promise<Bet
 }
 
 /** Asks six at a time: more connections at once one invocation does not have. */
-async function inSixes<In, Out>(items: readonly In[], ask: (item: In) => Promise<Out>): Promise<Out[]> {
+export async function inSixes<In, Out>(items: readonly In[], ask: (item: In) => Promise<Out>): Promise<Out[]> {
   const answers: Out[] = [];
   for (let at = 0; at < items.length; at += 6) answers.push(...(await Promise.all(items.slice(at, at + 6).map(ask))));
   return answers;

@@ -13,7 +13,7 @@ import type { Thread } from "../session/threads.ts";
 import { toIso } from "../storage/catalog.ts";
 import { writeCursor } from "../storage/paging.ts";
 import type { App } from "./context.ts";
-import { plainAgent, statusOf, toUsage } from "./managed-sessions.ts";
+import { inSixes, plainAgent, statusOf, toUsage } from "./managed-sessions.ts";
 import { pageOf, readQuery } from "./query.ts";
 import { sessionStub, unknownSession } from "./sessions.ts";
 
@@ -31,7 +31,7 @@ export async function listThreads(c: Context<App>): Promise<Response> {
   const children = await sessionStub(c.env, facts.id).threads(account, Math.max(after, 0), limit + 1, statuses);
   const all = [
     ...primary.map((item) => ({ place: 0, item })),
-    ...(children ?? []).map((each) => ({ place: each.place, item: toThread(facts, each) })),
+    ...(await inSixes(children ?? [], async (each) => ({ place: each.place, item: await toThread(c, facts, each) }))),
   ];
   const shown = all.slice(0, limit);
   const last = shown.at(-1);
@@ -76,14 +76,18 @@ async function tell(c: Context<App>): Promise<BetaManagedAgentsSessionThread> {
   if (id === primaryThreadId(facts.id)) return toPrimary(c, facts);
   const thread = await sessionStub(c.env, facts.id).thread(c.get("principal").account, id);
   if (!thread) throw unknownThread(id);
-  return toThread(facts, thread);
+  return toThread(c, facts, thread);
 }
 
-function toPrimary(c: Context<App>, facts: SessionFacts): BetaManagedAgentsSessionThread {
+function agentOf(c: Context<App>, facts: SessionFacts): BetaManagedAgentsSessionThread["agent"] {
   const { multiagent: _multiagent, ...agent } =
     facts.setup.agent === null
       ? plainAgent(facts.model, c.env)
       : (JSON.parse(facts.setup.agent) as BetaManagedAgentsSessionAgent);
+  return agent;
+}
+
+function toPrimary(c: Context<App>, facts: SessionFacts): BetaManagedAgentsSessionThread {
   const active_seconds = facts.activeMs / 1000;
   return {
     id: primaryThreadId(facts.id),
@@ -91,7 +95,7 @@ function toPrimary(c: Context<App>, facts: SessionFacts): BetaManagedAgentsSessi
     session_id: facts.id,
     parent_thread_id: null,
     workflow_run_id: null,
-    agent,
+    agent: agentOf(c, facts),
     status: statusOf(facts),
     created_at: toIso(facts.createdAt),
     updated_at: toIso(Math.max(facts.setup.updatedAt, facts.createdAt)),
@@ -101,7 +105,9 @@ function toPrimary(c: Context<App>, facts: SessionFacts): BetaManagedAgentsSessi
   } satisfies BetaManagedAgentsSessionThread;
 }
 
-function toThread(facts: SessionFacts, thread: Thread): BetaManagedAgentsSessionThread {
+async function toThread(c: Context<App>, facts: SessionFacts, thread: Thread): Promise<BetaManagedAgentsSessionThread> {
+  // Another session knows best what it has used and whose it is; one that was deleted is told of from here.
+  const peer = thread.peer && (await sessionStub(c.env, thread.peer).facts(c.get("principal").account));
   const active_seconds = thread.activeMs / 1000;
   const until = thread.archivedAt ?? Date.now();
   return {
@@ -110,13 +116,13 @@ function toThread(facts: SessionFacts, thread: Thread): BetaManagedAgentsSession
     session_id: facts.id,
     parent_thread_id: thread.parent,
     workflow_run_id: null,
-    agent: agentOfThread(facts, thread.agentName),
+    agent: peer ? agentOf(c, peer) : agentOfThread(facts, thread.agentName),
     status: thread.status,
     created_at: toIso(thread.createdAt),
     updated_at: toIso(thread.updatedAt),
     archived_at: toIso(thread.archivedAt),
     stats: { active_seconds, duration_seconds: (until - thread.createdAt) / 1000, startup_seconds: 0 },
-    usage: { ...toUsage(thread.usage), active_seconds },
+    usage: { ...toUsage(peer ? peer.usage : thread.usage), active_seconds },
   } satisfies BetaManagedAgentsSessionThread;
 }
 

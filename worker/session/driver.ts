@@ -9,10 +9,13 @@ import { acceptFrame } from "./frames.ts";
 import type { EventLog } from "./event-log.ts";
 import type { Lease } from "./lease.ts";
 import type { Link, LinkHandlers } from "./link.ts";
+import type { Peers } from "./peers.ts";
 import type { Run, RunQueue } from "./run-queue.ts";
 import type { Transaction } from "./sql.ts";
-import { abandonThreads, endRun, failRun, sayItGoesOn, sayItWaits, startRun } from "./telling.ts";
+import { endRun, failRun, sayItGoesOn, sayItWaits, startRun } from "./telling.ts";
 import type { Threads } from "./threads.ts";
+
+const LOST = "The sandbox that ran this was lost; what it had done until then is in the log.";
 
 /** While a run is active the watchdog looks this often. */
 export const WATCHDOG_MS = 3_000;
@@ -35,6 +38,9 @@ export interface DriverDeps {
   readonly lease: Lease;
   readonly approvals: Approvals;
   readonly threads: Threads;
+  readonly peers: Peers;
+  /** A run is ending, inside the transaction of its end. */
+  readonly onEnded: (run: Run) => void;
   readonly transaction: Transaction;
   readonly dial: (
     hello: { epoch: number; cursor: { runnerId: string; frame: number } | null },
@@ -134,6 +140,7 @@ export class Driver {
     const run = queue.running() ?? this.#startNext();
     if (!run || run.state === "parked") return setAlarm(null);
     setAlarm(now() + WATCHDOG_MS);
+    this.carryOutPeerCalls();
     const decision = onWatchdog({
       now: now(),
       linked: this.#link !== null,
@@ -220,7 +227,7 @@ export class Driver {
     const { lease, approvals } = this.#deps;
     const runnerId = lease.cursor()?.runnerId;
     if (!this.#link || !this.#welcomed || run.sentTo === null || runnerId === undefined) return; // the welcome tells them
-    const answered = approvals.answered(run.id);
+    const answered = [...approvals.answered(run.id), ...this.#deps.peers.answered(run.id)];
     approvals.sent(run.id, runnerId);
     for (const { toolUseId, answer } of answered)
       if (answer) this.#link.send({ type: "tool.answer", runId: run.id, toolUseId, answer });
@@ -359,7 +366,7 @@ export class Driver {
     if (lease.cursor()?.runnerId !== welcome.runnerId) {
       this.#deps.transaction(() => {
         lease.moveTo(welcome.runnerId, newToken(welcome.engineToken));
-        abandonThreads(this.#deps);
+        this.#deps.threads.abandon(this.#deps);
       });
       this.#deps.log.announce();
     }
@@ -378,13 +385,7 @@ export class Driver {
       case "send":
         return run ? this.#send(run) : undefined;
       case "lost":
-        return run
-          ? this.#endFailed(
-              run,
-              "sandbox_lost",
-              "The sandbox that ran this was lost; what it had done until then is in the log.",
-            )
-          : undefined;
+        return run ? this.#endFailed(run, "sandbox_lost", LOST) : undefined;
       default:
         decision satisfies never;
     }
@@ -434,6 +435,7 @@ export class Driver {
         const before = events.filter((entry) => entry.event.type !== "run.ended");
         log.append(before);
         this.#deps.threads.note(before);
+        this.#deps.peers.note(before);
         const asked = run !== null && approvals.noteQuestions(events);
         const waited = approvals.open().length > 0;
         approvals.noteResults(events);
@@ -446,12 +448,18 @@ export class Driver {
         lease.advance(frame.frame);
       });
       log.announce();
+      this.carryOutPeerCalls();
       if (ended) {
         this.#acknowledge(frame.frame);
         return this.kick();
       }
     }
     this.#acknowledge(Math.max(stored, frame.frame));
+  }
+
+  /** What the agent wants of other sessions; what is under way already is left alone. */
+  carryOutPeerCalls(): void {
+    this.#deps.peers.carryOut((answer) => this.#link?.send({ type: "tool.answer", ...answer }));
   }
 
   #acknowledge(frame: number): void {

@@ -25,6 +25,16 @@ export function runWithin(log: EventLog, queue: RunQueue, runId: string, waitMs:
   });
 }
 
+/** How a run ended, in words; null while it has not, or when it never was. */
+export function resultOf(log: EventLog, queue: RunQueue, runId: string): { text: string; isError: boolean } | null {
+  const run = queue.get(runId);
+  if (run?.state !== "ended") return null;
+  const end = log.endOf(run);
+  if (!end) return null;
+  const { outcome, result, error } = end;
+  return { text: result || error?.message || `The run was ${outcome}.`, isError: outcome !== "succeeded" };
+}
+
 /** What comes after `after`, as soon as there is something; empty after `waitMs`. */
 export function pageWithin(
   log: EventLog,

@@ -16,10 +16,11 @@ import type { LogPage, LogQuery } from "./event-log.ts";
 import { BlockedHosts } from "./blocked-hosts.ts";
 import { Lease, sameText } from "./lease.ts";
 import { dial } from "./link.ts";
-import { pageWithin, runWithin, sumUsage } from "./reading.ts";
+import { pageWithin, resultOf, runWithin, sumUsage } from "./reading.ts";
 import type { RunFacts } from "./reading.ts";
 import { deadlineOf, firstOptions, fromAgent } from "./run-defaults.ts";
 import type { WantedOptions } from "./run-defaults.ts";
+import { peersOf, tellWhoWaits } from "./peer-actions.ts";
 import { MAX_QUEUED, RunQueue } from "./run-queue.ts";
 import type { ListedRun } from "./run-queue.ts";
 import { askSandbox, sandboxFacts } from "./sandbox-life.ts";
@@ -27,6 +28,7 @@ import type { SandboxFacts } from "./sandbox-life.ts";
 import { NO_SETUP, Settings } from "./settings.ts";
 import type { SessionSetup } from "./settings.ts";
 import { createTables, numberOf, tablesExist, textOf } from "./sql.ts";
+import type { Transaction } from "./sql.ts";
 import { Sockets, fromSocketRequest, readSocketMessage } from "./sockets.ts";
 import { streamLog } from "./stream.ts";
 import type { StreamShape } from "./stream.ts";
@@ -109,13 +111,25 @@ export class Session extends DurableObject<Env> {
     const sessionId = ctx.id.name ?? "";
     this.#sandbox = sandboxOf(ctx, env, this.#settings, () => this.#account());
     this.#blocked = new BlockedHosts(this.#log, this.#queue);
+    const transaction: Transaction = (work) => ctx.storage.transactionSync(work);
+    const peers = peersOf(env, this.#settings, () => this.#account(), {
+      sql,
+      sessionId,
+      transaction,
+      log: this.#log,
+      queue: this.#queue,
+      approvals: this.#approvals,
+      threads: this.#threads,
+    });
     this.#driver = new Driver({
       log: this.#log,
       queue: this.#queue,
       lease: this.#lease,
       approvals: this.#approvals,
       threads: this.#threads,
-      transaction: (work) => ctx.storage.transactionSync(work),
+      peers,
+      onEnded: (run) => ctx.waitUntil(tellWhoWaits(env, this.#account(), run)),
+      transaction,
       dial: (hello, handlers) => dial(this.#sandbox, sessionId, hello, handlers),
       setAlarm: (at) => void (at === null ? ctx.storage.deleteAlarm() : ctx.storage.setAlarm(at)),
       now: () => Date.now(),
@@ -329,6 +343,16 @@ export class Session extends DurableObject<Env> {
     if (!thread || thread.status === "running") return thread && false;
     this.#threads.archive(id, Date.now());
     return true;
+  }
+
+  /** How a run ended, for the session that waits for it; null while it has not, or when it never was. */
+  resultOf(account: string, runId: string): { text: string; isError: boolean } | null {
+    return this.#mayUse(account) ? resultOf(this.#log, this.#queue, runId) : null;
+  }
+
+  /** A session that this one waits for may have answered. */
+  peerEnded(account: string): void {
+    if (this.#mayUse(account)) this.#driver.carryOutPeerCalls();
   }
 
   /** A model call of one of the engine's sub-agents has ended. */

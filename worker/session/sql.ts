@@ -50,6 +50,9 @@ export function createTables(sql: Sql): void {
   sql.exec(`CREATE TABLE IF NOT EXISTS thread_usage (
     task_id TEXT PRIMARY KEY, input INTEGER NOT NULL, output INTEGER NOT NULL, cache_creation INTEGER NOT NULL, cache_read INTEGER NOT NULL)`);
   sql.exec(`CREATE TABLE IF NOT EXISTS totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL)`);
+  sql.exec(`CREATE TABLE IF NOT EXISTS peer_calls (
+    tool_use_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, tool TEXT NOT NULL, input TEXT NOT NULL, target TEXT NOT NULL, target_run TEXT NOT NULL,
+    state TEXT NOT NULL, answer TEXT)`);
   sql.exec(`CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value TEXT NOT NULL)`);
 }
 

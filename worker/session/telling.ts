@@ -6,7 +6,7 @@ import type { Run } from "./run-queue.ts";
 
 /** Changes of the driver that touch only what is stored: a state, and the events that tell of it. */
 
-type Deps = Pick<DriverDeps, "queue" | "approvals" | "threads" | "log" | "now" | "newEventId">;
+type Deps = Pick<DriverDeps, "queue" | "approvals" | "threads" | "peers" | "onEnded" | "log" | "now" | "newEventId">;
 
 /** The run needs somebody: the session is idle until the calls named here are answered. Inside a transaction. */
 export function sayItWaits(deps: Deps, run: Run): void {
@@ -24,14 +24,6 @@ export function sayItGoesOn(deps: Deps, run: Run): void {
   log.append([{ id: newEventId(), runId: run.id, at: now(), event: { type: "session.status_running" } }]);
 }
 
-/** Sub-agents of a runner that is gone are gone with it. Inside a transaction. */
-export function abandonThreads(deps: Deps): void {
-  const { threads, log, now, newEventId } = deps;
-  const events = threads.abandoned().map((event) => ({ id: newEventId(), runId: null, at: now(), event }));
-  log.append(events);
-  threads.note(events);
-}
-
 /** Ends a run: its one terminal event, and the session's status if nothing waits. Inside a transaction. */
 export function endRun(
   deps: Deps,
@@ -40,9 +32,11 @@ export function endRun(
   reported?: NewEvent,
 ): void {
   const { queue, log, now, newEventId } = deps;
-  if (how.error?.type === "sandbox_lost") abandonThreads(deps);
+  if (how.error?.type === "sandbox_lost") deps.threads.abandon(deps);
   queue.end(run.id, now());
   deps.approvals.close(run.id);
+  deps.peers.close(run, how.outcome);
+  deps.onEnded(run);
   const event: RunEnded = { type: "run.ended", result: "", usage: null, num_turns: 0, duration_ms: 0, ...how };
   const events: NewEvent[] = [
     reported ? { ...reported, thread: undefined } : { id: newEventId(), runId: run.id, at: now(), event },

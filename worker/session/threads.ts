@@ -1,5 +1,5 @@
 import type { ModelUsage, SessionEvent } from "@gantry/protocol/event.ts";
-import type { NewEvent } from "./event-log.ts";
+import type { EventLog, NewEvent } from "./event-log.ts";
 import { numberOf, textOf } from "./sql.ts";
 import type { Row, Sql } from "./sql.ts";
 
@@ -66,14 +66,21 @@ export class Threads {
     );
   }
 
-  /** The runner that held the engine is gone, and its sub-agents with it: what is to be written about that. */
-  abandoned(): SessionEvent[] {
+  /** The runner that held the engine is gone, and its sub-agents with it: says so. Inside a transaction. */
+  abandon({ log, now, newEventId }: { log: EventLog; now: () => number; newEventId: () => string }): void {
     const rows = this.#sql.exec("SELECT * FROM threads WHERE status = 'running' AND peer IS NULL").toArray();
-    return rows.map((row) => ({
-      type: "session.thread_status_terminated",
-      session_thread_id: textOf(row, "id"),
-      agent_name: textOf(row, "agent_name"),
+    const events = rows.map((row) => ({
+      id: newEventId(),
+      runId: null,
+      at: now(),
+      event: {
+        type: "session.thread_status_terminated" as const,
+        session_thread_id: textOf(row, "id"),
+        agent_name: textOf(row, "agent_name"),
+      },
     }));
+    log.append(events);
+    this.note(events);
   }
 
   /** Counts a model call of a sub-agent, by the engine's id of it. */

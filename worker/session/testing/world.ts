@@ -8,6 +8,7 @@ import { Driver, LINGER_MS } from "../driver.ts";
 import { EventLog } from "../event-log.ts";
 import { Lease } from "../lease.ts";
 import type { Link, LinkHandlers } from "../link.ts";
+import { Peers } from "../peers.ts";
 import { RunQueue } from "../run-queue.ts";
 import { Threads } from "../threads.ts";
 import { CLOSED, SimulatedRunner, UNREAD, Wire } from "./runner.ts";
@@ -316,12 +317,30 @@ export class World {
     };
     const log = new EventLog(guarded);
     const queue = new RunQueue(guarded);
+    const approvals = new Approvals(guarded);
+    const threads = new Threads(guarded);
+    const alone = (): Promise<never> => Promise.reject(new Error("there is no other session in this world"));
+    const peers = new Peers({
+      sql: guarded,
+      sessionId: "sesn_1",
+      log,
+      queue,
+      approvals,
+      threads,
+      transaction,
+      actions: { begin: alone, result: alone, read: alone, cancel: alone },
+      now: () => Date.now(),
+      newEventId: () => this.#newEventId(),
+      report: () => {},
+    });
     const driver = new Driver({
       log,
       queue,
       lease: new Lease(guarded),
-      approvals: new Approvals(guarded),
-      threads: new Threads(guarded),
+      approvals,
+      threads,
+      peers,
+      onEnded: () => {},
       transaction: (work) => {
         this.#transactions += 1;
         const full = this.diskFullAfter === 0;
