@@ -17,6 +17,7 @@ const INPUTS = [
   "protocol",
   "wrangler.jsonc",
   "litellm_config.yaml",
+  "triage.yaml",
   "package-lock.json",
   "local/build.ts",
 ];

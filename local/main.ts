@@ -58,6 +58,7 @@ async function start(settings: Settings): Promise<void> {
       ...settings.bindings,
       GANTRY_API_KEY: settings.apiKey,
       LITELLM_CONFIG_TEXT: settings.routes,
+      TRIAGE_CONFIG_TEXT: settings.triage,
       RUNNER_URL: `http://127.0.0.1:${runner.port}`,
       RUNNER_TOKEN: runnerToken,
       MODELS_URL: modelsUrl,

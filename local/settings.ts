@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { parseEnv } from "node:util";
 import { parseRouterConfig } from "@gantry/router/config.ts";
 import { referencedEnv } from "@gantry/router/routes.ts";
+import { parseTriageConfig } from "@gantry/worker/triage/config.ts";
 import { PermissionMode } from "@gantry/protocol/link.ts";
 
 /** What the launcher was asked for, checked. */
@@ -16,6 +17,8 @@ export interface Settings {
   readonly apiKey: string;
   /** Text of the routes file. */
   readonly routes: string;
+  /** Text of the triage file. */
+  readonly triage: string;
   /** Bindings of the Worker that come from the environment: settings, and the keys that routes use. */
   readonly bindings: Record<string, string>;
   /** Names of variables that hold secrets; they are taken out of our own environment, so that no child inherits them. */
@@ -94,6 +97,14 @@ export function readSettings(environment: NodeJS.ProcessEnv, folder: string): Se
   const shown = problems.map((p) => `${routesPath}:${p.line}:${p.column} ${p.path}: ${p.message}`);
   if (problems.some((p) => p.severity === "error"))
     throw new BadSetting(["The routes file has errors:", ...shown].join("\n  "));
+  const triagePath = resolve(folder, env["TRIAGE_CONFIG"] || "triage.yaml");
+  const named = Boolean(env["TRIAGE_CONFIG"]);
+  if (named && !existsSync(triagePath)) throw new BadSetting(`TRIAGE_CONFIG: there is no file ${triagePath}.`);
+  const triage = existsSync(triagePath) ? readFileSync(triagePath, "utf8") : "";
+  const faults = parseTriageConfig(triage).problems.map(
+    (p) => `${triagePath}:${p.line}:${p.column} ${p.path}: ${p.message}`,
+  );
+  if (faults.length > 0) throw new BadSetting(["The triage file has errors:", ...faults].join("\n  "));
   const secrets = [...new Set([...PROVIDER_KEYS, ...referencedEnv(config)])];
   const bindings: Record<string, string> = {};
   for (const name of [...PASSED_ON, ...secrets]) if (env[name]) bindings[name] = env[name];
@@ -103,6 +114,7 @@ export function readSettings(environment: NodeJS.ProcessEnv, folder: string): Se
     state,
     apiKey: env["GANTRY_API_KEY"] || keptKey(state),
     routes,
+    triage,
     bindings,
     secrets: [...secrets, "GANTRY_API_KEY"],
     engines: {

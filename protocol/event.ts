@@ -245,6 +245,17 @@ export const SessionEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("run.started"), model: z.string(), permission_mode: z.string() }),
   /** Something in the sandbox wanted out to a host that the session's environment does not allow; once a host and run. */
   z.object({ type: z.literal("sandbox.egress_blocked"), host: z.string(), method: z.string() }),
+  /** Triage has looked at the prompt, before a sandbox was started for it. `by` names the steps that said so. */
+  z.object({
+    type: z.literal("triage.decided"),
+    decision: z.enum(["answer", "refuse", "context", "pass"]),
+    by: z.array(z.string()),
+    /** What goes to the engine with the prompt. */
+    context: z.string().optional(),
+    /** Steps that could not do their work; the prompt passed them. */
+    problems: z.array(z.object({ step: z.string(), message: z.string() })),
+    duration_ms: z.number(),
+  }),
   z.object({ type: z.literal("session.status_running") }),
   z.object({
     type: z.literal("session.status_idle"),

@@ -21,6 +21,10 @@ export interface Env {
   readonly MODEL?: string;
   /** Text of `litellm_config.yaml` in place of the bundled one. */
   readonly LITELLM_CONFIG_TEXT?: string;
+  /** Text of `triage.yaml` in place of the bundled one. */
+  readonly TRIAGE_CONFIG_TEXT?: string;
+  /** The database that triage's sources read; of whoever runs this, not ours. */
+  readonly CONTEXT: D1Database;
   /** Host names, beside IP addresses and localhost, that this server answers to; comma-separated, `*` for any. */
   readonly GANTRY_ALLOWED_HOSTS?: string;
   /** Where engines send their model calls. */

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
 import type { FramedEvent } from "@gantry/protocol/link.ts";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { TriageStep } from "../triage/triage.ts";
 import { UNREACHABLE_LIMIT_MS } from "./decide.ts";
 import { World } from "./testing/world.ts";
 
@@ -79,8 +80,23 @@ const history: fc.Arbitrary<Step[]> = fc.array(
   { maxLength: 80, size: "max" },
 );
 
-async function play(steps: readonly Step[]): Promise<World> {
+/** Takes up to five seconds, and answers, refuses or adds to prompts by the last letter of their run. */
+const TRIAGE: TriageStep = {
+  name: "by letter",
+  decide: async ({ text }) => {
+    const letter = text.charCodeAt(text.length - 1);
+    if (letter % 3 > 0) await new Promise((resolve) => setTimeout(resolve, (letter % 3) * 2_500));
+    if (letter % 5 === 0) return { decision: { decision: "answer", text: "an answer" } };
+    if (letter % 5 === 1) return { decision: { decision: "refuse", message: "no" } };
+    if (letter % 5 === 2) return { decision: { decision: "context", text: "more" } };
+    if (letter % 5 === 3) throw new Error("cannot say");
+    return { decision: { decision: "pass" } };
+  },
+};
+
+async function play(steps: readonly Step[], triage: readonly TriageStep[] = []): Promise<World> {
   const world = new World();
+  world.triage = triage;
   for (const step of steps) await STEPS[step](world);
   expect(await world.settle(), "a run that is to stop was not told").toBe(true);
   return world;
@@ -159,7 +175,9 @@ function audit(world: World): void {
       const died = world.deaths.some((at) => at >= started);
       expect(died || gaveUp, `${end.run_id} was given up although its runner lives`).toBe(true);
     } else if (end.outcome === "failed") {
-      expect(end.error?.type).toBe("server_stopped");
+      expect(end.error?.type).toBe(
+        world.triage.length > 0 && end.error?.type === "refused" ? "refused" : "server_stopped",
+      );
     } else if (end.outcome === "interrupted") {
       expect(only(events, "user.interrupt").some((event) => event.run_id === end.run_id)).toBe(true);
     }
@@ -172,6 +190,23 @@ describe("any history", () => {
     await fc.assert(
       fc.asyncProperty(history, async (steps) => audit(await play(steps))),
       { numRuns: 800, interruptAfterTimeLimit: 30_000, markInterruptAsFailure: false },
+    );
+  }, 60_000);
+
+  it("does so while triage looks at each prompt first", async () => {
+    await fc.assert(
+      fc.asyncProperty(history, async (steps) => {
+        const world = await play(steps, [TRIAGE]);
+        audit(world);
+        const events = world.events();
+        const looked = only(events, "triage.decided");
+        expect(new Set(looked.map((event) => event.run_id)).size).toBe(looked.length);
+        const answered = looked.filter(({ decision }) => decision === "answer" || decision === "refuse");
+        const applied = world.runners.flatMap((runner) => runner.worked.map((work) => work.runId));
+        expect(applied.filter((id) => !looked.some((event) => event.run_id === id))).toEqual([]);
+        expect(answered.filter((event) => applied.includes(event.run_id ?? ""))).toEqual([]);
+      }),
+      { numRuns: 300, interruptAfterTimeLimit: 30_000, markInterruptAsFailure: false },
     );
   }, 60_000);
 });

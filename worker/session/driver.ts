@@ -1,4 +1,3 @@
-import { PromptBlock } from "@gantry/protocol/event.ts";
 import type { RunEnded, RunError, SessionEvent } from "@gantry/protocol/event.ts";
 import { CLOSE } from "@gantry/protocol/link.ts";
 import type { EngineStart, Frame, Report, RunOptions, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
@@ -7,6 +6,8 @@ import type { Approvals } from "./approvals.ts";
 import { onFrame, onWatchdog, onWelcome } from "./decide.ts";
 import { acceptFrame } from "./frames.ts";
 import type { EventLog } from "./event-log.ts";
+import { Gate } from "./gate.ts";
+import type { TriageDeps } from "./gate.ts";
 import type { Lease } from "./lease.ts";
 import type { Link, LinkHandlers } from "./link.ts";
 import type { Peers } from "./peers.ts";
@@ -41,6 +42,8 @@ export interface DriverDeps {
   readonly peers: Peers;
   /** A run is ending, inside the transaction of its end. */
   readonly onEnded: (run: Run) => void;
+  /** Who looks at a run before it is sent. */
+  readonly triage: TriageDeps;
   readonly transaction: Transaction;
   readonly dial: (
     hello: { epoch: number; cursor: { runnerId: string; frame: number } | null },
@@ -68,6 +71,7 @@ export interface DriverDeps {
  */
 export class Driver {
   readonly #deps: DriverDeps;
+  readonly #gate: Gate;
   #link: Link | null = null;
   /** Whether the link's runner has said who it is: until then nobody knows to whom a run would be sent. */
   #welcomed = false;
@@ -84,6 +88,10 @@ export class Driver {
 
   constructor(deps: DriverDeps) {
     this.#deps = deps;
+    this.#gate = new Gate(deps, {
+      end: (run, ended, event) => endRun(deps, run, ended, event),
+      goOn: () => this.kick(),
+    });
   }
 
   /** Call whenever something may have changed: a prompt was accepted, a run ended, the object woke up. */
@@ -96,6 +104,7 @@ export class Driver {
       return;
     }
     this.#deps.setAlarm(this.#deps.now() + WATCHDOG_MS);
+    if (this.#gate.holds(run)) return;
     if (!this.#link) void this.#connect();
     else if (run.sentTo === null) this.#send(run);
   }
@@ -141,6 +150,7 @@ export class Driver {
     if (!run || run.state === "parked") return setAlarm(null);
     setAlarm(now() + WATCHDOG_MS);
     this.carryOutPeerCalls();
+    if (this.#gate.holds(run)) return;
     const decision = onWatchdog({
       now: now(),
       linked: this.#link !== null,
@@ -392,16 +402,16 @@ export class Driver {
   }
 
   #send(run: Run): void {
-    const { queue, lease, log, approvals, models, engineSessionId, deadlineMs } = this.#deps;
+    if (this.#gate.holds(run)) return;
+    const { queue, lease, approvals, models, engineSessionId, deadlineMs } = this.#deps;
     const runnerId = lease.cursor()?.runnerId;
     const token = lease.token();
     if (!this.#link || !this.#welcomed || runnerId === undefined || token === null) return; // the welcome sends it
-    const prompt = PromptBlock.array().parse((JSON.parse(log.payload(run.promptSeq)) as { content: unknown }).content);
     const answered = approvals.answered(run.id);
     const command: RunStart = {
       type: "run.start",
       runId: run.id,
-      prompt,
+      prompt: this.#gate.promptOf(run),
       options: run.options,
       engineSessionId: engineSessionId(),
       models: { token, ...models(run.options.model) },

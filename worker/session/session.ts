@@ -9,6 +9,7 @@ import type { Sandbox } from "../sandbox/sandbox.ts";
 import { sandboxOf } from "../sandbox/of-session.ts";
 import { Approvals } from "./approvals.ts";
 import type { WaitingCall } from "./approvals.ts";
+import { stepsOf } from "../triage/steps.ts";
 import { markWaiting } from "../storage/session-index.ts";
 import { Driver } from "./driver.ts";
 import { EventLog } from "./event-log.ts";
@@ -130,6 +131,7 @@ export class Session extends DurableObject<Env> {
       peers,
       onEnded: (run) => ctx.waitUntil(tellWhoWaits(env, this.#account(), run)),
       transaction,
+      triage: { sql, steps: stepsOf(env), owner: () => ({ account: this.#account(), sessionId }) },
       dial: (hello, handlers) => dial(this.#sandbox, sessionId, hello, handlers),
       setAlarm: (at) => void (at === null ? ctx.storage.deleteAlarm() : ctx.storage.setAlarm(at)),
       now: () => Date.now(),
@@ -279,7 +281,8 @@ export class Session extends DurableObject<Env> {
     if (!this.#mayUse(account) || this.#sandbox.costsToStart()) return;
     const setup = this.#settings.setup() ?? NO_SETUP;
     const runs = this.#queue.count();
-    if (setup.archivedAt !== null || this.#settings.warmedAfter() === runs) return;
+    // Where triage may answer, no engine starts before it has looked.
+    if (stepsOf(this.env).length > 0 || setup.archivedAt !== null || this.#settings.warmedAfter() === runs) return;
     this.#settings.saveWarmedAfter(runs);
     this.#driver.warm(this.#queue.lastOptions() ?? { ...firstOptions(this.env, setup), model: this.#model() });
   }

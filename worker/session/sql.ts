@@ -53,6 +53,7 @@ export function createTables(sql: Sql): void {
   sql.exec(`CREATE TABLE IF NOT EXISTS peer_calls (
     tool_use_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, tool TEXT NOT NULL, input TEXT NOT NULL, target TEXT NOT NULL, target_run TEXT NOT NULL,
     state TEXT NOT NULL, answer TEXT)`);
+  sql.exec(`CREATE TABLE IF NOT EXISTS triage (run_id TEXT PRIMARY KEY, context TEXT)`);
   sql.exec(`CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value TEXT NOT NULL)`);
 }
 

@@ -12,6 +12,7 @@ import { Peers } from "../peers.ts";
 import { RunQueue } from "../run-queue.ts";
 import { Threads } from "../threads.ts";
 import { CLOSED, SimulatedRunner, UNREAD, Wire } from "./runner.ts";
+import type { TriageStep } from "../../triage/triage.ts";
 import type { WireMessage } from "./runner.ts";
 import { memoryDatabase } from "./sqlite.ts";
 
@@ -58,6 +59,8 @@ export class World {
   /** Runs whose submission was confirmed. */
   readonly accepted: string[] = [];
   reachable = true;
+  /** What looks at prompts before they are sent. */
+  triage: readonly TriageStep[] = [];
   nextTurn: Crash | null = null;
   /** The transaction after so many more finds no room and takes its writes back; none when null. */
   diskFullAfter: number | null = null;
@@ -341,6 +344,11 @@ export class World {
       threads,
       peers,
       onEnded: () => {},
+      triage: {
+        sql: guarded,
+        steps: this.triage,
+        owner: () => ({ account: "default", sessionId: "sesn_world" }),
+      },
       transaction: (work) => {
         this.#transactions += 1;
         const full = this.diskFullAfter === 0;
