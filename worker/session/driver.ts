@@ -2,19 +2,13 @@ import type { RunEnded, RunError, SessionEvent } from "@gantry/protocol/event.ts
 import { CLOSE } from "@gantry/protocol/link.ts";
 import type { EngineStart, Frame, Report, RunOptions, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import { toAnsweredCall } from "./approvals.ts";
-import type { Approvals } from "./approvals.ts";
 import { onFrame, onWatchdog, onWelcome } from "./decide.ts";
 import { acceptFrame } from "./frames.ts";
-import type { EventLog } from "./event-log.ts";
 import { Gate } from "./gate.ts";
-import type { TriageDeps } from "./gate.ts";
-import type { Lease } from "./lease.ts";
-import type { Link, LinkHandlers } from "./link.ts";
-import type { Peers } from "./peers.ts";
-import type { Run, RunQueue } from "./run-queue.ts";
-import type { Transaction } from "./sql.ts";
+import type { Link } from "./link.ts";
+import type { Run } from "./run-queue.ts";
 import { endRun, failRun, sayItGoesOn, sayItWaits, startRun } from "./telling.ts";
-import type { Threads } from "./threads.ts";
+import type { DriverDeps } from "./driver-deps.ts";
 
 const LOST = "The sandbox that ran this was lost; what it had done until then is in the log.";
 
@@ -32,37 +26,6 @@ const REDIAL_MS = 150;
 
 /** So often is a run sent that the runner says it cannot read: the first time a link may have been spoilt. */
 const MAX_UNREAD = 3;
-
-export interface DriverDeps {
-  readonly log: EventLog;
-  readonly queue: RunQueue;
-  readonly lease: Lease;
-  readonly approvals: Approvals;
-  readonly threads: Threads;
-  readonly peers: Peers;
-  /** A run is ending, inside the transaction of its end. */
-  readonly onEnded: (run: Run) => void;
-  /** Who looks at a run before it is sent. */
-  readonly triage: TriageDeps;
-  readonly transaction: Transaction;
-  readonly dial: (
-    hello: { epoch: number; cursor: { runnerId: string; frame: number } | null },
-    handlers: LinkHandlers,
-  ) => Promise<Link>;
-  /** Sets the one alarm, or takes it away. */
-  readonly setAlarm: (at: number | null) => void;
-  readonly now: () => number;
-  readonly newEventId: () => string;
-  /** @param offered what an engine that is there already shows; taken over when it is a token of this session. */
-  readonly newToken: (offered: string | undefined) => string;
-  readonly engineSessionId: () => string;
-  /** `token` in place of the session's own, where the way to the models knows the session by itself. */
-  readonly models: (model: string) => { baseUrl: string; token?: string; contextTokens?: number };
-  /** When an engine without a prompt is ended; undefined: as the runner does. */
-  readonly idleMs: () => number | undefined;
-  readonly deadlineMs: number;
-  readonly report: (entry: Record<string, unknown>) => void;
-}
 
 /**
  * Makes queued runs happen: starts the next one, keeps a link to the runner while one is active, stores what the

@@ -1,7 +1,7 @@
 import type { SessionEvent } from "@gantry/protocol/event.ts";
 import { FramedEvent } from "@gantry/protocol/link.ts";
 import type { Frame } from "@gantry/protocol/link.ts";
-import type { DriverDeps } from "./driver.ts";
+import type { DriverDeps } from "./driver-deps.ts";
 import type { NewEvent } from "./event-log.ts";
 import type { Run } from "./run-queue.ts";
 

@@ -1,6 +1,6 @@
 import type { RunEnded, RunError, SessionEvent } from "@gantry/protocol/event.ts";
 import { stopReasonOf } from "./decide.ts";
-import type { DriverDeps } from "./driver.ts";
+import type { DriverDeps } from "./driver-deps.ts";
 import type { NewEvent } from "./event-log.ts";
 import type { Run } from "./run-queue.ts";
 
