@@ -99,7 +99,7 @@ const socket =
   (base, sessionId, last) =>
     new Promise((resolve) => {
       const lines: string[] = [];
-      const url = `${base.replace("http", "ws")}${PATH(sessionId)}/ws?event_deltas[]=agent.message&after=${last ?? 0}`;
+      const url = `${base.replace("http", "ws")}${PATH(sessionId)}/ws?event_deltas[]=agent.message&after=${last ?? 0}&ack=${confirms}`;
       const ws = new WebSocket(url, { headers: { authorization: `Bearer ${gantry.key}` } });
       ws.on("error", () => null);
       ws.on("close", () => resolve({ lines, ids: lines.map(seqOf) }));

@@ -92,3 +92,6 @@ export const EventStreamQuery = z.strictObject({
   event_deltas: z.string().optional(),
   "event_deltas[]": z.array(z.string()).optional(),
 });
+
+/** `ack`: the client confirms what it has read, and is held back where it does not. */
+export const EventSocketQuery = EventStreamQuery.extend({ ack: QueryFlag.optional() });

@@ -8,6 +8,7 @@ import type { Scope } from "@gantry/protocol/api/keys.ts";
 import { ModelListQuery, RunListQuery, UsageQuery } from "@gantry/protocol/api/lists.ts";
 import {
   EventListQuery,
+  EventSocketQuery,
   EventStreamQuery,
   SendEvents,
   SendEventsQuery,
@@ -119,7 +120,7 @@ export const ROUTES = {
   "GET /v1/sessions/:id/events/ws": {
     access: LOOK,
     summary: "The same by WebSocket, a frame a commit",
-    query: EventStreamQuery,
+    query: EventSocketQuery,
   },
   "GET /v1/sessions/:id/threads": {
     access: LOOK,

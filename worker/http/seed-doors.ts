@@ -29,7 +29,9 @@ export async function demoSocket(c: Context<App>): Promise<Response> {
   const stub = sessionStub(c.env, sessionId);
   if (!(await stub.exists(account))) throw unknownSession(sessionId);
   const after = Math.max(0, Math.trunc(Number(c.req.query("after"))) || 0);
-  return stub.fetch(toSocketRequest(c.req.raw, { account, view: "demo", previews: false, cursor: String(after) }));
+  return stub.fetch(
+    toSocketRequest(c.req.raw, { account, view: "demo", previews: false, confirms: false, cursor: String(after) }),
+  );
 }
 
 /** The session that the WebSocket and `/agent/message` share: by its id, or by a name of the client's. */

@@ -48,7 +48,8 @@ export async function eventSocket(c: Context<App>): Promise<Response> {
   if (c.req.header("upgrade")?.toLowerCase() !== "websocket")
     throw new RequestRefused({ code: "invalid_request", field: "upgrade", reason: "this address is a WebSocket" });
   const { account } = c.get("principal");
-  const opening = { account, view: "events" as const, previews: wantsPreviews(c), cursor: cursorOf(c) };
+  const confirms = c.req.query("ack") === "true";
+  const opening = { account, view: "events" as const, previews: wantsPreviews(c), confirms, cursor: cursorOf(c) };
   const response = await sessionStub(c.env, sessionId).fetch(toSocketRequest(c.req.raw, opening));
   if (response.status !== 404) return response;
   throw (await response.text()) === "event" ? unknownCursor() : unknownSession(sessionId);

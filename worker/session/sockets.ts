@@ -25,7 +25,7 @@ export interface SocketState {
   readonly after: number;
   /** Characters sent that the client has not said to have read. */
   readonly unread: number;
-  /** Whether it has ever said so: such a client is held back, another one is closed. */
+  /** Whether it says so: such a client is held back, another one is closed. */
   readonly confirms: boolean;
   /** A place on the way: with its confirmation `unread` falls to what was sent after it. */
   readonly mark: { readonly seq: number; readonly sentAfter: number } | null;
@@ -69,8 +69,8 @@ export class Sockets {
     this.#all = all;
   }
 
-  open(socket: WebSocket, state: Omit<SocketState, "unread" | "confirms" | "mark">): void {
-    const whole = { ...state, unread: 0, confirms: false, mark: null };
+  open(socket: WebSocket, state: Omit<SocketState, "unread" | "mark">): void {
+    const whole = { ...state, unread: 0, mark: null };
     socket.serializeAttachment(whole);
     this.#known().set(socket, whole);
     this.#show(socket, whole);
@@ -90,7 +90,7 @@ export class Sockets {
     const { mark, ...state } = this.stateOf(socket);
     const passed = mark !== null && seq >= mark.seq;
     const next = passed ? { unread: mark.sentAfter, mark: { seq: state.after, sentAfter: 0 } } : { mark };
-    const confirmed = { ...state, ...next, confirms: true };
+    const confirmed = { ...state, ...next };
     this.#keep(socket, confirmed);
     this.#show(socket, confirmed);
   }
@@ -253,6 +253,7 @@ export interface SocketOpening {
   readonly account: string;
   readonly view: SocketView;
   readonly previews: boolean;
+  readonly confirms: boolean;
   /** A `seq` or an event's id; null: what happens from now on. */
   readonly cursor: string | null;
 }
