@@ -10,6 +10,7 @@ import {
 import { listApprovals } from "./approvals.ts";
 import { claudeCode, claudeCodeRun } from "./claude-code.ts";
 import type { App } from "./context.ts";
+import { docsDoor, openApiDoor } from "./docs.ts";
 import {
   archiveEnvironmentDoor,
   createEnvironmentDoor,
@@ -47,6 +48,8 @@ export type Door = (c: Context<App>) => Response | Promise<Response>;
 export const DOORS: Readonly<Record<RouteName, Door>> = {
   "GET /": root,
   "GET /health": health,
+  "GET /openapi.json": openApiDoor,
+  "GET /docs": docsDoor,
   "POST /claude-code": claudeCode,
   "GET /claude-code/:sessionId/:runId": claudeCodeRun,
   "GET /demo/ws/:sessionId": demoSocket,

@@ -59,8 +59,9 @@ export async function answerOnce(c: Context<App>, route: Route, door: Door): Pro
   try {
     const response = await door(c);
     if (c.get("repeated")) response.headers.set("idempotent-replayed", "true");
-    if (response.status === 429 || response.status >= 500) {
-      // It may go well the next time; what was begun is found again by its ids.
+    const told = response.status === 202 && response.headers.has("x-run-id");
+    if (response.status === 429 || response.status >= 500 || told) {
+      // It may go well, or have an end, the next time; what was begun is found again by its ids.
       ticket[Symbol.dispose]();
       return response;
     }

@@ -54,6 +54,8 @@ const AnyQuery = z.looseObject({});
 export const ROUTES = {
   "GET /": { access: "open", summary: "What this is and how to begin", query: AnyQuery },
   "GET /health": { access: "open", summary: "Whether it is well", query: AnyQuery },
+  "GET /openapi.json": { access: "open", summary: "All of this for programs: OpenAPI 3.1", query: AnyQuery },
+  "GET /docs": { access: "open", summary: "All of this for people", query: AnyQuery },
   "POST /claude-code": {
     access: SESSIONS,
     summary: "A prompt in, the run's story out: a JSON object a line, or one at the end",
