@@ -25,8 +25,8 @@ RUN if [ "$BUILD_TOOLS" = 1 ]; then \
   fi
 
 RUN useradd --create-home --uid 10001 --shell /bin/bash agent \
-  && mkdir /workspace /session \
-  && chown agent:agent /workspace /session
+  && mkdir --parents /workspace /session /mnt \
+  && chown agent:agent /workspace /session /mnt
 
 WORKDIR /app
 COPY --from=engine /app ./

@@ -658,7 +658,8 @@ describe("every route", () => {
         const access = accessTo(method, path);
         if (access === "open" || access.includes(scope)) continue;
         const response = await call(method, path, key);
-        expect([scope, method, path, response.status]).toEqual([scope, method, path, 403]);
+        const status = access === "sandbox" ? 401 : 403;
+        expect([scope, method, path, response.status]).toEqual([scope, method, path, status]);
       }
     }
   });

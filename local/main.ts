@@ -57,6 +57,7 @@ async function start(settings: Settings): Promise<void> {
     bindings: {
       ...settings.bindings,
       GANTRY_API_KEY: settings.apiKey,
+      GANTRY_ENCRYPTION_KEY: settings.encryptionKey,
       LITELLM_CONFIG_TEXT: settings.routes,
       TRIAGE_CONFIG_TEXT: settings.triage,
       RUNNER_URL: `http://127.0.0.1:${runner.port}`,

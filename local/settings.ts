@@ -15,6 +15,8 @@ export interface Settings {
   /** Absolute path of the state folder. */
   readonly state: string;
   readonly apiKey: string;
+  /** Seals secrets that are stored: `worker/storage/seal.ts`. */
+  readonly encryptionKey: string;
   /** Text of the routes file. */
   readonly routes: string;
   /** Text of the triage file. */
@@ -47,6 +49,7 @@ const PASSED_ON = [
   "GANTRY_RUN_MINUTES",
   "GANTRY_ACCOUNT_BUDGET_USD",
   "GANTRY_SESSION_BUDGET_USD",
+  "GANTRY_TRUSTED_GIT_HOSTS",
 ];
 
 interface Range {
@@ -115,8 +118,9 @@ export function readSettings(environment: NodeJS.ProcessEnv, folder: string): Se
     apiKey: env["GANTRY_API_KEY"] || keptKey(state),
     routes,
     triage,
+    encryptionKey: env["GANTRY_ENCRYPTION_KEY"] || keptEncryptionKey(state),
     bindings,
-    secrets: [...secrets, "GANTRY_API_KEY"],
+    secrets: [...secrets, "GANTRY_API_KEY", "GANTRY_ENCRYPTION_KEY"],
     engines: {
       pool: numberOf(env, "GANTRY_POOL", 1, NUMBERS.GANTRY_POOL),
       max: numberOf(env, "GANTRY_MAX_ENGINES", enginesForMemory(totalmem()), NUMBERS.GANTRY_MAX_ENGINES),
@@ -138,11 +142,20 @@ function numberOf(env: NodeJS.ProcessEnv, name: string, fallback: number, { min,
 
 /** The admin key of this state folder, made at the first start. */
 function keptKey(state: string): string {
-  const path = join(state, "api-key");
-  const kept = existsSync(path) ? readFileSync(path, "utf8").trim() : "";
+  return kept(join(state, "api-key"), () => `gk_${randomBytes(32).toString("base64url")}`);
+}
+
+/** What seals the secrets of this state folder; without it they do not open again. */
+function keptEncryptionKey(state: string): string {
+  return kept(join(state, "encryption-key"), () => `k1:${randomBytes(32).toString("base64")}`);
+}
+
+/** A secret of this state folder, made when it is first needed. */
+function kept(path: string, make: () => string): string {
+  const there = existsSync(path) ? readFileSync(path, "utf8").trim() : "";
   // Empty after a full disk or a kill at the first start; an empty key opens nothing.
-  if (kept !== "") return kept;
-  const key = `gk_${randomBytes(32).toString("base64url")}`;
+  if (there !== "") return there;
+  const key = make();
   writeFileSync(path, `${key}\n`, { mode: 0o600 });
   chmodSync(path, 0o600);
   return key;

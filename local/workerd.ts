@@ -5,6 +5,7 @@ import { Miniflare, convertV4MiniflareOptions } from "miniflare";
 import type { Json, V4WorkerOptions } from "miniflare";
 import workerd from "workerd";
 import { BUILD } from "./build.ts";
+import { PUBLIC_NET } from "./public-net.ts";
 
 export interface WorkerOptions {
   readonly host: string;
@@ -94,6 +95,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerProcess
           ],
           modulesRoot: BUILD,
           bindings: { ...stored.bindings, ...options.bindings },
+          serviceBindings: { ...stored.serviceBindings, PUBLIC_NET },
         },
       ],
     }),

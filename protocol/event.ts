@@ -13,6 +13,11 @@ import { PeerTool } from "./peers.ts";
 export const MAX_EVENT_CHARS = 480_000;
 
 const text = z.object({ type: z.literal("text"), text: z.string() });
+const base64 = z.strictObject({ type: z.literal("base64"), media_type: z.string(), data: z.string() });
+const byUrl = z.strictObject({ type: z.literal("url"), url: z.string() });
+const byFile = z.strictObject({ type: z.literal("file"), file_id: z.string() });
+const plainText = z.strictObject({ type: z.literal("text"), media_type: z.literal("text/plain"), data: z.string() });
+/** What tools answer with: anything else that such a block carries is left out. */
 const image = z.object({
   type: z.literal("image"),
   source: z.union([
@@ -20,17 +25,61 @@ const image = z.object({
     z.object({ type: z.literal("url"), url: z.string() }),
   ]),
 });
-export const PromptBlock = z.discriminatedUnion("type", [text, image]);
+const aboutDocument = {
+  type: z.literal("document"),
+  title: z.string().nullish(),
+  context: z.string().nullish(),
+};
+
+export const PromptBlock = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("text"), text: z.string() }),
+  z.strictObject({ type: z.literal("image"), source: z.discriminatedUnion("type", [base64, byUrl, byFile]) }),
+  z.strictObject({
+    ...aboutDocument,
+    source: z.discriminatedUnion("type", [base64, plainText, byUrl, byFile]),
+  }),
+  /** Stands where something was taken out of a message that is sent again. */
+  z.strictObject({ type: z.literal("redacted") }),
+]);
 /** One block of a prompt. */
 export type PromptBlock = z.infer<typeof PromptBlock>;
+
+/** What a client may answer to one of its own tools. */
+export const ClientResultBlock = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("text"), text: z.string() }),
+  z.strictObject({ type: z.literal("image"), source: z.discriminatedUnion("type", [base64, byUrl]) }),
+  z.strictObject({ ...aboutDocument, source: plainText }),
+  z.strictObject({
+    type: z.literal("search_result"),
+    source: z.string(),
+    title: z.string(),
+    content: z.array(z.strictObject({ type: z.literal("text"), text: z.string() })),
+    citations: z.strictObject({ enabled: z.boolean() }).optional(),
+  }),
+]);
+export type ClientResultBlock = z.infer<typeof ClientResultBlock>;
 
 /** `retrying`: wait; `exhausted`: this prompt failed, the session goes on; `terminal`: the session is over. */
 const retryStatus = z.object({ type: z.enum(["retrying", "exhausted", "terminal"]) });
 
 export const SessionError = z.object({
-  type: z.enum(["unknown_error", "model_overloaded_error", "model_rate_limited_error", "model_request_failed_error"]),
+  type: z.enum([
+    "unknown_error",
+    "model_overloaded_error",
+    "model_rate_limited_error",
+    "model_request_failed_error",
+    "repository_authentication_error",
+    "repository_forbidden_error",
+    "repository_not_found_error",
+    "repository_checkout_error",
+    "repository_clone_error",
+  ]),
   message: z.string(),
   retry_status: retryStatus,
+  /** With `repository_*`: which one. */
+  repository_url: z.string().nullable().optional(),
+  /** The mounted file or repository that this is about. */
+  resource_id: z.string().optional(),
   /** HTTP status of the model's API, kept apart from ours; null when it never answered. */
   upstream_status: z.number().int().nullable().optional(),
 });
@@ -50,7 +99,9 @@ export type ModelUsage = z.infer<typeof modelUsage>;
  * - `engine_failed`: the runner, when the engine did not start or stopped by itself;
  * - `sandbox_lost`: the session, when the runner that held the run is gone (what it had done so far is in the log);
  * - `deadline_exceeded`: the runner, when the run took longer than it may;
- * - `server_stopped`: the runner, when it was told to end while the run was in progress.
+ * - `server_stopped`: the runner, when it was told to end while the run was in progress;
+ * - `resource_unavailable`: the runner, when a file or repository of the session could not be put in its place. The
+ *   engine was not asked; the next prompt tries again.
  */
 export const RunErrorType = z.enum([
   "upstream_error",
@@ -62,6 +113,7 @@ export const RunErrorType = z.enum([
   "sandbox_lost",
   "deadline_exceeded",
   "server_stopped",
+  "resource_unavailable",
 ]);
 export type RunErrorType = z.infer<typeof RunErrorType>;
 
@@ -200,6 +252,23 @@ export const RunnerEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("sandbox.waiting"), position: z.number().int().nonnegative() }),
   z.object({ type: z.literal("agent.thread_context_compacted") }),
   ...ThreadEvent.options,
+  /** A file or repository is being put in its place; `percent` where git says how far it is. */
+  z.object({
+    type: z.literal("resource.mounting"),
+    resource_id: z.string(),
+    mount_path: z.string(),
+    phase: z.string(),
+    percent: z.number().int().nullable(),
+  }),
+  /** It is there. */
+  z.object({ type: z.literal("resource.mounted"), resource_id: z.string(), mount_path: z.string() }),
+  /** The agent left a file in `/mnt/session/outputs`: it is in the Files API now, under the session's scope. */
+  z.object({
+    type: z.literal("session.output"),
+    file_id: z.string(),
+    filename: z.string(),
+    size_bytes: z.number().int(),
+  }),
   z.object({ type: z.literal("session.error"), error: SessionError }),
   z.object({ type: z.literal("span.model_request_start"), model: z.string() }),
   z.object({
@@ -227,6 +296,8 @@ export type RunnerEvent = z.infer<typeof RunnerEvent>;
 /** What the session itself adds to the log. */
 export const SessionEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("user.message"), content: z.array(PromptBlock) }),
+  /** What the operator says to the model with the prompt before it. */
+  z.object({ type: z.literal("system.message"), content: z.array(text) }),
   z.object({ type: z.literal("user.interrupt") }),
   z.object({
     type: z.literal("user.tool_confirmation"),
@@ -237,7 +308,7 @@ export const SessionEvent = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("user.custom_tool_result"),
     custom_tool_use_id: z.string(),
-    content: z.array(PromptBlock),
+    content: z.array(ClientResultBlock),
     is_error: z.boolean(),
   }),
   /** Accepted and stored. `position` 0 runs next. */

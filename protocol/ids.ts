@@ -9,7 +9,9 @@ export type IdKind =
   | "environment"
   | "file"
   | "key"
-  | "thread";
+  | "thread"
+  | "resource"
+  | "template";
 
 const PREFIX = {
   session: "sesn_",
@@ -22,6 +24,8 @@ const PREFIX = {
   file: "file_",
   key: "key_",
   thread: "sthr_",
+  resource: "sesrsc_",
+  template: "tmpl_",
 } as const;
 
 /** Crockford base32: no letters that are mistaken for digits, safe in URLs, file names and Durable Object names. */

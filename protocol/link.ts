@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { PromptBlock, RunnerEvent } from "./event.ts";
+import { MountPath } from "./api/resources.ts";
+import { ClientResultBlock, PromptBlock, RunnerEvent } from "./event.ts";
 
 /**
  * The link: one WebSocket between a session and its runner, dialled by the session.
@@ -87,14 +88,45 @@ export const RunOptions = z.object({
   agent: AgentSetup.optional(),
   /** Sessions that wait for this run, outermost first. */
   startedBy: z.array(z.string()).optional(),
+  /** What the operator tells the model beside this prompt (`system.message`). */
+  context: z.string().optional(),
 });
 export type RunOptions = z.infer<typeof RunOptions>;
+
+/**
+ * A file or a repository that must be in its place before a run begins. `path` is the one the API shows, under
+ * `/workspace` or `/mnt`; contents and clones are fetched from the Worker with the session's token, so no credential of
+ * a repository ever reaches the sandbox.
+ */
+export const Mount = z.discriminatedUnion("type", [
+  z.object({
+    type: z.literal("file"),
+    id: z.string(),
+    path: MountPath,
+    fileId: z.string(),
+    filename: z.string(),
+    size: z.number().int().nonnegative(),
+  }),
+  z.object({
+    type: z.literal("repository"),
+    id: z.string(),
+    path: MountPath,
+    url: z.string(),
+    checkout: z
+      .discriminatedUnion("type", [
+        z.object({ type: z.literal("branch"), name: z.string() }),
+        z.object({ type: z.literal("commit"), sha: z.string() }),
+      ])
+      .nullable(),
+  }),
+]);
+export type Mount = z.infer<typeof Mount>;
 
 /** What is answered to a tool that waits. */
 export const ToolAnswer = z.discriminatedUnion("type", [
   z.object({ type: z.literal("allow"), updatedInput: z.record(z.string(), z.unknown()).optional() }),
   z.object({ type: z.literal("deny"), message: z.string() }),
-  z.object({ type: z.literal("result"), content: z.array(PromptBlock), isError: z.boolean() }),
+  z.object({ type: z.literal("result"), content: z.array(ClientResultBlock), isError: z.boolean() }),
 ]);
 export type ToolAnswer = z.infer<typeof ToolAnswer>;
 
@@ -113,6 +145,8 @@ export const EngineStart = z.object({
   }),
   /** Milliseconds without a prompt after which it is ended; the runner's own where it is not said. */
   idleMs: z.number().int().positive().optional(),
+  /** What must be there before a run begins; left out: nothing. */
+  mounts: z.array(Mount).optional(),
 });
 export type EngineStart = z.infer<typeof EngineStart>;
 

@@ -2,9 +2,9 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { query } from "@anthropic-ai/claude-agent-sdk";
 import type { Options, Query, SDKMessage, SDKUserMessage } from "@anthropic-ai/claude-agent-sdk";
-import type { PromptBlock } from "@gantry/protocol/event.ts";
 import type { EngineStart, PermissionMode, ToolAnswer } from "@gantry/protocol/link.ts";
 import { attended, toolsOf } from "./attended.ts";
+import type { EngineBlock } from "./mounts/prompt-files.ts";
 import { engineEnvironment, engineModel, engineTools, isClaude } from "./environment.ts";
 import type { SessionFolders } from "./environment.ts";
 import type { Resumption } from "./resume.ts";
@@ -25,6 +25,8 @@ export function engineProfile(command: EngineStart): string {
     isClaude(model),
     agent,
     command.models,
+    // What git is told in its environment.
+    (command.mounts ?? []).filter((mount) => mount.type === "repository").map(({ id }) => id),
   ]);
 }
 
@@ -61,6 +63,8 @@ export class Engine {
   readonly #stderr: string[] = [];
   #model: string;
   #permissionMode: PermissionMode;
+  /** What the operator says with the next prompt: the engine takes it from a hook and tells it to the model as its system's. */
+  #context: string | null = null;
   #exited = false;
 
   constructor(args: {
@@ -82,12 +86,16 @@ export class Engine {
     this.#model = options.model;
     this.#permissionMode = options.permissionMode;
     const tools = options.agent ? toolsOf(options.agent) : engineTools(options.model);
+    const attendance: Partial<Options> = options.agent ? attended(options.agent, args.handlers.onToolRequest) : {};
     const sdkOptions: Options = {
       cwd: folders.workspace,
+      // Uploads are read there, and what the user gets is left there.
+      additionalDirectories: [folders.mnt],
       env: {
         ...engineEnvironment({
           folders,
           models: command.models,
+          mounts: command.mounts ?? [],
           model: options.model,
           marker: args.marker,
           path: args.path,
@@ -115,7 +123,24 @@ export class Engine {
       ...(args.resume ? { resume: command.engineSessionId } : { sessionId: command.engineSessionId }),
       ...(isClaude(options.model) ? {} : { thinking: { type: "disabled" } }),
       ...(tools ? { tools } : {}),
-      ...(options.agent ? attended(options.agent, args.handlers.onToolRequest) : {}),
+      ...attendance,
+      hooks: {
+        ...attendance.hooks,
+        UserPromptSubmit: [
+          {
+            hooks: [
+              () => {
+                const additionalContext = this.#context;
+                this.#context = null;
+                if (additionalContext === null) return Promise.resolve({});
+                return Promise.resolve({
+                  hookSpecificOutput: { hookEventName: "UserPromptSubmit", additionalContext },
+                });
+              },
+            ],
+          },
+        ],
+      },
       // The engine may take the call up before it knows our hooks: a rule has it ask for what was changed in it.
       ...(resumption?.runs?.answer.type === "allow" && resumption.runs.answer.updatedInput
         ? { settings: { permissions: { ask: [resumption.runs.tool] } } }
@@ -151,7 +176,12 @@ export class Engine {
   }
 
   /** Gives it a prompt, after switching model and permission mode where they differ. Rejects when the engine is gone. */
-  async prompt(content: readonly PromptBlock[], model: string, permissionMode: PermissionMode): Promise<void> {
+  async prompt(
+    content: readonly EngineBlock[],
+    model: string,
+    permissionMode: PermissionMode,
+    context: string | null,
+  ): Promise<void> {
     if (model !== this.#model) {
       await this.#query.setModel(engineModel(model));
       this.#model = model;
@@ -160,6 +190,7 @@ export class Engine {
       await this.#query.setPermissionMode(permissionMode);
       this.#permissionMode = permissionMode;
     }
+    this.#context = context;
     this.#input.push({
       type: "user",
       message: { role: "user", content: content as SDKUserMessage["message"]["content"] },

@@ -1,3 +1,4 @@
+import type { ClientResultBlock } from "@gantry/protocol/event.ts";
 import type { AgentSetup, ToolAnswer } from "@gantry/protocol/link.ts";
 import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { CallToolRequestSchema, ListToolsRequestSchema } from "@modelcontextprotocol/sdk/types.js";
@@ -44,12 +45,31 @@ export function clientTools(
 /** An answer as MCP has it. */
 export function toCallResult(answer: ToolAnswer, unanswered: string) {
   if (answer.type !== "result") return { content: [{ type: "text" as const, text: unanswered }], isError: true };
-  const content = answer.content.map((block) =>
-    block.type === "text"
-      ? { type: "text" as const, text: block.text }
-      : block.source.type === "base64"
-        ? { type: "image" as const, data: block.source.data, mimeType: block.source.media_type }
-        : { type: "text" as const, text: block.source.url },
-  );
-  return { content, isError: answer.isError };
+  return { content: answer.content.map(toMcp), isError: answer.isError };
+}
+
+/** A block as MCP has it; what it has no kind for becomes text. */
+function toMcp(
+  block: ClientResultBlock,
+): { type: "text"; text: string } | { type: "image"; data: string; mimeType: string } {
+  switch (block.type) {
+    case "text":
+      return { type: "text", text: block.text };
+    case "image":
+      return block.source.type === "base64"
+        ? { type: "image", data: block.source.data, mimeType: block.source.media_type }
+        : { type: "text", text: block.source.url };
+    case "document":
+      return {
+        type: "text",
+        text: [block.title, block.context, block.source.data].filter((part) => part).join("\n\n"),
+      };
+    case "search_result":
+      return {
+        type: "text",
+        text: [block.title, block.source, ...block.content.map((part) => part.text)].join("\n\n"),
+      };
+    default:
+      return block satisfies never;
+  }
 }

@@ -6,6 +6,7 @@ const folders = {
   home: "/s/home",
   config: "/s/engine",
   tmp: "/s/tmp",
+  mnt: "/s/mnt",
 };
 const environment = (args: Partial<Parameters<typeof engineEnvironment>[0]> = {}): Record<string, string> =>
   engineEnvironment({
@@ -14,6 +15,7 @@ const environment = (args: Partial<Parameters<typeof engineEnvironment>[0]> = {}
     model: "anthropic/claude-sonnet-5",
     marker: "abc:sesn_1",
     path: "/usr/bin:/bin",
+    mounts: [],
     isRoot: false,
     ...args,
   });

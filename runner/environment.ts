@@ -1,4 +1,5 @@
-import type { RunStart } from "@gantry/protocol/link.ts";
+import type { Mount, RunStart } from "@gantry/protocol/link.ts";
+import { gitEnvironment, gitSettings } from "./mounts/git-settings.ts";
 
 /** Folders of one session on this machine. */
 export interface SessionFolders {
@@ -9,6 +10,8 @@ export interface SessionFolders {
   /** The engine's own state, with the transcript. */
   readonly config: string;
   readonly tmp: string;
+  /** What the API calls `/mnt`: uploads that are mounted, and what the agent leaves for the user. */
+  readonly mnt: string;
 }
 
 /** Name of the variable by which every process of a session is found again, however it detached itself. */
@@ -68,6 +71,7 @@ export function engineTools(model: string): string[] | undefined {
 export function engineEnvironment(args: {
   readonly folders: SessionFolders;
   readonly models: RunStart["models"];
+  readonly mounts: readonly Mount[];
   readonly model: string;
   readonly marker: string;
   readonly path: string;
@@ -104,6 +108,8 @@ export function engineEnvironment(args: {
     MCP_TOOL_TIMEOUT: "86400000",
     CLAUDE_CODE_STREAM_CLOSE_TIMEOUT: "86400000",
     ...(args.caFile ? Object.fromEntries(CA_VARIABLES.map((name) => [name, args.caFile ?? ""])) : {}),
+    // The agent's git reaches the session's repositories through the Worker.
+    ...gitEnvironment(gitSettings(args.mounts, models)),
     // Bypassing permissions as root is refused without it.
     ...(args.isRoot ? { IS_SANDBOX: "1" } : {}),
     ...(isClaude(args.model) ? {} : lean),

@@ -1,6 +1,7 @@
-import type { RunError } from "@gantry/protocol/event.ts";
+import type { RunEnded, RunError } from "@gantry/protocol/event.ts";
 import type { RunStart } from "@gantry/protocol/link.ts";
 import type { Admission } from "./admission.ts";
+import { ResourceUnavailable } from "./mounts/unavailable.ts";
 
 /** What a session's host is given, and what it keeps of the run in progress. */
 
@@ -28,7 +29,9 @@ export interface ActiveRun {
   readonly startedAt: number;
   interrupted: RunError["type"] | "user" | null;
   deadline: NodeJS.Timeout;
-  /** Aborted when the run is over: it may still wait for its engine. */
+  /** Whether the engine has got the prompt, and whether it is through with it. */
+  state: "preparing" | "prompted" | "concluding";
+  /** Aborted when the run is over: it may still wait for its engine, or for a clone. */
   readonly over: AbortController;
 }
 
@@ -41,3 +44,23 @@ export function failed(type: RunError["type"], reason = ""): { outcome: "failed"
   const message = said[type] ?? (reason || "The run failed.");
   return { outcome: "failed", error: { type, message } };
 }
+
+/** The end of a run that the engine did not end. */
+export function endOf(run: ActiveRun, result: string, reason: string, type: RunError["type"]): RunEnded {
+  const { interrupted: why, startedAt } = run;
+  const outcome = why === "user" ? { outcome: "interrupted" as const, error: null } : failed(why ?? type, reason);
+  return { type: "run.ended", result, usage: null, num_turns: 0, duration_ms: Date.now() - startedAt, ...outcome };
+}
+
+/** Why a run could not begin, in words and as a type. */
+export function whyNotBegun(error: unknown): [reason: string, type: RunError["type"]] {
+  const reason = error instanceof Error ? error.message : String(error);
+  return [reason, error instanceof ResourceUnavailable ? "resource_unavailable" : "engine_failed"];
+}
+
+/** How long an interrupted engine may take to say so before its input is closed, and then before it is killed. */
+export const INTERRUPT_GRACE_MS = 1_500;
+export const CLOSE_GRACE_MS = 2_500;
+
+/** Ended runs that are remembered, so that a start that comes twice does not run twice. */
+export const REMEMBERED_RUNS = 200;

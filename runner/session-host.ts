@@ -1,4 +1,5 @@
 import { newId, primaryThreadId } from "@gantry/protocol/ids.ts";
+import type { RunError } from "@gantry/protocol/event.ts";
 import type { AnsweredCall, Command, EngineStart, Frame, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import { PROTOCOL_VERSION } from "@gantry/protocol/link.ts";
 import { nextSandboxState } from "@gantry/protocol/sandbox.ts";
@@ -6,8 +7,7 @@ import type { SandboxChange, SandboxReport, SandboxState } from "@gantry/protoco
 import type { Pass, StartReason } from "./admission.ts";
 import { Engine, engineProfile } from "./agent.ts";
 import type { ToolRequest } from "./agent.ts";
-import type { SessionFolders } from "./environment.ts";
-import { failed } from "./host-settings.ts";
+import { CLOSE_GRACE_MS, INTERRUPT_GRACE_MS, REMEMBERED_RUNS, endOf, failed, whyNotBegun } from "./host-settings.ts";
 import type { ActiveRun, HostSettings } from "./host-settings.ts";
 import { Outbox } from "./outbox.ts";
 import { killMarked } from "./processes.ts";
@@ -16,17 +16,11 @@ import { isWrittenDown, prepareResume } from "./resume.ts";
 import { betweenRuns, initialState, nameToolCall, translate, withCalls } from "./translate.ts";
 import type { TranslateState, TranslatedEvent } from "./translate.ts";
 import { closeThreads, noThreads } from "./threads.ts";
-import { hasTranscript, openFolders } from "./workspace.ts";
-
-/** How long an interrupted engine may take to say so before its input is closed, and then before it is killed. */
-const INTERRUPT_GRACE_MS = 1_500;
-const CLOSE_GRACE_MS = 2_500;
+import { RunFiles } from "./run-files.ts";
+import { hasTranscript } from "./workspace.ts";
 
 /** How long a start ahead of a prompt waits for a place; after that nobody is about to send one. */
 const WARM_PATIENCE_MS = 10_000;
-
-/** Ended runs that are remembered, so that a start that comes twice does not run twice. */
-const REMEMBERED_RUNS = 200;
 
 /**
  * One session on this runner: its engine, the run in progress and the frames that wait to be stored.
@@ -37,7 +31,7 @@ export class SessionHost {
   readonly #outbox: Outbox;
   readonly #marker: string;
   #send: ((report: Report) => void) | null = null;
-  #folders: SessionFolders | null = null;
+  readonly #files: RunFiles;
   #engine: Engine | null = null;
   #run: ActiveRun | null = null;
   #ended: string[] = [];
@@ -66,6 +60,9 @@ export class SessionHost {
     this.#settings = settings;
     this.#idleMs = settings.idleMs;
     this.#marker = `${settings.markerPrefix}${settings.sessionId}`;
+    this.#files = new RunFiles(settings, this.#marker, (run, event) => {
+      if (this.#run === run) this.#record({ ...event, id: newId("event") });
+    });
     this.#outbox = new Outbox((frame) => this.#send?.(frame));
     this.#state = { ...initialState, threads: noThreads(primaryThreadId(settings.sessionId)) };
   }
@@ -152,10 +149,10 @@ export class SessionHost {
   /** Stops the run in progress, whatever it takes; see the grace times above. */
   interrupt(why: NonNullable<ActiveRun["interrupted"]>): void {
     const run = this.#run;
-    if (!run || run.interrupted) return;
+    if (!run || run.interrupted || run.state === "concluding") return;
     run.interrupted = why;
     const engine = this.#engine;
-    if (!engine) return this.#end(run, "Stopped before it began.");
+    if (!engine || run.state === "preparing") return this.#end(run, "Stopped before it began.");
     engine.interrupt().catch((error: unknown) => this.#log("interrupt_failed", { error: String(error) }));
     setTimeout(() => {
       if (this.#run !== run) return;
@@ -226,12 +223,13 @@ export class SessionHost {
       startedAt: Date.now(),
       interrupted: null,
       deadline: this.#deadline(command),
+      state: "preparing",
       over: new AbortController(),
     };
     this.#run = run;
     this.#idleMs = command.idleMs ?? this.#settings.idleMs;
     this.#lastUsedAt = Date.now();
-    this.#begin(run).catch((error: unknown) => this.#end(run, error instanceof Error ? error.message : String(error)));
+    this.#begin(run).catch((error: unknown) => this.#end(run, ...whyNotBegun(error)));
   }
 
   #deadline(command: RunStart): NodeJS.Timeout {
@@ -260,15 +258,18 @@ export class SessionHost {
 
   async #begin(run: ActiveRun): Promise<void> {
     const { command, over } = run;
+    const { prompt, context } = await this.#files.prepare(run);
+    if (this.#run !== run) return;
     await this.#ensureEngine(command, "run", over.signal, {
       onWait: (position) => this.#record({ type: "sandbox.waiting", id: newId("event"), position }),
       ...(command.resume ? { resume: command.resume.calls } : {}),
     });
     if (this.#run !== run) return;
     this.#change("run");
+    run.state = "prompted";
     // A resumed conversation goes on by itself.
     if (command.resume) return;
-    await this.#engine?.prompt(command.prompt, command.options.model, command.options.permissionMode);
+    await this.#engine?.prompt(prompt, command.options.model, command.options.permissionMode, context);
   }
 
   /**
@@ -309,9 +310,7 @@ export class SessionHost {
   }
 
   async #startEngine(command: EngineStart, pass: Pass, resume?: readonly AnsweredCall[]): Promise<Engine> {
-    const { root, sessionId, workspace } = this.#settings;
-    this.#folders ??= await openFolders(root, sessionId, workspace);
-    const folders = this.#folders;
+    const folders = await this.#files.open();
     const resumption = resume ? await prepareResume(folders, command.engineSessionId, resume) : null;
     if (resumption) {
       this.#state = withCalls(this.#state, resume ?? []);
@@ -386,9 +385,7 @@ export class SessionHost {
   }
 
   async #isWrittenDown({ command }: ActiveRun, toolUseId: string): Promise<boolean> {
-    return (
-      this.#folders !== null && isWrittenDown(this.#folders, command.engineSessionId, toolUseId).catch(() => false)
-    );
+    return isWrittenDown(await this.#files.open(), command.engineSessionId, toolUseId).catch(() => false);
   }
 
   /** The run waits for somebody: its engine stays for as long as that of a session without a run. */
@@ -438,29 +435,26 @@ export class SessionHost {
     if (!run) return; // the engine finished something of its own between runs
     const why = run.interrupted;
     const outcome = why === "user" ? { outcome: "interrupted" as const, error: null } : why ? failed(why) : {};
-    this.#finish(run, { ...event, ...outcome, duration_ms: Date.now() - run.startedAt });
+    this.#conclude(run, { ...event, ...outcome, duration_ms: Date.now() - run.startedAt });
   }
 
   /** Ends a run the engine did not end. */
-  #end(run: ActiveRun, reason: string): void {
+  #end(run: ActiveRun, reason: string, type: RunError["type"] = "engine_failed"): void {
     if (this.#run !== run) return;
-    const why = run.interrupted;
-    const outcome =
-      why === "user" ? { outcome: "interrupted" as const, error: null } : failed(why ?? "engine_failed", reason);
-    this.#finish(run, {
-      type: "run.ended",
-      id: newId("event"),
-      result: this.#state.lastText,
-      usage: null,
-      num_turns: 0,
-      duration_ms: Date.now() - run.startedAt,
-      ...outcome,
-    });
+    this.#conclude(run, { id: newId("event"), ...endOf(run, this.#state.lastText, reason, type) });
     this.#state = betweenRuns(this.#state);
   }
 
-  #finish(run: ActiveRun, event: TranslatedEvent): void {
+  /** Hands over what the agent left for the user, and ends the run: whoever hears of the end finds the files. */
+  #conclude(run: ActiveRun, event: TranslatedEvent): void {
+    if (run.state === "concluding") return;
+    const handedOver = this.#files.handOver(run);
+    run.state = "concluding";
     clearTimeout(run.deadline);
+    void (handedOver ? handedOver.then(() => this.#finish(run, event)) : this.#finish(run, event));
+  }
+
+  #finish(run: ActiveRun, event: TranslatedEvent): void {
     run.over.abort();
     this.#questions.end();
     const leftovers = run.interrupted !== null && this.#state.backgroundTasks.length > 0;

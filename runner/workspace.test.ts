@@ -19,6 +19,7 @@ describe("folders of a session", () => {
       home: join(base, "home"),
       config: join(base, "engine"),
       tmp: join(base, "tmp"),
+      mnt: join(base, "mnt"),
     });
     for (const folder of [base, ...Object.values(folders)]) expect(statSync(folder).mode & 0o777).toBe(0o700);
     writeFileSync(join(folders.workspace, "kept.txt"), "kept");

@@ -16,8 +16,10 @@ export async function openFolders(root: string, sessionId: string, workspace?: s
     home: join(base, "home"),
     config: join(base, "engine"),
     tmp: join(base, "tmp"),
+    mnt: workspace === undefined ? join(base, "mnt") : "/mnt",
   };
-  for (const folder of Object.values(folders)) await mkdir(folder, { recursive: true, mode: 0o700 });
+  for (const folder of [...Object.values(folders), join(folders.mnt, "session", "outputs")])
+    await mkdir(folder, { recursive: true, mode: 0o700 });
   return folders;
 }
 

@@ -13,6 +13,12 @@ export interface Env {
   readonly DB: D1Database;
   /** Contents of files. */
   readonly FILES: R2Bucket;
+  /** Reaches public addresses only. On one machine; in the cloud the network itself is like that. */
+  readonly PUBLIC_NET?: Fetcher;
+  /** Keys that seal secrets at rest: see `storage/seal.ts`. Without one no secret is taken. */
+  readonly GANTRY_ENCRYPTION_KEY?: string;
+  /** Hosts (with port) of repositories that are taken although they are not public; comma-separated. */
+  readonly GANTRY_TRUSTED_GIT_HOSTS?: string;
   /** Admin key. Without one only keys that were made earlier are taken. */
   readonly GANTRY_API_KEY?: string;
   /** For requests that name no permission mode. */

@@ -17,12 +17,14 @@ function options(scope: Scope, baseUrl: string, name: string): Options {
     home: join(base, "home"),
     config: join(base, "engine"),
     tmp: join(base, "tmp"),
+    mnt: join(base, "mnt"),
   };
   for (const folder of Object.values(folders)) mkdirSync(folder, { recursive: true });
   return {
     cwd: folders.workspace,
     env: engineEnvironment({
       folders,
+      mounts: [],
       models: { baseUrl, token: "bench" },
       model: MODEL,
       marker: "bench",

@@ -1,7 +1,8 @@
 import { z } from "zod";
-import { PromptBlock } from "../event.ts";
+import { ClientResultBlock, PromptBlock } from "../event.ts";
 import { AgentCreate } from "./agents.ts";
 import { COMMON_QUERY, CREATED_QUERY, Metadata, MetadataPatch, PAGE_QUERY, QueryFlag } from "./common.ts";
+import { ResourceList } from "./resources.ts";
 
 /** Bodies and queries of `/v1/sessions`, in the words of Managed Agents. */
 
@@ -18,6 +19,7 @@ export const SessionCreate = z.strictObject({
   environment_id: z.string().optional(),
   initial_events: z.array(UserMessage).max(50).optional(),
   metadata: Metadata.optional(),
+  resources: ResourceList.optional(),
   title: z.string().max(500).nullish(),
 });
 export type SessionCreate = z.infer<typeof SessionCreate>;
@@ -58,7 +60,7 @@ export const SendEvents = z.strictObject({
         z.strictObject({
           type: z.literal("user.custom_tool_result"),
           custom_tool_use_id: z.string(),
-          content: z.array(PromptBlock).optional(),
+          content: z.array(ClientResultBlock).optional(),
           is_error: z.boolean().nullish(),
         }),
       ]),

@@ -16,8 +16,20 @@ export interface Actor {
 export type Action =
   | `${"agent" | "environment"}.${"create" | "update" | "archive" | "delete"}`
   | `file.${"create" | "delete"}`
+  | `resource.${"create" | "update" | "delete"}`
+  | `template.${"create" | "update" | "archive"}`
   | `key.${"create" | "revoke"}`
   | `session.${"create" | "message"}`;
+
+/** Logs a change that was made elsewhere than in the catalog. */
+export async function noteChange(env: Env, actor: Actor, action: Action, target: string): Promise<void> {
+  await (
+    await catalog(env)
+  )
+    .prepare(`INSERT INTO audit (at, account, key_id, action, target, request_id) VALUES (?, ?, ?, ?, ?, ?)`)
+    .bind(Date.now(), actor.account, actor.keyId, action, target, actor.requestId)
+    .run();
+}
 
 /**
  * The statement that logs a change. It goes into the batch of the change, right behind it, so that neither is there

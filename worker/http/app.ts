@@ -10,6 +10,7 @@ import { authenticate, checkHost } from "./guard.ts";
 import { answerOnce } from "./idempotency.ts";
 import { authenticateEngine } from "./messages.ts";
 import { readQuery } from "./query.ts";
+import { authenticateSandbox } from "./from-sandbox.ts";
 import { ROUTES, ROUTE_NAMES, querySchemaOf } from "./routes.ts";
 import type { Route } from "./routes.ts";
 
@@ -36,6 +37,7 @@ export function createApp(): Hono<App> {
   });
   app.use(checkHost);
   app.use("/v1/messages/*", authenticateEngine);
+  app.use("/sandbox/*", authenticateSandbox);
   app.use(authenticate);
 
   for (const name of ROUTE_NAMES) {

@@ -32,10 +32,12 @@ import {
 } from "./managed-sessions.ts";
 import { chatCompletions, countTokens, messages } from "./messages.ts";
 import { listModelsDoor, retrieveModel } from "./models.ts";
+import { addResource, deleteResource, listResources, retrieveResource, updateResource } from "./resources.ts";
 import { health, root } from "./root.ts";
 import type { RouteName } from "./routes.ts";
 import { cancelRun, listRuns, retrieveRun } from "./runs.ts";
 import { retrieveSandbox } from "./sandboxes.ts";
+import { fromSandbox } from "./from-sandbox.ts";
 import { agentMessage, debug, demoSocket, query } from "./seed-doors.ts";
 import { archiveThread, listThreads, retrieveThread } from "./threads.ts";
 import { eventSocket, streamEvents } from "./streams.ts";
@@ -83,6 +85,15 @@ export const DOORS: Readonly<Record<RouteName, Door>> = {
   "GET /v1/sessions/:id/threads/:thread/events": listEvents,
   "GET /v1/sessions/:id/threads/:thread/stream": streamEvents,
   "GET /v1/sessions/:id/events/ws": eventSocket,
+  "POST /v1/sessions/:id/resources": addResource,
+  "GET /v1/sessions/:id/resources": listResources,
+  "GET /v1/sessions/:id/resources/:resource": retrieveResource,
+  "POST /v1/sessions/:id/resources/:resource": updateResource,
+  "DELETE /v1/sessions/:id/resources/:resource": deleteResource,
+  "GET /sandbox/files/:file": fromSandbox,
+  "GET /sandbox/git/:resource/:rest{.+}": fromSandbox,
+  "POST /sandbox/git/:resource/:rest{.+}": fromSandbox,
+  "POST /sandbox/outputs": fromSandbox,
   "POST /v1/agents": createAgentDoor,
   "GET /v1/agents": listAgentsDoor,
   "GET /v1/agents/:id": retrieveAgent,

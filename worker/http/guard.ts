@@ -47,6 +47,9 @@ export function keyOf(headers: Headers): string | null {
   return bearer ?? headers.get("x-api-key") ?? offered?.slice("key.".length) ?? null;
 }
 
+/** What a session's token has on the sandbox's own doors; no key can have it. */
+export const SANDBOX_SCOPE = "sandbox";
+
 /** Deny by default: a route that `routes.ts` does not open needs a key, and one with a scope of that route. */
 export const authenticate = createMiddleware<App>(async (c, next) => {
   const access = accessOf(c);
@@ -54,6 +57,10 @@ export const authenticate = createMiddleware<App>(async (c, next) => {
     const principal = c.get("principal") ?? (await principalOf(c));
     if (!principal) throw new RequestRefused({ code: "unauthorized" });
     const { scopes } = principal;
+    if (access === "sandbox") {
+      if (!scopes.includes(SANDBOX_SCOPE)) throw new RequestRefused({ code: "unauthorized" });
+      return next();
+    }
     if (!scopes.includes("admin") && !access.some((scope) => scopes.includes(scope)))
       throw new RequestRefused({ code: "forbidden_scope", needs: [...new Set([...access, "admin"])] });
     c.set("principal", principal);

@@ -17,12 +17,14 @@ import { getEnvironment } from "../environments/store.ts";
 import type { Env } from "../env.ts";
 import { modelsOf } from "../models.ts";
 import { fromAgent } from "../session/run-defaults.ts";
-import type { SessionFacts } from "../session/session.ts";
+import { resolveResources, toSessionResources } from "../resources/resolve.ts";
+import type { SessionFacts } from "../session/facts.ts";
 import { toIso } from "../storage/catalog.ts";
 import { archiveInIndex, indexSession, listSessionIds, removeFromIndex } from "../storage/session-index.ts";
 import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
 import { createdOf, pageOf, readQuery } from "./query.ts";
+import { toResource } from "./resources.ts";
 import { AGENT_MAX_TURNS, completeOptions } from "./run-options.ts";
 import { sessionIdFor, sessionStub, submit, unknownSession } from "./sessions.ts";
 
@@ -41,9 +43,11 @@ export async function createSession(c: Context<App>): Promise<Response> {
     maxTurns: AGENT_MAX_TURNS,
     ...(engine.model === undefined ? {} : { model: engine.model }),
   });
+  const wanted = await resolveResources(c.env, account, body.resources ?? [], [], "resources");
   const id = await sessionIdFor(c, { ...fromAgent(engine), ...options });
+  const resources = await toSessionResources(c.env, id, wanted);
   await indexSession(c.env, { id, account, createdAt: Date.now(), agentId: agent?.id ?? null });
-  await sessionStub(c.env, id).create(account, {
+  const setup = {
     agent: agent === null ? null : JSON.stringify(agent),
     environmentId: body.environment_id ?? null,
     title: body.title ?? null,
@@ -52,7 +56,8 @@ export async function createSession(c: Context<App>): Promise<Response> {
     ...(sleepAfterMs === undefined ? {} : { sleepAfterMs }),
     archivedAt: null,
     updatedAt: Date.now(),
-  });
+  };
+  await sessionStub(c.env, id).create(account, setup, resources);
   for (const [place, event] of (body.initial_events ?? []).entries()) {
     const options = completeOptions(c.env, { maxTurns: AGENT_MAX_TURNS });
     await submit(c, id, { prompt: event.content, options, trigger: "api" }, place);
@@ -137,7 +142,7 @@ function toSession(facts: SessionFacts, env: Env): BetaManagedAgentsSession {
     environment_id: setup.environmentId ?? "",
     metadata: { ...setup.metadata },
     outcome_evaluations: [],
-    resources: [],
+    resources: facts.resources.map((resource) => toResource(resource)),
     stats: {
       active_seconds: facts.activeMs / 1000,
       duration_seconds: ((setup.archivedAt ?? Date.now()) - facts.createdAt) / 1000,

@@ -6,6 +6,7 @@ import { FileListQuery } from "@gantry/protocol/api/files.ts";
 import { AccountPageQuery, AccountQuery, KeyCreate } from "@gantry/protocol/api/keys.ts";
 import type { Scope } from "@gantry/protocol/api/keys.ts";
 import { ModelListQuery, RunListQuery, UsageQuery } from "@gantry/protocol/api/lists.ts";
+import { ResourceListQuery, ResourceParams, ResourceUpdate } from "@gantry/protocol/api/resources.ts";
 import {
   EventListQuery,
   EventSocketQuery,
@@ -19,8 +20,11 @@ import {
 } from "@gantry/protocol/api/sessions.ts";
 import { z } from "zod";
 
-/** Who may use a route: anybody, or a key that has one of the scopes (or `admin`, which has all). */
-export type Access = "open" | readonly Scope[];
+/**
+ * Who may use a route: anybody, or a key that has one of the scopes (or `admin`, which has all); `sandbox`: a session's
+ * own token alone, no key.
+ */
+export type Access = "open" | "sandbox" | readonly Scope[];
 
 /** What there is to say of a route. Guards, doors and the OpenAPI document all read it here. */
 export interface Route {
@@ -143,6 +147,31 @@ export const ROUTES = {
     access: LOOK,
     summary: "A thread's log as it is written, from any event on",
     query: EventStreamQuery,
+  },
+  "POST /v1/sessions/:id/resources": {
+    access: SESSIONS,
+    summary: "Mount a file before the next run",
+    body: ResourceParams,
+  },
+  "GET /v1/sessions/:id/resources": {
+    access: LOOK,
+    summary: "Files and repositories of a session, newest first",
+    query: ResourceListQuery,
+  },
+  "GET /v1/sessions/:id/resources/:resource": { access: LOOK, summary: "One of them" },
+  "POST /v1/sessions/:id/resources/:resource": {
+    access: SESSIONS,
+    summary: "Another credential for a repository",
+    body: ResourceUpdate,
+  },
+  "DELETE /v1/sessions/:id/resources/:resource": { access: SESSIONS, summary: "Take a file or a credential away" },
+  "GET /sandbox/files/:file": { access: "sandbox", summary: "For the runner: a file that is mounted" },
+  "GET /sandbox/git/:resource/:rest{.+}": { access: "sandbox", summary: "For git in a sandbox", query: AnyQuery },
+  "POST /sandbox/git/:resource/:rest{.+}": { access: "sandbox", summary: "The same", query: AnyQuery },
+  "POST /sandbox/outputs": {
+    access: "sandbox",
+    summary: "For the runner: a file that the agent made",
+    query: z.strictObject({ name: z.string() }),
   },
   "POST /v1/agents": { access: CATALOG_CHANGE, summary: "Configure an agent", body: AgentCreate },
   "GET /v1/agents": { access: CATALOG_LOOK, summary: "Agents, newest first", query: AgentListQuery },

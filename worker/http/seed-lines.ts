@@ -105,6 +105,7 @@ const RUN_STATUS: Record<RunErrorType | "interrupted" | "cancelled", number> = {
   sandbox_lost: 503,
   deadline_exceeded: 504,
   server_stopped: 503,
+  resource_unavailable: 424,
   interrupted: 409,
   cancelled: 409,
 };

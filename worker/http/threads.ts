@@ -8,7 +8,7 @@ import { RequestRefused } from "@gantry/protocol/error.ts";
 import { primaryThreadId } from "@gantry/protocol/ids.ts";
 import type { Context } from "hono";
 import { rosterOf } from "../agents/session-agent.ts";
-import type { SessionFacts } from "../session/session.ts";
+import type { SessionFacts } from "../session/facts.ts";
 import type { Thread } from "../session/threads.ts";
 import { toIso } from "../storage/catalog.ts";
 import { writeCursor } from "../storage/paging.ts";

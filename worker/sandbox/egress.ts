@@ -1,6 +1,9 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
+import { newId } from "@gantry/protocol/ids.ts";
 import type { Env } from "../env.ts";
+import { errorResponse } from "../http/errors.ts";
 import { modelsOf } from "../models.ts";
+import { answerSandbox } from "../resources/for-sandbox.ts";
 import { MODELS_HOST } from "./container.ts";
 import { mayLeave } from "./egress-rules.ts";
 import type { EgressRules } from "./egress-rules.ts";
@@ -30,6 +33,13 @@ export class Egress extends WorkerEntrypoint<Env, EgressProps> {
       if (request.method === "POST" && url.pathname === "/v1/messages") return router.messages(request, who);
       if (request.method === "POST" && url.pathname === "/v1/messages/count_tokens")
         return router.countTokens(request, who);
+      if (url.pathname.startsWith("/sandbox/")) {
+        const requestId = newId("request");
+        const from = { account: caller.account, sessionId, requestId };
+        return answerSandbox(this.env, from, request).catch((error: unknown) =>
+          errorResponse(error, url.pathname, requestId),
+        );
+      }
       return Response.json(refusal(`there is no ${request.method} ${url.pathname} here`), { status: 404 });
     }
     if (!mayLeave(rules, url)) {

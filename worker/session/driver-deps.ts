@@ -1,3 +1,4 @@
+import type { Mount } from "@gantry/protocol/link.ts";
 import type { Approvals } from "./approvals.ts";
 import type { EventLog } from "./event-log.ts";
 import type { TriageDeps } from "./gate.ts";
@@ -32,6 +33,8 @@ export interface DriverDeps {
   /** @param offered what an engine that is there already shows; taken over when it is a token of this session. */
   readonly newToken: (offered: string | undefined) => string;
   readonly engineSessionId: () => string;
+  /** What must be in the sandbox before a run begins. */
+  readonly mounts: () => Mount[];
   /** `token` in place of the session's own, where the way to the models knows the session by itself. */
   readonly models: (model: string) => { baseUrl: string; token?: string; contextTokens?: number };
   /** When an engine without a prompt is ended; undefined: as the runner does. */

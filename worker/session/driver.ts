@@ -3,12 +3,12 @@ import { CLOSE } from "@gantry/protocol/link.ts";
 import type { EngineStart, Frame, Report, RunOptions, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import { toAnsweredCall } from "./approvals.ts";
 import { onFrame, onWatchdog, onWelcome } from "./decide.ts";
+import type { DriverDeps } from "./driver-deps.ts";
 import { acceptFrame } from "./frames.ts";
 import { Gate } from "./gate.ts";
 import type { Link } from "./link.ts";
 import type { Run } from "./run-queue.ts";
 import { endRun, failRun, sayItGoesOn, sayItWaits, startRun } from "./telling.ts";
-import type { DriverDeps } from "./driver-deps.ts";
 
 const LOST = "The sandbox that ran this was lost; what it had done until then is in the log.";
 
@@ -87,12 +87,19 @@ export class Driver {
     this.#warming = null;
     if (!warming || token === null || queue.running()) return;
     const models = { ...warming.models, token: warming.models.token || token };
-    this.#link?.send({ type: "engine.warm", ...warming, models, engineSessionId: engineSessionId(), ...this.#idle() });
+    this.#link?.send({
+      type: "engine.warm",
+      ...warming,
+      models,
+      engineSessionId: engineSessionId(),
+      ...this.#setting(),
+    });
   }
 
-  #idle(): { idleMs?: number } {
-    const idleMs = this.#deps.idleMs();
-    return idleMs === undefined ? {} : { idleMs };
+  /** What an engine finds around it, and for how long. */
+  #setting(): Pick<EngineStart, "idleMs" | "mounts"> {
+    const { idleMs, mounts } = this.#deps;
+    return { idleMs: idleMs(), mounts: mounts() };
   }
 
   /** An open link would keep the object in memory for ever. */
@@ -378,7 +385,7 @@ export class Driver {
       options: run.options,
       engineSessionId: engineSessionId(),
       models: { token, ...models(run.options.model) },
-      ...this.#idle(),
+      ...this.#setting(),
       deadlineMs,
       ...(run.wasParked || answered.length > 0 ? { resume: { calls: answered.map(toAnsweredCall) } } : {}),
     };

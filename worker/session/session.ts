@@ -1,6 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import { engineSessionIdOf, engineToken, isEngineToken, newId } from "@gantry/protocol/ids.ts";
-import type { ModelUsage, PromptBlock, SessionEvent } from "@gantry/protocol/event.ts";
+import type { ModelUsage, SessionEvent } from "@gantry/protocol/event.ts";
 import type { ToolAnswer } from "@gantry/protocol/link.ts";
 import type { Env } from "../env.ts";
 import { report } from "../log.ts";
@@ -12,6 +12,7 @@ import type { WaitingCall } from "./approvals.ts";
 import { stepsOf } from "../triage/steps.ts";
 import { markWaiting } from "../storage/session-index.ts";
 import { Driver } from "./driver.ts";
+import type { SessionFacts, Submission, Submitted } from "./facts.ts";
 import { EventLog } from "./event-log.ts";
 import type { LogPage, LogQuery } from "./event-log.ts";
 import { BlockedHosts } from "./blocked-hosts.ts";
@@ -20,8 +21,9 @@ import { dial } from "./link.ts";
 import { pageWithin, resultOf, runWithin, sumUsage } from "./reading.ts";
 import type { RunFacts } from "./reading.ts";
 import { deadlineOf, firstOptions, fromAgent } from "./run-defaults.ts";
-import type { WantedOptions } from "./run-defaults.ts";
 import { peersOf, tellWhoWaits } from "./peer-actions.ts";
+import { Resources } from "./resources.ts";
+import type { ResourceChange, SessionResource } from "./resources.ts";
 import { MAX_QUEUED, RunQueue } from "./run-queue.ts";
 import type { ListedRun } from "./run-queue.ts";
 import { askSandbox, sandboxFacts } from "./sandbox-life.ts";
@@ -35,46 +37,6 @@ import { streamLog } from "./stream.ts";
 import type { StreamShape } from "./stream.ts";
 import { Threads } from "./threads.ts";
 import type { Thread } from "./threads.ts";
-
-export interface Submission {
-  readonly prompt: readonly PromptBlock[];
-  readonly options: WantedOptions;
-  /** Why the run begins: the door it came through. */
-  readonly trigger: string;
-  /** Chosen by the door so that a request that comes again finds its run; without, a new one. */
-  readonly runId?: string;
-}
-
-export type Submitted =
-  | {
-      readonly ok: true;
-      readonly runId: string;
-      /** `seq` before the run's first event. */
-      readonly after: number;
-      /** Id of the `user.message`. */
-      readonly eventId: string;
-      /** The run was there already. */
-      readonly repeated?: true;
-    }
-  | { readonly ok: false; readonly error: "unknown_session" | "queue_full" | "archived" };
-
-/** What the API tells of a session, true at the moment of asking. */
-export interface SessionFacts {
-  readonly id: string;
-  readonly setup: Omit<SessionSetup, "engine">;
-  readonly status: "idle" | "running";
-  readonly createdAt: number;
-  /** The model that the next run without one uses. */
-  readonly model: string;
-  /** Tokens of the main agent and its sub-agents. */
-  readonly usage: ModelUsage;
-  /** Those of the main agent alone. */
-  readonly mainUsage: ModelUsage;
-  /** Milliseconds in which it was running: not those in which it waited for somebody. */
-  readonly activeMs: number;
-  /** When something last happened in it. */
-  readonly lastAt: number;
-}
 
 /** What a client may send to see that the other side is there: it is answered without waking the object. */
 const PING = '{"type":"ping"}';
@@ -90,6 +52,7 @@ export class Session extends DurableObject<Env> {
   readonly #lease: Lease;
   readonly #approvals: Approvals;
   readonly #threads: Threads;
+  readonly #resources: Resources;
   readonly #settings: Settings;
   readonly #driver: Driver;
   readonly #sockets: Sockets;
@@ -108,6 +71,7 @@ export class Session extends DurableObject<Env> {
     this.#lease = new Lease(sql);
     this.#approvals = new Approvals(sql);
     this.#threads = new Threads(sql);
+    this.#resources = new Resources(sql);
     this.#settings = new Settings(sql);
     const sessionId = ctx.id.name ?? "";
     this.#sandbox = sandboxOf(ctx, env, this.#settings, () => this.#account());
@@ -142,6 +106,7 @@ export class Session extends DurableObject<Env> {
         textOf(sql.exec("SELECT engine_session_id FROM session").toArray()[0], "engine_session_id"),
       idleMs: () => this.#settings.setup()?.sleepAfterMs,
       models: (model) => ({ ...this.#sandbox.models, ...contextTokensOf(env, model) }),
+      mounts: () => this.#resources.list().map((resource) => resource.mount),
       deadlineMs: deadlineOf(env.GANTRY_RUN_MINUTES),
       report: (entry) => report({ sessionId, ...entry }),
     });
@@ -187,7 +152,7 @@ export class Session extends DurableObject<Env> {
   }
 
   /** Makes the session. A second call for the same id changes nothing. Returns whether it is new. */
-  create(account: string, setup: SessionSetup = NO_SETUP): boolean {
+  create(account: string, setup: SessionSetup = NO_SETUP, resources: readonly SessionResource[] = []): boolean {
     if (this.#exists) return false;
     const { sql } = this.ctx.storage;
     this.ctx.storage.transactionSync(() => {
@@ -200,6 +165,7 @@ export class Session extends DurableObject<Env> {
         engineSessionIdOf(this.ctx.id.name ?? ""),
       );
       this.#settings.saveSetup(setup);
+      for (const resource of resources) this.#resources.add(resource);
     });
     this.#exists = true;
     return true;
@@ -258,6 +224,7 @@ export class Session extends DurableObject<Env> {
       setup,
       status: this.#queue.status(),
       createdAt: numberOf(row, "created_at"),
+      resources: this.#resources.shown(),
       model: this.#model(),
       usage: sumUsage(mainUsage, this.#threads.usage()),
       mainUsage,
@@ -295,6 +262,22 @@ export class Session extends DurableObject<Env> {
     if (!this.#mayUse(account)) return null;
     this.#settings.saveSetup({ ...(this.#settings.setup() ?? NO_SETUP), ...patch, updatedAt: Date.now() });
     return this.facts(account);
+  }
+
+  /** Adds a resource, gives one another sealed credential, or takes one away. False: no such session or resource. */
+  changeResources(account: string, change: ResourceChange): boolean {
+    return this.#mayUse(account) && this.#resources.change(change, Date.now());
+  }
+
+  /** A resource with its sealed credential, for the doors of the sandbox. Null: no such thing here. */
+  resource(account: string, id: string): SessionResource | null {
+    return this.#mayUse(account) ? this.#resources.get(id) : null;
+  }
+
+  /** Whether this session's sandbox may read a file: it is mounted, or the prompt in progress shows it. */
+  mayReadFile(account: string, fileId: string): boolean {
+    const run = this.#mayUse(account) ? this.#queue.running() : null;
+    return run !== null && (this.#resources.holds(fileId) || this.#log.payload(run.promptSeq).includes(fileId));
   }
 
   /** Forgets the session: its log, its queue, its files. False for an unknown one. */

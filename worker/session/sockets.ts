@@ -6,7 +6,7 @@ import { completeOptions } from "../http/run-options.ts";
 import { toSocketMessages } from "../http/socket-messages.ts";
 import type { SocketMessage } from "../http/socket-messages.ts";
 import type { EventLog, LogPage } from "./event-log.ts";
-import type { Submission, Submitted } from "./session.ts";
+import type { Submission, Submitted } from "./facts.ts";
 import { PAGE, isPreview } from "./stream.ts";
 
 /**

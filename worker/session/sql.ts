@@ -54,6 +54,8 @@ export function createTables(sql: Sql): void {
     tool_use_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, tool TEXT NOT NULL, input TEXT NOT NULL, target TEXT NOT NULL, target_run TEXT NOT NULL,
     state TEXT NOT NULL, answer TEXT)`);
   sql.exec(`CREATE TABLE IF NOT EXISTS triage (run_id TEXT PRIMARY KEY, context TEXT)`);
+  sql.exec(`CREATE TABLE IF NOT EXISTS resources (
+    id TEXT PRIMARY KEY, mount TEXT NOT NULL, secret TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL)`);
   sql.exec(`CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value TEXT NOT NULL)`);
 }
 

@@ -371,6 +371,7 @@ export class World {
       newEventId: () => this.#newEventId(),
       newToken: () => `gst_${this.#newEventId()}`,
       engineSessionId: () => "5f0c6ad3-6cbb-4f0a-9d6e-3b7a52d0c1aa",
+      mounts: () => [],
       models: () => ({ baseUrl: "http://router" }),
       idleMs: () => undefined,
       deadlineMs: 1_000_000,

@@ -1,0 +1,65 @@
+import { z } from "zod";
+import { PAGE_QUERY } from "./common.ts";
+
+/** What may be mounted into a session, in the words of Managed Agents. */
+
+/** Where mounts may lie: in the workspace, or under `/mnt`. Each name of the path is one that every file system takes. */
+export const MountPath = z
+  .string()
+  .max(1024)
+  .regex(/^\/(workspace|mnt)\//, "must begin with /workspace/ or /mnt/")
+  .refine((path) => {
+    const names = path.split("/").slice(1);
+    return names.every((name) => name !== "" && name !== "." && name !== ".." && byteLength(name) <= 255);
+  }, "must be an absolute path without empty names, `.` and `..`")
+  .refine((path) => !/\p{Cc}|\\/u.test(path), "must not hold control characters or backslashes")
+  .refine((path) => !path.split("/").some((name) => name.toLowerCase() === ".git"), "must not lie in a .git folder");
+
+function byteLength(text: string): number {
+  return new TextEncoder().encode(text).byteLength;
+}
+
+export const FileResource = z.strictObject({
+  type: z.literal("file"),
+  file_id: z.string(),
+  mount_path: MountPath.nullish(),
+});
+
+/** A name that git takes as a branch and no shell or option parser as something else. */
+const Branch = z
+  .string()
+  .regex(/^[\w][\w./+@-]{0,254}$/, "must be the name of a branch")
+  .refine((name) => !/\.\.|@\{|\/\/|\/\.|\.lock(\/|$)|[./]$/.test(name), "must be the name of a branch");
+
+const Checkout = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("branch"), name: Branch }),
+  z.strictObject({
+    type: z.literal("commit"),
+    sha: z.string().regex(/^([0-9a-f]{40}|[0-9a-f]{64})$/i, "must be a full commit id"),
+  }),
+]);
+export type Checkout = z.infer<typeof Checkout>;
+
+/** A credential: it must survive an HTTP header. */
+const AuthorizationToken = z.string().regex(/^[\x21-\x7e]{1,4096}$/, "must be printable ASCII without spaces");
+
+export const RepositoryResource = z.strictObject({
+  type: z.literal("github_repository"),
+  url: z.string().max(2048),
+  authorization_token: AuthorizationToken.optional(),
+  checkout: Checkout.nullish(),
+  mount_path: MountPath.nullish(),
+});
+
+export const ResourceParams = z.discriminatedUnion("type", [FileResource, RepositoryResource]);
+export type ResourceParams = z.infer<typeof ResourceParams>;
+
+/** The most a session may have. */
+export const MAX_RESOURCES = 100;
+
+export const ResourceList = z.array(ResourceParams).max(MAX_RESOURCES);
+
+/** Body of `POST /v1/sessions/{id}/resources/{resource}`: only a credential can be changed. */
+export const ResourceUpdate = z.strictObject({ authorization_token: AuthorizationToken });
+
+export const ResourceListQuery = z.strictObject(PAGE_QUERY);

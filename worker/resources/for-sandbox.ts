@@ -1,0 +1,84 @@
+import { RequestRefused } from "@gantry/protocol/error.ts";
+import type { Env } from "../env.ts";
+import { filenameOf, mimeTypeOf } from "../files/names.ts";
+import { openFile, storeFile } from "../files/store.ts";
+import type { Session } from "../session/session.ts";
+import { unseal } from "../storage/seal.ts";
+import { fetchGit } from "./git.ts";
+import { secretName } from "./resolve.ts";
+
+/** The sandbox that asks. Whoever lets a request through to here has found out which one it is. */
+export interface FromSandbox {
+  readonly account: string;
+  readonly sessionId: string;
+  readonly requestId: string;
+}
+
+/**
+ * `/sandbox/*`: what a sandbox may ask of us: its files, fetches from its repositories, and to take what the agent made.
+ * Nothing else, and nothing of another session. On one machine it shows its session's token (`http/from-sandbox.ts`); a
+ * container has nothing to show, its only way out knows it (`sandbox/egress.ts`).
+ */
+export async function answerSandbox(env: Env, from: FromSandbox, request: Request): Promise<Response> {
+  const url = new URL(request.url);
+  const [, , kind = "", id = "", ...rest] = url.pathname.split("/");
+  const session = env.SESSION.get(env.SESSION.idFromName(from.sessionId));
+  if (kind === "files" && request.method === "GET") return file(env, from, session, id);
+  if (kind === "git") return git(env, from, session, id, rest.join("/"), request);
+  if (kind === "outputs" && request.method === "POST") return output(env, from, url.searchParams.get("name"), request);
+  throw unknown(`${request.method} ${url.pathname}`);
+}
+
+/** A file that is mounted, or that the prompt in progress shows. */
+async function file(env: Env, from: FromSandbox, session: DurableObjectStub<Session>, id: string): Promise<Response> {
+  const allowed = await session.mayReadFile(from.account, id);
+  const opened = allowed ? await openFile(env, from.account, id) : null;
+  if (!opened) throw unknown(`File ${JSON.stringify(id)}`);
+  const { size_bytes, mime_type } = opened.file;
+  return new Response(opened.body.pipeThrough(new FixedLengthStream(size_bytes)), {
+    headers: { "content-type": mime_type, "content-length": String(size_bytes), "cache-control": "no-store" },
+  });
+}
+
+/** The two requests of a fetch. */
+async function git(
+  env: Env,
+  from: FromSandbox,
+  session: DurableObjectStub<Session>,
+  id: string,
+  rest: string,
+  request: Request,
+): Promise<Response> {
+  const resource = await session.resource(from.account, id);
+  if (resource?.mount.type !== "repository") throw unknown(`Repository ${JSON.stringify(id)}`);
+  const service = new URL(request.url).searchParams.get("service") ?? "git-upload-pack";
+  const asks = `${request.method} ${rest}`;
+  if (service !== "git-upload-pack" || (asks !== "GET info/refs" && asks !== "POST git-upload-pack"))
+    return new Response("This repository can be read from here, not written.\n", { status: 403 });
+  const { mount, secret } = resource;
+  const token = secret === null ? null : await unseal(env, secretName(from.sessionId, id), secret);
+  return fetchGit(env, request, mount.url, rest === "info/refs" ? "info/refs" : "git-upload-pack", token);
+}
+
+/** A file that the agent left for whoever uses the session. */
+async function output(env: Env, from: FromSandbox, name: string | null, request: Request): Promise<Response> {
+  const mimeType = mimeTypeOf(null, name);
+  const { id, filename, size_bytes } = await storeFile(
+    env,
+    { account: from.account, keyId: from.sessionId, requestId: from.requestId },
+    {
+      filename: filenameOf(name, mimeType),
+      mimeType,
+      contents: request.body ?? noBytes(),
+      scopeId: from.sessionId,
+    },
+    () => Promise.resolve(null),
+  );
+  return Response.json({ id, filename, size_bytes });
+}
+
+async function* noBytes(): AsyncGenerator<Uint8Array> {}
+
+function unknown(what: string): RequestRefused {
+  return new RequestRefused({ code: "not_found", what });
+}

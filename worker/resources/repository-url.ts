@@ -1,0 +1,45 @@
+/**
+ * Address of a repository, checked before anything is asked there: `https`, a public host name, no credential in it.
+ * Names that resolve to something private are stopped where the connection is made (`PUBLIC_NET`, and Cloudflare's
+ * own network); this refuses what can be seen in the text.
+ */
+export type CheckedUrl = { readonly ok: true; readonly url: string } | { readonly ok: false; readonly reason: string };
+
+/** Endings of names that are never public. */
+const PRIVATE_NAMES =
+  /(^|\.)(localhost|local|internal|intranet|private|corp|home|lan|localdomain|arpa|onion|test|invalid)$/;
+
+/**
+ * @param allowed hosts (with port) that the operator trusts although they are private; there `http` is taken too.
+ * @returns the address as the engine's git will know it, without a slash at its end.
+ */
+export function checkRepositoryUrl(text: string, allowed: readonly string[]): CheckedUrl {
+  if (!URL.canParse(text)) return refused("is not a URL");
+  const url = new URL(text);
+  if (url.username !== "" || url.password !== "")
+    return refused("must not hold a credential; send it as authorization_token");
+  if (url.search !== "" || url.hash !== "") return refused("must not have a query or a fragment");
+  if (/[\p{Cc}\s\\'"`$<>|;]/u.test(text) || text.includes("%00")) return refused("must not hold such characters");
+  const trusted = allowed.includes(url.host);
+  if (url.protocol !== "https:" && !(trusted && url.protocol === "http:")) return refused("must begin with https://");
+  if (!trusted) {
+    const host = url.hostname.replace(/\.$/, "").toLowerCase();
+    if (url.port !== "") return refused("must not name a port");
+    if (host.includes(":") || host.startsWith("[") || /^[\d.]+$/.test(host))
+      return refused("must name its host, not an address");
+    if (!host.includes(".") || PRIVATE_NAMES.test(host)) return refused("must name a public host");
+  }
+  const path = url.pathname.replace(/\/+$/, "");
+  if (path === "" || repositoryName(path) === null) return refused("must end with the name of a repository");
+  return { ok: true, url: `${url.origin}${path}` };
+}
+
+/** Name of a repository, from its address: the last part, without `.git`. Null when that is no name for a folder. */
+export function repositoryName(url: string): string | null {
+  const name = (url.split("/").at(-1) ?? "").replace(/\.git$/i, "");
+  return /^[\w][\w.-]{0,99}$/.test(name) ? name : null;
+}
+
+function refused(reason: string): CheckedUrl {
+  return { ok: false, reason };
+}

@@ -1,0 +1,74 @@
+import type { Env } from "../env.ts";
+
+/**
+ * Secrets at rest: AES-256-GCM under a key of `GANTRY_ENCRYPTION_KEY`. A sealed text is `v1.<key id>.<nonce>.<ciphertext>`
+ * and opens only for the purpose it was sealed for (`what`), so that one that is copied elsewhere is worth nothing.
+ *
+ * `GANTRY_ENCRYPTION_KEY` is `id:base64` of 32 bytes, several with commas between them: the first one seals, all of them
+ * open. To change the key, put the new one in front.
+ */
+interface Key {
+  readonly id: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** Whether secrets can be kept here at all. */
+export function canSeal(env: Pick<Env, "GANTRY_ENCRYPTION_KEY">): boolean {
+  return keysOf(env).length > 0;
+}
+
+/** Throws when there is no key; ask `canSeal` first. */
+export async function seal(env: Pick<Env, "GANTRY_ENCRYPTION_KEY">, what: string, secret: string): Promise<string> {
+  const key = keysOf(env)[0];
+  if (!key) throw new Error("there is no GANTRY_ENCRYPTION_KEY to seal with");
+  const nonce = crypto.getRandomValues(new Uint8Array(12));
+  const sealed = await crypto.subtle.encrypt(
+    { name: "AES-GCM", iv: nonce, additionalData: aboutOf(key.id, what) },
+    await importKey(key, "encrypt"),
+    new TextEncoder().encode(secret),
+  );
+  return ["v1", key.id, toBase64(nonce), toBase64(new Uint8Array(sealed))].join(".");
+}
+
+/** Throws when the key is not there any more, or the text was changed or belongs to something else. */
+export async function unseal(env: Pick<Env, "GANTRY_ENCRYPTION_KEY">, what: string, sealed: string): Promise<string> {
+  const [version, id = "", nonce = "", ciphertext = ""] = sealed.split(".");
+  const key = keysOf(env).find((each) => each.id === id);
+  if (version !== "v1" || !key) throw new Error(`there is no key ${JSON.stringify(id)} in GANTRY_ENCRYPTION_KEY`);
+  const opened = await crypto.subtle.decrypt(
+    { name: "AES-GCM", iv: fromBase64(nonce), additionalData: aboutOf(id, what) },
+    await importKey(key, "decrypt"),
+    fromBase64(ciphertext),
+  );
+  return new TextDecoder().decode(opened);
+}
+
+function keysOf(env: Pick<Env, "GANTRY_ENCRYPTION_KEY">): Key[] {
+  return (env.GANTRY_ENCRYPTION_KEY ?? "").split(",").flatMap((entry) => {
+    const [, id, base64] = /^\s*([\w-]{1,32}):([\w+/=-]{43,44})\s*$/.exec(entry) ?? [];
+    if (id === undefined || base64 === undefined) return [];
+    const bytes = fromBase64(base64);
+    return bytes.length === 32 ? [{ id, bytes }] : [];
+  });
+}
+
+function aboutOf(id: string, what: string): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(new TextEncoder().encode(`v1|${id}|${what}`));
+}
+
+function importKey(key: Key, usage: "encrypt" | "decrypt"): Promise<CryptoKey> {
+  return crypto.subtle.importKey("raw", key.bytes, "AES-GCM", false, [usage]);
+}
+
+function toBase64(bytes: Uint8Array): string {
+  let binary = "";
+  for (const byte of bytes) binary += String.fromCharCode(byte);
+  return btoa(binary).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+function fromBase64(text: string): Uint8Array<ArrayBuffer> {
+  const binary = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}
