@@ -246,8 +246,8 @@ export const Report = z.discriminatedUnion("type", [
     endedRunIds: z.array(z.string()),
     /** What an engine that was started before the session was made shows the router; the lease takes it over. */
     engineToken: z.string().max(200).optional(),
-    /** Runs that were `parked` here and not taken up again. */
-    parkedRunIds: z.array(z.string()).optional(),
+    /** The run that was last `parked` here; the report comes again, after the frames that led there. */
+    parkedRunId: z.string().optional(),
   }),
   Frame,
   /**

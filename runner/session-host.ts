@@ -37,8 +37,8 @@ export class SessionHost {
   #ended: string[] = [];
   #state: TranslateState;
   readonly #questions = new Questions();
-  /** Runs that wait for somebody and were let go of. */
-  #parked: string[] = [];
+  /** The run that waits for somebody and was let go of. */
+  #parked: string | null = null;
   /** Engines of such runs that are being ended. */
   #parking = 0;
   #idle: NodeJS.Timeout | null = null;
@@ -112,11 +112,12 @@ export class SessionHost {
       runnerId: this.#settings.runnerId,
       activeRunId: this.#run?.command.runId ?? null,
       endedRunIds: this.#ended,
-      parkedRunIds: this.#parked,
+      ...(this.#parked === null ? {} : { parkedRunId: this.#parked }),
       ...(this.#settings.engineToken === undefined ? {} : { engineToken: this.#settings.engineToken }),
     });
     const after = cursor?.runnerId === this.#settings.runnerId ? cursor.frame : 0;
     for (const frame of this.#outbox.since(after)) send(frame satisfies Frame);
+    this.#tellParked();
   }
 
   detach(): void {
@@ -196,7 +197,7 @@ export class SessionHost {
     this.#run = null;
     this.#engine = null;
     this.#parking += 1;
-    this.#parked = [...this.#parked, runId].slice(-REMEMBERED_RUNS);
+    this.#parked = runId;
     this.#log("run_parked", { runId });
     this.#stopped = this.#stopped
       .then(() => this.#killAll(pass))
@@ -204,9 +205,14 @@ export class SessionHost {
         this.#parking -= 1;
         engine?.close();
         this.#outbox.flush();
-        if (this.#parked.includes(runId)) this.#send?.({ type: "parked", runId });
+        this.#tellParked();
       });
     return true;
+  }
+
+  /** Once nothing of it is left. */
+  #tellParked(): void {
+    if (this.#parked !== null && this.#parking === 0) this.#send?.({ type: "parked", runId: this.#parked });
   }
 
   #start(command: RunStart): void {
@@ -217,7 +223,7 @@ export class SessionHost {
     }
     if (this.#idle) clearTimeout(this.#idle);
     this.#warming?.abort();
-    this.#parked = this.#parked.filter((id) => id !== command.runId);
+    this.#parked = null;
     const run: ActiveRun = {
       command,
       startedAt: Date.now(),

@@ -7,7 +7,7 @@ import type { Run } from "./run-queue.ts";
 /**
  * After a link has been opened, about the run in progress:
  * - `none`: there is none;
- * - `attached`: the runner has it, or had it and its end is among the frames that follow;
+ * - `attached`: the runner has it, or had it and its end, or how it came to be parked, is among the frames that follow;
  * - `send`: the runner has never heard of it: this is its start;
  * - `park`: it waits for somebody, and the engine that asked is gone: it needs none until it is answered;
  * - `lost`: it was sent to a runner that is gone. It may have done anything, so it is not started again.
@@ -20,7 +20,7 @@ export function onWelcome(
   waits: "no" | "for_somebody" | "answered" = "no",
 ): "none" | "attached" | "send" | "park" | "lost" {
   if (!run) return "none";
-  if (welcome.activeRunId === run.id || welcome.endedRunIds.includes(run.id)) return "attached";
+  if ([welcome.activeRunId, welcome.parkedRunId, ...welcome.endedRunIds].includes(run.id)) return "attached";
   if (waits === "answered") return "send";
   if (waits === "for_somebody") return run.interruptRequested ? "lost" : "park";
   if (run.sentTo === null || run.sentTo === welcome.runnerId) return "send";

@@ -341,7 +341,6 @@ export class Driver {
     const { queue, lease, approvals, newToken } = this.#deps;
     const run = queue.running();
     this.#welcomed = true;
-    if (run && welcome.parkedRunIds?.includes(run.id)) approvals.sent(run.id, null);
     const decision = onWelcome(run, welcome, run ? approvals.waits(run.id) : "no");
     if (lease.cursor()?.runnerId !== welcome.runnerId) {
       this.#deps.transaction(() => {

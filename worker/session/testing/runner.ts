@@ -1,5 +1,5 @@
 import { Command, MessageAssembler, toMessages } from "@gantry/protocol/link.ts";
-import type { FramedEvent, Report, RunStart } from "@gantry/protocol/link.ts";
+import type { AnsweredCall, FramedEvent, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import { Outbox } from "../../../runner/outbox.ts";
 
 /** The last thing an end hears of a wire. */
@@ -35,13 +35,19 @@ export class Wire {
 /** What happened on a runner to one run, for the auditor. */
 interface Worked {
   readonly runId: string;
+  /** Its prompt had been given to another engine. */
+  readonly resumed: boolean;
   readonly events: FramedEvent[];
 }
 
 interface Active {
   readonly command: RunStart;
   readonly work: Worked;
-  stop: "user" | "server_stopped" | null;
+  stop: "user" | "server_stopped" | "engine_failed" | null;
+  /** Calls that wait for somebody. */
+  readonly waiting: string[];
+  /** Calls that were answered and have no result yet. */
+  readonly begun: Map<string, ToolAnswer>;
 }
 
 /**
@@ -56,12 +62,15 @@ export class SimulatedRunner {
   readonly worked: Worked[] = [];
   /** What the engine said between runs. */
   readonly errands: FramedEvent[] = [];
+  /** Calls that were allowed and have run here. */
+  readonly effects: string[] = [];
   readonly #newEventId: () => string;
   readonly #outbox = new Outbox((frame) => this.#send(frame));
   readonly #assemblers = new Map<Wire, MessageAssembler>();
   #current: { wire: Wire; epoch: number } | null = null;
   #active: Active | null = null;
   #ended: string[] = [];
+  #parked: string | null = null;
   #draining = false;
 
   constructor(id: string, newEventId: () => string) {
@@ -99,10 +108,23 @@ export class SimulatedRunner {
     else if (this.#current?.wire === wire) this.#handle(command);
   }
 
-  /** The engine does something: a message, a piece of text, or the end of what it is at. */
-  work(what: "message" | "delta" | "end"): void {
+  /** Whether the run in progress does nothing but wait for somebody. */
+  get waits(): boolean {
+    return this.#active !== null && this.#active.waiting.length > 0 && this.#active.begun.size === 0;
+  }
+
+  /**
+   * The engine does something: a message, a piece of text, a question, or the end of what it is at. What it was
+   * answered comes first; while it waits it does nothing, unless it asks something else at the same time.
+   */
+  work(what: "message" | "delta" | "ask" | "end"): void {
     const run = this.#active;
     const at = Date.now();
+    if (run?.stop === null) {
+      for (const [id, answer] of run.begun) this.#result(run, id, answer);
+      if (what === "ask") return this.#ask(run);
+      if (run.waiting.length > 0) return;
+    }
     if (!run) {
       if (what !== "message") return;
       const errand: FramedEvent = { id: this.#newEventId(), at, type: "agent.message", content: [] };
@@ -130,10 +152,28 @@ export class SimulatedRunner {
     }
   }
 
-  /** Told to end: takes nothing more and stops what it does. */
+  /** Told to end: takes nothing more, lets go of a run that waits and stops any other. */
   drain(): void {
     this.#draining = true;
+    this.park();
     if (this.#active) this.#active.stop ??= "server_stopped";
+  }
+
+  /** The engine is killed: a run that waits goes on without it, any other is stopped. */
+  killEngine(): void {
+    this.park();
+    if (this.#active) this.#active.stop ??= "engine_failed";
+  }
+
+  /** Lets go of a run that does nothing but wait. */
+  park(): void {
+    const run = this.#active;
+    if (!run || !this.waits || run.stop !== null) return;
+    const { runId } = run.command;
+    this.#active = null;
+    this.#parked = runId;
+    this.#outbox.flush();
+    this.#send({ type: "parked", runId });
   }
 
   /** Gone with everything it knew. Whoever has a link hears of it, or not. */
@@ -156,9 +196,11 @@ export class SimulatedRunner {
       runnerId: this.id,
       activeRunId: this.#active?.command.runId ?? null,
       endedRunIds: this.#ended,
+      ...(this.#parked === null ? {} : { parkedRunId: this.#parked }),
     });
     const after = hello.cursor?.runnerId === this.id ? hello.cursor.frame : 0;
     for (const frame of this.#outbox.since(after)) this.#send(frame);
+    if (this.#parked !== null) this.#send({ type: "parked", runId: this.#parked });
   }
 
   #handle(command: Exclude<Command, { type: "hello" }>): void {
@@ -172,7 +214,13 @@ export class SimulatedRunner {
       case "run.interrupt":
         if (this.#active?.command.runId === command.runId) this.#active.stop ??= "user";
         return;
-      case "tool.answer":
+      case "tool.answer": {
+        const run = this.#active;
+        const at = run?.waiting.indexOf(command.toolUseId) ?? -1;
+        if (!run || at < 0 || run.stop !== null) return;
+        run.waiting.splice(at, 1);
+        return this.#run(run, command.toolUseId, command.answer);
+      }
       case "engine.warm":
         return;
       default:
@@ -184,13 +232,51 @@ export class SimulatedRunner {
     const { runId } = command;
     if (this.#active?.command.runId === runId || this.#ended.includes(runId)) return;
     if (this.#draining || this.#active) return this.#send({ type: "refused", runId });
-    const work: Worked = { runId, events: [] };
+    this.#parked = null;
+    const work: Worked = { runId, resumed: command.resume !== undefined, events: [] };
     this.worked.push(work);
-    this.#active = { command, work, stop: null };
+    const run: Active = { command, work, stop: null, waiting: [], begun: new Map() };
+    this.#active = run;
+    for (const { toolUseId, answer } of command.resume?.calls ?? ([] as AnsweredCall[]))
+      this.#run(run, toolUseId, answer);
+  }
+
+  #ask(run: Active): void {
+    const id = this.#newEventId();
+    run.waiting.push(id);
+    this.#record(run.work, {
+      id: this.#newEventId(),
+      at: Date.now(),
+      type: "approval.requested",
+      tool_use_id: id,
+      tool: "Bash",
+      input: { command: id },
+      call: `toolu_${id}`,
+    });
+  }
+
+  /** An answered call begins; it may never get to its result. */
+  #run(run: Active, id: string, answer: ToolAnswer): void {
+    if (answer.type === "allow") this.effects.push(id);
+    run.begun.set(id, answer);
+  }
+
+  #result(run: Active, id: string, answer: ToolAnswer): void {
+    run.begun.delete(id);
+    const is_error = answer.type !== "allow";
+    const at = Date.now();
+    this.#record(run.work, {
+      id: this.#newEventId(),
+      at,
+      type: "agent.tool_result",
+      tool_use_id: id,
+      content: [],
+      is_error,
+    });
   }
 
   #end(run: Active): void {
-    const failed = { type: "server_stopped" as const, message: "" };
+    const failed = { type: run.stop === "engine_failed" ? run.stop : ("server_stopped" as const), message: "" };
     const outcome = run.stop === null ? "succeeded" : run.stop === "user" ? "interrupted" : "failed";
     this.#active = null;
     this.#ended.push(run.command.runId);

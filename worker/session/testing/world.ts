@@ -1,7 +1,7 @@
 import { newId } from "@gantry/protocol/ids.ts";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
 import { CLOSE, MessageAssembler, Report, toMessages } from "@gantry/protocol/link.ts";
-import type { RunOptions } from "@gantry/protocol/link.ts";
+import type { RunOptions, ToolAnswer } from "@gantry/protocol/link.ts";
 import { vi } from "vitest";
 import { Approvals } from "../approvals.ts";
 import { Driver, LINGER_MS } from "../driver.ts";
@@ -58,6 +58,8 @@ export class World {
   readonly failedDials: number[] = [];
   /** Runs whose submission was confirmed. */
   readonly accepted: string[] = [];
+  /** Answers that were confirmed. */
+  readonly answered: { id: string; answer: "allow" | "deny" }[] = [];
   reachable = true;
   /** What looks at prompts before they are sent. */
   triage: readonly TriageStep[] = [];
@@ -139,6 +141,26 @@ export class World {
   cancel(): void {
     const runId = this.runs().at(-1)?.id ?? "";
     this.#inTurn((object) => void object.driver.cancel(runId));
+  }
+
+  /** Somebody answers the oldest, or the newest, of what waits. Returns whether anything did. */
+  answer(which: "oldest" | "newest", answer: "allow" | "deny"): boolean {
+    const open = this.#database.sql
+      .exec("SELECT tool_use_id FROM waiting WHERE answer IS NULL ORDER BY asked_at, rowid")
+      .toArray()
+      .map((row) => String(row["tool_use_id"]));
+    const id = which === "oldest" ? open[0] : open.at(-1);
+    if (id === undefined) return false;
+    const given: ToolAnswer = answer === "allow" ? { type: "allow" } : { type: "deny", message: "no" };
+    const event = { type: "user.tool_confirmation" as const, tool_use_id: id, result: answer };
+    let taken = false;
+    this.#inTurn(
+      (object) => void (taken = object.driver.answer(id, given, event)),
+      () => {
+        if (taken) this.answered.push({ id, answer });
+      },
+    );
+    return true;
   }
 
   /** Somebody begins to read, which wakes the driver. */
@@ -252,6 +274,7 @@ export class World {
         await this.wait(LINGER_MS);
         return heard;
       }
+      this.answer("oldest", round % 2 === 0 ? "allow" : "deny");
       const [toStop] = this.#database.sql
         .exec("SELECT id FROM runs WHERE state = 'running' AND interrupt_at IS NOT NULL")
         .toArray();
