@@ -10,6 +10,7 @@ import { Lease } from "../lease.ts";
 import type { Link, LinkHandlers } from "../link.ts";
 import { Peers } from "../peers.ts";
 import { RunQueue } from "../run-queue.ts";
+import { textOf } from "../sql.ts";
 import { Threads } from "../threads.ts";
 import { CLOSED, SimulatedRunner, UNREAD, Wire } from "./runner.ts";
 import type { TriageStep } from "../../triage/triage.ts";
@@ -148,7 +149,7 @@ export class World {
     const open = this.#database.sql
       .exec("SELECT tool_use_id FROM waiting WHERE answer IS NULL ORDER BY asked_at, rowid")
       .toArray()
-      .map((row) => String(row["tool_use_id"]));
+      .map((row) => textOf(row, "tool_use_id"));
     const id = which === "oldest" ? open[0] : open.at(-1);
     if (id === undefined) return false;
     const given: ToolAnswer = answer === "allow" ? { type: "allow" } : { type: "deny", message: "no" };
