@@ -2,7 +2,7 @@ import { ApiErrorAnswer, ANSWERS as NAMED, QueryError, SeedError } from "@gantry
 import { FileFields } from "@gantry/protocol/api/files.ts";
 import { z } from "zod";
 import { ANSWERS } from "./answers.ts";
-import { ROUTES, ROUTE_NAMES, querySchemaOf } from "./routes.ts";
+import { PUBLIC_ROUTES, ROUTES, querySchemaOf } from "./routes.ts";
 import type { Route, RouteName } from "./routes.ts";
 
 /**
@@ -50,7 +50,7 @@ export function openApi(version: string): Json {
       license: { name: "MIT", identifier: "MIT" },
     },
     security: [{ bearer: [] }, { apiKey: [] }],
-    tags: [...new Set(ROUTE_NAMES.map(tagOf))].map((name) => ({ name })),
+    tags: [...new Set(PUBLIC_ROUTES.map(tagOf))].map((name) => ({ name })),
     paths: paths(),
     components: {
       schemas: schemas(),
@@ -76,7 +76,7 @@ function tagOf(name: string): string {
 
 function paths(): Json {
   const found: Record<string, Json> = {};
-  for (const name of ROUTE_NAMES) {
+  for (const name of PUBLIC_ROUTES) {
     const path = (found[shownPath(name)] ??= {});
     path[(name.split(" ")[0] ?? "").toLowerCase()] = operation(name, ROUTES[name]);
   }

@@ -3,7 +3,7 @@ import type {
   BetaManagedAgentsSessionResource,
 } from "@anthropic-ai/sdk/resources/beta/sessions/resources";
 import { NoQuery } from "@gantry/protocol/api/common.ts";
-import { ResourceListQuery, ResourceParams, ResourceUpdate } from "@gantry/protocol/api/resources.ts";
+import { FileResource, ResourceListQuery, ResourceUpdate } from "@gantry/protocol/api/resources.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Context } from "hono";
 import { noteChange } from "../accounts/audit.ts";
@@ -68,7 +68,7 @@ export async function retrieveResource(c: Context<App>): Promise<Response> {
 /** `POST .../resources`: a file, mounted before the next run. */
 export async function addResource(c: Context<App>): Promise<Response> {
   readQuery(c, NoQuery);
-  const params = await readJson(c.req.raw, ResourceParams);
+  const params = await readJson(c.req.raw, FileResource);
   const id = c.req.param("id") ?? "";
   const { account } = c.get("principal");
   const facts = await factsOf(c);
@@ -76,12 +76,6 @@ export async function addResource(c: Context<App>): Promise<Response> {
     throw new RequestRefused({ code: "conflict", reason: "The session is archived." });
   const there = facts.resources.map((resource) => resource.mount);
   const wanted = await resolveResources(c.env, account, [params], there, "");
-  if (wanted.some(({ mount }) => mount.type === "repository"))
-    throw new RequestRefused({
-      code: "invalid_request",
-      field: "type",
-      reason: "repositories are mounted when a session is made",
-    });
   const [resource] = await toSessionResources(c.env, id, wanted);
   if (!resource || !(await sessionStub(c.env, id).changeResources(account, { type: "add", resource })))
     throw unknownSession(id);

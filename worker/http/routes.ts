@@ -6,7 +6,7 @@ import { FileListQuery } from "@gantry/protocol/api/files.ts";
 import { AccountPageQuery, AccountQuery, KeyCreate } from "@gantry/protocol/api/keys.ts";
 import type { Scope } from "@gantry/protocol/api/keys.ts";
 import { ModelListQuery, RunListQuery, UsageQuery } from "@gantry/protocol/api/lists.ts";
-import { ResourceListQuery, ResourceParams, ResourceUpdate } from "@gantry/protocol/api/resources.ts";
+import { FileResource, ResourceListQuery, ResourceUpdate } from "@gantry/protocol/api/resources.ts";
 import {
   EventListQuery,
   EventSocketQuery,
@@ -151,7 +151,7 @@ export const ROUTES = {
   "POST /v1/sessions/:id/resources": {
     access: SESSIONS,
     summary: "Mount a file before the next run",
-    body: ResourceParams,
+    body: FileResource,
   },
   "GET /v1/sessions/:id/resources": {
     access: LOOK,
@@ -213,6 +213,9 @@ export function accessTo(method: string, pattern: string): Access {
 
 /** Method and pattern of all routes. */
 export const ROUTE_NAMES = Object.keys(ROUTES) as RouteName[];
+
+/** Those that somebody with a key may use; a sandbox's own doors are nobody else's. */
+export const PUBLIC_ROUTES = ROUTE_NAMES.filter((name) => ROUTES[name].access !== "sandbox");
 
 /** Query schema of a route. */
 export function querySchemaOf(route: Route): z.ZodObject {
