@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Gantry, ROOT, script, until } from "./gantry.ts";
+import { Gantry, ROOT, lastOf, script, until } from "./gantry.ts";
 
 /** Kill any part in the middle of a run: it ends once, nothing runs twice, the log has no gap, nothing is left. */
 
@@ -43,7 +43,7 @@ function audit(log: StoredEvent[], sessionId: string): void {
   expect(existsSync(effects) ? readFileSync(effects, "utf8").trim().split("\n").length : 0).toBeLessThanOrEqual(1);
 }
 
-const isIdle = (log: StoredEvent[]): boolean => log.at(-1)?.type === "session.status_idle";
+const isIdle = (log: StoredEvent[]): boolean => lastOf(log)?.type === "session.status_idle";
 const outcomeOf = (log: StoredEvent[], runId: string): unknown =>
   log.find((e) => e.type === "run.ended" && e.run_id === runId);
 

@@ -257,6 +257,11 @@ export async function until(condition: () => boolean | Promise<boolean>, what: s
   }
 }
 
+/** The newest event that tells of the session's status or of a run: saving goes on beside, and its events come anywhere. */
+export function lastOf<T extends { readonly type: string }>(events: readonly T[]): T | undefined {
+  return events.findLast((event) => !event.type.startsWith("workspace."));
+}
+
 /** A prompt that plays exactly these steps of the demonstration model. */
 export function script(...steps: Record<string, unknown>[]): string {
   return `<<script${JSON.stringify(steps)}script>>`;

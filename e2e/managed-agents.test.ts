@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { Gantry, script, until } from "./gantry.ts";
+import { Gantry, lastOf, script, until } from "./gantry.ts";
 
 /** Sessions of configured agents, driven by Anthropic's own client. */
 
@@ -35,7 +35,7 @@ async function untilIdle(id: string, reason = "end_turn") {
   let events: Awaited<ReturnType<typeof eventsOf>> = [];
   await until(async () => {
     events = await eventsOf(id);
-    const last = events.at(-1);
+    const last = lastOf(events);
     return last?.type === "session.status_idle" && last.stop_reason.type === reason;
   }, `the session to be idle with ${reason}`);
   return events;
@@ -200,7 +200,7 @@ describe("an approval", () => {
       initial_events: [prompt(text)],
     });
     const events = await untilIdle(session.id, "requires_action");
-    const last = events.at(-1);
+    const last = lastOf(events);
     const ids =
       last?.type === "session.status_idle" && last.stop_reason.type === "requires_action"
         ? last.stop_reason.event_ids

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Gantry, ROOT, script, until } from "./gantry.ts";
+import { Gantry, lastOf, ROOT, script, until } from "./gantry.ts";
 
 /** Sessions on real input: a repository, memory, order, interrupts. */
 
@@ -227,7 +227,7 @@ describe("the log", () => {
     const { sessionId } = await gantry.run({
       prompt: script({ text: "abcdefghij", chunk: 2, chunkMs: 30 }, { text: "x" }),
     });
-    const log = await gantry.untilLog(sessionId, (events) => events.at(-1)?.type === "session.status_idle", "idle");
+    const log = await gantry.untilLog(sessionId, (events) => lastOf(events)?.type === "session.status_idle", "idle");
     expect(log.map((e) => e.seq)).toEqual(log.map((_, i) => i + 1));
     const middle = Math.floor(log.length / 2);
     const response = await gantry.fetch(`/v1/sessions/${sessionId}/events/stream?event_deltas=true`, {

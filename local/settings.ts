@@ -15,7 +15,7 @@ export interface Settings {
   /** Absolute path of the state folder. */
   readonly state: string;
   readonly apiKey: string;
-  /** Seals secrets that are stored: `worker/storage/seal.ts`. */
+  /** Seals what is stored and secret: `worker/storage/seal.ts`, `worker/snapshots/keys.ts`. */
   readonly encryptionKey: string;
   /** Text of the routes file. */
   readonly routes: string;
@@ -49,6 +49,11 @@ const PASSED_ON = [
   "GANTRY_RUN_MINUTES",
   "GANTRY_ACCOUNT_BUDGET_USD",
   "GANTRY_SESSION_BUDGET_USD",
+  "GANTRY_SNAPSHOT_EXCLUDE",
+  "GANTRY_SNAPSHOT_MINUTES",
+  "GANTRY_SNAPSHOT_MAX_FILE_BYTES",
+  "GANTRY_SNAPSHOT_MAX_BYTES",
+  "GANTRY_SNAPSHOT_MAX_ENTRIES",
   "GANTRY_TRUSTED_GIT_HOSTS",
 ];
 
@@ -66,6 +71,10 @@ const NUMBERS = {
   GANTRY_POOL: { min: 0, max: 100, whole: true },
   GANTRY_MAX_ENGINES: { min: 1, max: 10_000, whole: true },
   GANTRY_SLEEP_AFTER: { min: 0.01, max: 35_000, whole: false },
+  GANTRY_SNAPSHOT_MINUTES: { min: 1, max: 10_000, whole: true },
+  GANTRY_SNAPSHOT_MAX_FILE_BYTES: { min: 1, max: 2 ** 50, whole: true },
+  GANTRY_SNAPSHOT_MAX_BYTES: { min: 1, max: 2 ** 50, whole: true },
+  GANTRY_SNAPSHOT_MAX_ENTRIES: { min: 1, max: 5_000_000, whole: true },
   GANTRY_ACCOUNT_BUDGET_USD: { min: 0, max: 1e9, whole: false },
   GANTRY_SESSION_BUDGET_USD: { min: 0, max: 1e9, whole: false },
 } as const satisfies Readonly<Record<string, Range>>;
@@ -145,7 +154,7 @@ function keptKey(state: string): string {
   return kept(join(state, "api-key"), () => `gk_${randomBytes(32).toString("base64url")}`);
 }
 
-/** What seals the secrets of this state folder; without it they do not open again. */
+/** What seals the secrets and snapshots of this state folder; without it they do not open again. */
 function keptEncryptionKey(state: string): string {
   return kept(join(state, "encryption-key"), () => `k1:${randomBytes(32).toString("base64")}`);
 }

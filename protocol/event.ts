@@ -101,7 +101,8 @@ export type ModelUsage = z.infer<typeof modelUsage>;
  * - `deadline_exceeded`: the runner, when the run took longer than it may;
  * - `server_stopped`: the runner, when it was told to end while the run was in progress;
  * - `resource_unavailable`: the runner, when a file or repository of the session could not be put in its place. The
- *   engine was not asked; the next prompt tries again.
+ *   engine was not asked; the next prompt tries again;
+ * - `restore_failed`: the session, when its files could not be brought back, so that the run did not begin.
  */
 export const RunErrorType = z.enum([
   "upstream_error",
@@ -114,6 +115,7 @@ export const RunErrorType = z.enum([
   "deadline_exceeded",
   "server_stopped",
   "resource_unavailable",
+  "restore_failed",
 ]);
 export type RunErrorType = z.infer<typeof RunErrorType>;
 
@@ -336,6 +338,43 @@ export const SessionEvent = z.discriminatedUnion("type", [
       event_ids: z.array(z.string()).optional(),
     }),
     stop_details: z.null(),
+  }),
+  /** The session's files are saved as they are after this event's run, or in the middle of it. */
+  z.object({
+    type: z.literal("workspace.snapshot"),
+    snapshot_id: z.string(),
+    files: z.number().int(),
+    bytes: z.number().int(),
+    /** Of these, what was not stored already. */
+    new_bytes: z.number().int(),
+    duration_ms: z.number(),
+    /** The first of what was left out: pipes, sockets, files that are too large. */
+    skipped: z.array(z.object({ path: z.string(), reason: z.string() })),
+    skipped_count: z.number().int(),
+  }),
+  /** The files could not be saved; the snapshot before is still there. It is tried again, or at the end of the next run. */
+  z.object({
+    type: z.literal("workspace.snapshot_failed"),
+    error: z.object({
+      type: z.enum(["store_unavailable", "sandbox_unavailable", "too_large", "bad_contents", "not_configured"]),
+      message: z.string(),
+      retry_status: retryStatus,
+    }),
+  }),
+  /** The sandbox was new, and the session's files were brought back to it: what there is again, and what there is not. */
+  z.object({
+    type: z.literal("session.restored"),
+    /** Null: there was none, and only what was said came back. */
+    snapshot_id: z.string().nullable(),
+    /** `seq` of the last event before that snapshot: what files became after it is lost. */
+    snapshot_seq: z.number().int(),
+    files: z.number().int(),
+    bytes: z.number().int(),
+    /** Lines of the conversation that were written after the snapshot. */
+    transcript_lines: z.number().int(),
+    duration_ms: z.number(),
+    /** What is missing, in words. */
+    missing: z.array(z.string()),
   }),
   ...RunnerEvent.options,
 ]);

@@ -11,7 +11,8 @@ export type IdKind =
   | "key"
   | "thread"
   | "resource"
-  | "template";
+  | "template"
+  | "snapshot";
 
 const PREFIX = {
   session: "sesn_",
@@ -26,6 +27,7 @@ const PREFIX = {
   thread: "sthr_",
   resource: "sesrsc_",
   template: "tmpl_",
+  snapshot: "snap_",
 } as const;
 
 /** Crockford base32: no letters that are mistaken for digits, safe in URLs, file names and Durable Object names. */

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { MountPath } from "./api/resources.ts";
 import { ClientResultBlock, PromptBlock, RunnerEvent } from "./event.ts";
+import { isTranscript } from "./snapshot.ts";
 
 /**
  * The link: one WebSocket between a session and its runner, dialled by the session.
@@ -178,6 +179,8 @@ export const Command = z.discriminatedUnion("type", [
     epoch: z.number().int(),
     /** Last frame stored, and the runner that sent it. */
     cursor: z.object({ runnerId: z.string(), frame: z.number().int() }).nullable(),
+    /** Bytes of each transcript that are mirrored; the runner goes on from there. */
+    mirror: z.record(z.string(), z.number().int().nonnegative()).optional(),
   }),
   z.object({ type: z.literal("ack"), frame: z.number().int() }),
   z.object({
@@ -248,6 +251,10 @@ export const Report = z.discriminatedUnion("type", [
     engineToken: z.string().max(200).optional(),
     /** The run that was last `parked` here; the report comes again, after the frames that led there. */
     parkedRunId: z.string().optional(),
+    /** Name of the session's folder, made with it; null when the runner has none. */
+    folder: z.string().max(64).nullish(),
+    /** The runner is ending and takes no run. */
+    draining: z.boolean().optional(),
   }),
   Frame,
   /**
@@ -255,6 +262,18 @@ export const Report = z.discriminatedUnion("type", [
    * is here any more; whoever gets its answers goes on with it.
    */
   z.object({ type: z.literal("parked"), runId: z.string() }),
+  /** The session's folder was made: its name, as the next `welcome` says it. */
+  z.object({ type: z.literal("folder"), folder: z.string().max(64) }),
+  /**
+   * A piece of a transcript of the engine, while it is written: bytes from `at` on, of a file whose end was there; 0
+   * begins it anew. Needs no acknowledgement: the next `hello` says what has come.
+   */
+  z.object({
+    type: z.literal("transcript"),
+    file: z.string().refine(isTranscript, "is no transcript"),
+    at: z.number().int().nonnegative(),
+    data: z.string().min(1).max(200_000),
+  }),
   /** The runner is ending, or still at another run, and did not take this one: it may be sent again. */
   z.object({ type: z.literal("refused"), runId: z.string() }),
   z.object({ type: z.literal("pong"), at: z.number() }),

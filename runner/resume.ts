@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { appendFile, open, readFile } from "node:fs/promises";
 import type { RunnerEvent } from "@gantry/protocol/event.ts";
-import type { AnsweredCall, ToolAnswer } from "@gantry/protocol/link.ts";
+import type { AnsweredCall, EngineStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import { clipInput, toResultContent } from "./clip.ts";
 import type { SessionFolders } from "./environment.ts";
 import { isServerTool } from "./translate.ts";
@@ -88,10 +88,14 @@ const TAIL_BYTES = 4_000_000;
  * Resolves when the transcript holds a call, so that whoever answers it later finds it there: the engine asks before it
  * writes. False when it does not come: the call is a sub-agent's.
  */
-export async function isWrittenDown(folders: SessionFolders, engineSessionId: string, call: string): Promise<boolean> {
+export async function isWrittenDown(
+  folders: SessionFolders,
+  { engineSessionId }: EngineStart,
+  call: string,
+): Promise<boolean> {
   for (const until = Date.now() + WRITE_MS; Date.now() < until; await new Promise((r) => setTimeout(r, 10))) {
     const file = transcriptOf(folders, engineSessionId);
-    if (file !== null && isOpen(await tailOf(file), call)) return true;
+    if (file !== null && isOpen(await tailOf(file).catch(() => ""), call)) return true;
   }
   return false;
 }

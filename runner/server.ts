@@ -2,8 +2,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 import type { IncomingMessage, Server } from "node:http";
 import { availableParallelism } from "node:os";
-import { rm, statfs } from "node:fs/promises";
-import { join } from "node:path";
+import { statfs } from "node:fs/promises";
 import { newId, isId } from "@gantry/protocol/ids.ts";
 import { CLOSE, Command, EngineWish, MessageAssembler, toMessages } from "@gantry/protocol/link.ts";
 import type { SandboxReport } from "@gantry/protocol/sandbox.ts";
@@ -12,6 +11,8 @@ import type { WebSocket } from "ws";
 import { Admission } from "./admission.ts";
 import { Pool } from "./pool.ts";
 import { SessionHost } from "./session-host.ts";
+import { placeOf, removeFolder } from "./snapshot/place.ts";
+import { answerSnapshots, matchSnapshotRoute } from "./snapshot/routes.ts";
 
 export interface RunnerSettings {
   readonly host: string;
@@ -97,6 +98,11 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
   };
 
   const server = createServer((request, response) => {
+    const snapshots = matchSnapshotRoute(request);
+    if (snapshots && authorised(request, settings.token) && isId("session", snapshots.sessionId)) {
+      void answerSnapshots(request, response, snapshots.rest, runnerId, hostOf(snapshots.sessionId));
+      return;
+    }
     void answer(request, settings, { runnerId, admission, pool, hosts }).then(({ status, body }) => {
       response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
     });
@@ -123,7 +129,7 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
         if (value === undefined) return;
         const command = Command.parse(value);
         if (command.type === "hello") {
-          greeted = greet(socket, sessionId, command.epoch, command.cursor);
+          greeted = greet(socket, sessionId, command);
         } else if (greeted && links.get(sessionId)?.socket === socket) {
           hostOf(sessionId).handle(command);
         }
@@ -140,12 +146,8 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
     socket.on("error", (error) => log({ event: "link_error", sessionId, error: error.message }));
   }
 
-  function greet(
-    socket: WebSocket,
-    sessionId: string,
-    epoch: number,
-    cursor: { runnerId: string; frame: number } | null,
-  ): boolean {
+  function greet(socket: WebSocket, sessionId: string, hello: Extract<Command, { type: "hello" }>): boolean {
+    const { epoch } = hello;
     const current = links.get(sessionId);
     if (current && current.socket !== socket) {
       if (epoch <= current.epoch) {
@@ -158,7 +160,7 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
     links.set(sessionId, { socket, epoch });
     hostOf(sessionId).attach((report) => {
       for (const message of toMessages(report)) socket.send(message);
-    }, cursor);
+    }, hello);
     return true;
   }
 
@@ -173,7 +175,7 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
       const until = Date.now() + graceMs;
       draining = true;
       for (const host of hosts.values()) host.drain();
-      while (Date.now() < until && [...hosts.values()].some((host) => host.busy))
+      while (Date.now() < until && [...hosts.values()].some((host) => host.busy || host.files.saved.saving))
         await new Promise((r) => setTimeout(r, 25));
       await Promise.all([pool.close(), ...[...hosts.values()].map((host) => host.close())]);
       for (const { socket } of links.values()) socket.terminate();
@@ -193,7 +195,7 @@ async function answer(
   if (request.method === "DELETE" && sessionId && isId("session", sessionId)) {
     await state.hosts.get(sessionId)?.close();
     state.hosts.delete(sessionId);
-    await rm(join(settings.root, sessionId), { recursive: true, force: true, maxRetries: 3 });
+    await removeFolder(placeOf({ root: settings.root, sessionId }).base);
     return { status: 200, body: { deleted: sessionId } };
   }
   if (request.method === "GET" && sessionId && isId("session", sessionId)) {

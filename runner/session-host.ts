@@ -1,15 +1,15 @@
 import { newId, primaryThreadId } from "@gantry/protocol/ids.ts";
 import type { RunError } from "@gantry/protocol/event.ts";
 import type { AnsweredCall, Command, EngineStart, Frame, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
-import { PROTOCOL_VERSION } from "@gantry/protocol/link.ts";
 import { nextSandboxState } from "@gantry/protocol/sandbox.ts";
 import type { SandboxChange, SandboxReport, SandboxState } from "@gantry/protocol/sandbox.ts";
 import type { Pass, StartReason } from "./admission.ts";
 import { Engine, engineProfile } from "./agent.ts";
 import type { ToolRequest } from "./agent.ts";
-import { CLOSE_GRACE_MS, INTERRUPT_GRACE_MS, REMEMBERED_RUNS, endOf, failed, whyNotBegun } from "./host-settings.ts";
+import { NotStarted, REMEMBERED_RUNS, WARM_PATIENCE_MS } from "./host-settings.ts";
 import type { ActiveRun, HostSettings } from "./host-settings.ts";
 import { Outbox } from "./outbox.ts";
+import { stopTurn } from "./interrupting.ts";
 import { killMarked } from "./processes.ts";
 import { Questions, toEvents } from "./questions.ts";
 import { isWrittenDown, prepareResume } from "./resume.ts";
@@ -17,10 +17,11 @@ import { betweenRuns, initialState, nameToolCall, translate, withCalls } from ".
 import type { TranslateState, TranslatedEvent } from "./translate.ts";
 import { closeThreads, noThreads } from "./threads.ts";
 import { RunFiles } from "./run-files.ts";
+import { Refused } from "./snapshot/scan.ts";
+import { endOf, interruption, welcomeOf, whyNotBegun } from "./telling.ts";
 import { hasTranscript } from "./workspace.ts";
 
-/** How long a start ahead of a prompt waits for a place; after that nobody is about to send one. */
-const WARM_PATIENCE_MS = 10_000;
+type Hello = Extract<Command, { type: "hello" }>;
 
 /**
  * One session on this runner: its engine, the run in progress and the frames that wait to be stored.
@@ -31,7 +32,7 @@ export class SessionHost {
   readonly #outbox: Outbox;
   readonly #marker: string;
   #send: ((report: Report) => void) | null = null;
-  readonly #files: RunFiles;
+  readonly files: RunFiles;
   #engine: Engine | null = null;
   #run: ActiveRun | null = null;
   #ended: string[] = [];
@@ -60,8 +61,9 @@ export class SessionHost {
     this.#settings = settings;
     this.#idleMs = settings.idleMs;
     this.#marker = `${settings.markerPrefix}${settings.sessionId}`;
-    this.#files = new RunFiles(settings, this.#marker, (run, event) => {
-      if (this.#run === run) this.#record({ ...event, id: newId("event") });
+    this.files = new RunFiles(settings, this.#marker, {
+      tell: (run, event) => void (this.#run === run && this.#record({ ...event, id: newId("event") })),
+      send: (report) => this.#send?.(report),
     });
     this.#outbox = new Outbox((frame) => this.#send?.(frame));
     this.#state = { ...initialState, threads: noThreads(primaryThreadId(settings.sessionId)) };
@@ -104,17 +106,18 @@ export class SessionHost {
   }
 
   /** A link has been opened: says what there is and sends again what was not stored. */
-  attach(send: (report: Report) => void, cursor: { runnerId: string; frame: number } | null): void {
+  attach(send: (report: Report) => void, { cursor, mirror }: Pick<Hello, "cursor" | "mirror">): void {
     this.#send = send;
-    send({
-      type: "welcome",
-      protocol: PROTOCOL_VERSION,
-      runnerId: this.#settings.runnerId,
-      activeRunId: this.#run?.command.runId ?? null,
-      endedRunIds: this.#ended,
-      ...(this.#parked === null ? {} : { parkedRunId: this.#parked }),
-      ...(this.#settings.engineToken === undefined ? {} : { engineToken: this.#settings.engineToken }),
-    });
+    send(
+      welcomeOf(this.#settings, {
+        run: this.#run,
+        ended: this.#ended,
+        parked: this.#parked,
+        folder: this.files.saved.folder(),
+        draining: this.#draining,
+      }),
+    );
+    if (mirror) this.files.saved.mirror.resume(mirror);
     const after = cursor?.runnerId === this.#settings.runnerId ? cursor.frame : 0;
     for (const frame of this.#outbox.since(after)) send(frame satisfies Frame);
     this.#tellParked();
@@ -122,6 +125,14 @@ export class SessionHost {
 
   detach(): void {
     this.#send = null;
+  }
+
+  /** Replaces the session's folder by a saved one. Nothing may run meanwhile, and no engine may know the old one. */
+  async restore(stream: AsyncIterable<Uint8Array>): ReturnType<RunFiles["restore"]> {
+    if (this.#run) throw new Refused("busy", "A run is in progress.");
+    this.#warming?.abort();
+    await this.#stopEngine();
+    return this.files.restore(stream);
   }
 
   handle(command: Exclude<Command, { type: "hello" }>): void {
@@ -154,17 +165,11 @@ export class SessionHost {
     run.interrupted = why;
     const engine = this.#engine;
     if (!engine || run.state === "preparing") return this.#end(run, "Stopped before it began.");
-    engine.interrupt().catch((error: unknown) => this.#log("interrupt_failed", { error: String(error) }));
-    setTimeout(() => {
-      if (this.#run !== run) return;
-      this.#log("interrupt_escalated", { step: "close" });
-      engine.close();
-      setTimeout(() => {
-        if (this.#run !== run) return;
-        this.#log("interrupt_escalated", { step: "kill" });
-        void killMarked(this.#marker).then(() => this.#end(run, "The engine had to be killed."));
-      }, CLOSE_GRACE_MS);
-    }, INTERRUPT_GRACE_MS);
+    stopTurn(engine, {
+      isOver: () => this.#run !== run,
+      kill: () => void killMarked(this.#marker).then(() => this.#end(run, "The engine had to be killed.")),
+      log: (event, details) => this.#log(event, details),
+    });
   }
 
   /** Takes no more runs, lets go of one that waits for somebody and stops any other. */
@@ -198,6 +203,7 @@ export class SessionHost {
     this.#engine = null;
     this.#parking += 1;
     this.#parked = runId;
+    this.files.saved.runEnded();
     this.#log("run_parked", { runId });
     this.#stopped = this.#stopped
       .then(() => this.#killAll(pass))
@@ -264,7 +270,7 @@ export class SessionHost {
 
   async #begin(run: ActiveRun): Promise<void> {
     const { command, over } = run;
-    const { prompt, context } = await this.#files.prepare(run);
+    const { prompt, context } = await this.files.prepare(run);
     if (this.#run !== run) return;
     await this.#ensureEngine(command, "run", over.signal, {
       onWait: (position) => this.#record({ type: "sandbox.waiting", id: newId("event"), position }),
@@ -316,7 +322,7 @@ export class SessionHost {
   }
 
   async #startEngine(command: EngineStart, pass: Pass, resume?: readonly AnsweredCall[]): Promise<Engine> {
-    const folders = await this.#files.open();
+    const folders = await this.files.open();
     const resumption = resume ? await prepareResume(folders, command.engineSessionId, resume) : null;
     if (resumption) {
       this.#state = withCalls(this.#state, resume ?? []);
@@ -367,7 +373,8 @@ export class SessionHost {
     const run = this.#run;
     if (!run) return { type: "deny", message: "Nobody is there to ask." };
     const isForPeer = request.kind === "peer";
-    const canBeParked = !isForPeer && agentId === undefined && (await this.#isWrittenDown(run, toolUseId));
+    const canBeParked =
+      !isForPeer && agentId === undefined && (await isWrittenDown(await this.files.open(), run.command, toolUseId));
     if (this.#run !== run || signal.aborted) return { type: "deny", message: "The run was stopped." };
     // The time somebody takes to answer is not the run's; another session's is.
     if (!isForPeer) clearTimeout(run.deadline);
@@ -388,10 +395,6 @@ export class SessionHost {
     const { threads, events } = closeThreads(this.#state.threads, [], () => newId("event"), "retries_exhausted");
     this.#state = { ...this.#state, threads };
     for (const event of events) this.#record(event);
-  }
-
-  async #isWrittenDown({ command }: ActiveRun, toolUseId: string): Promise<boolean> {
-    return isWrittenDown(await this.#files.open(), command.engineSessionId, toolUseId).catch(() => false);
   }
 
   /** The run waits for somebody: its engine stays for as long as that of a session without a run. */
@@ -439,9 +442,7 @@ export class SessionHost {
       return;
     }
     if (!run) return; // the engine finished something of its own between runs
-    const why = run.interrupted;
-    const outcome = why === "user" ? { outcome: "interrupted" as const, error: null } : why ? failed(why) : {};
-    this.#conclude(run, { ...event, ...outcome, duration_ms: Date.now() - run.startedAt });
+    this.#conclude(run, { ...event, ...interruption(run), duration_ms: Date.now() - run.startedAt });
   }
 
   /** Ends a run the engine did not end. */
@@ -454,7 +455,7 @@ export class SessionHost {
   /** Hands over what the agent left for the user, and ends the run: whoever hears of the end finds the files. */
   #conclude(run: ActiveRun, event: TranslatedEvent): void {
     if (run.state === "concluding") return;
-    const handedOver = this.#files.handOver(run);
+    const handedOver = this.files.handOver(run);
     run.state = "concluding";
     clearTimeout(run.deadline);
     void (handedOver ? handedOver.then(() => this.#finish(run, event)) : this.#finish(run, event));
@@ -465,6 +466,7 @@ export class SessionHost {
     this.#questions.end();
     const leftovers = run.interrupted !== null && this.#state.backgroundTasks.length > 0;
     this.#run = null;
+    this.files.saved.runEnded();
     this.#ended = [...this.#ended, run.command.runId].slice(-REMEMBERED_RUNS);
     this.#outbox.push(run.command.runId, { ...event, at: Date.now() });
     // An interrupt leaves the engine's background tasks running: whoever stops a run means those too.
@@ -476,6 +478,3 @@ export class SessionHost {
     this.#settings.log({ event, sessionId: this.#settings.sessionId, ...details });
   }
 }
-
-/** Whoever wanted the engine no longer does. */
-class NotStarted extends Error {}

@@ -49,6 +49,14 @@ export interface Env {
   readonly GANTRY_SESSION_BUDGET_USD?: string;
   /** Longest time a run may take, in minutes. */
   readonly GANTRY_RUN_MINUTES?: string;
+  /** Names that are left out of snapshots wherever they stand in the workspace, comma-separated. */
+  readonly GANTRY_SNAPSHOT_EXCLUDE?: string;
+  /** Minutes between snapshots in a long run. */
+  readonly GANTRY_SNAPSHOT_MINUTES?: string;
+  /** Largest file that is saved, most bytes and most files and folders of a snapshot. */
+  readonly GANTRY_SNAPSHOT_MAX_FILE_BYTES?: string;
+  readonly GANTRY_SNAPSHOT_MAX_BYTES?: string;
+  readonly GANTRY_SNAPSHOT_MAX_ENTRIES?: string;
   /** How far the sandbox holds: `none` until there is a jail or a container. */
   readonly SANDBOX_LEVEL?: string;
 }

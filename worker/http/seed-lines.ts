@@ -106,6 +106,7 @@ const RUN_STATUS: Record<RunErrorType | "interrupted" | "cancelled", number> = {
   deadline_exceeded: 504,
   server_stopped: 503,
   resource_unavailable: 424,
+  restore_failed: 503,
   interrupted: 409,
   cancelled: 409,
 };

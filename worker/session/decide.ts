@@ -66,6 +66,7 @@ export function stopReasonOf(how: {
       return "refusal";
     case "upstream_error":
     case "sandbox_lost":
+    case "restore_failed":
     case "engine_failed":
       return "retries_exhausted";
     default:

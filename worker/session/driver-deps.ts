@@ -1,4 +1,5 @@
 import type { Mount } from "@gantry/protocol/link.ts";
+import type { Snapshots } from "../snapshots/snapshots.ts";
 import type { Approvals } from "./approvals.ts";
 import type { EventLog } from "./event-log.ts";
 import type { TriageDeps } from "./gate.ts";
@@ -22,6 +23,8 @@ export interface DriverDeps {
   /** Who looks at a run before it is sent. */
   readonly triage: TriageDeps;
   readonly transaction: Transaction;
+  /** The session's files; without it nothing is saved or brought back. */
+  readonly files?: Pick<Snapshots, "prepare" | "hear" | "runStarted" | "wantSave">;
   readonly dial: (
     hello: { epoch: number; cursor: { runnerId: string; frame: number } | null },
     handlers: LinkHandlers,

@@ -8,9 +8,7 @@ import { acceptFrame } from "./frames.ts";
 import { Gate } from "./gate.ts";
 import type { Link } from "./link.ts";
 import type { Run } from "./run-queue.ts";
-import { endRun, failRun, sayItGoesOn, sayItWaits, startRun } from "./telling.ts";
-
-const LOST = "The sandbox that ran this was lost; what it had done until then is in the log.";
+import { SAID, endRun, failRun, sayItGoesOn, sayItWaits, startRun } from "./telling.ts";
 
 /** While a run is active the watchdog looks this often. */
 export const WATCHDOG_MS = 3_000;
@@ -36,8 +34,8 @@ export class Driver {
   readonly #deps: DriverDeps;
   readonly #gate: Gate;
   #link: Link | null = null;
-  /** Whether the link's runner has said who it is: until then nobody knows to whom a run would be sent. */
-  #welcomed = false;
+  /** Whether the link's runner has said who it is and has the session's files: only then a run is sent. */
+  #ready = false;
   #dialling = false;
   #lastHeardAt = 0;
   #unreachableSince: number | null = null;
@@ -78,7 +76,7 @@ export class Driver {
     if (queue.running() || queue.next()) return;
     this.#warming = { options, models: { token: "", ...models(options.model) } };
     if (!this.#link) void this.#connect();
-    else if (this.#welcomed) this.#sendWarming();
+    else if (this.#ready) this.#sendWarming();
   }
 
   #sendWarming(): void {
@@ -108,8 +106,7 @@ export class Driver {
     this.#lingering = setTimeout(() => {
       this.#lingering = null;
       if (this.#isAtWork()) return;
-      this.#link?.close("idle");
-      this.#link = null;
+      this.#drop("idle");
     }, LINGER_MS);
   }
 
@@ -132,19 +129,14 @@ export class Driver {
         if (run.sentTo === null) this.#send(run);
         return this.#link?.send({ type: "ping", at: now() });
       case "redial":
-        this.#link?.close("silent");
-        this.#link = null;
+        this.#drop("silent");
         return void this.#connect();
       case "dial":
         return void this.#connect();
       case "give_up":
         this.#unreachableSince = null;
         if (!run.interruptRequested && this.#deps.approvals.waits(run.id) === "for_somebody") return this.#park(run);
-        return this.#endFailed(
-          run,
-          "sandbox_lost",
-          "The sandbox could not be reached for a minute; what it had done until then is in the log.",
-        );
+        return this.#endFailed(run, "sandbox_lost", SAID.unreachable);
       default:
         decision satisfies never;
     }
@@ -206,9 +198,10 @@ export class Driver {
   #tellAnswers(run: Run): void {
     const { lease, approvals } = this.#deps;
     const runnerId = lease.cursor()?.runnerId;
-    if (!this.#link || !this.#welcomed || run.sentTo === null || runnerId === undefined) return; // the welcome tells them
+    if (!this.#link || !this.#ready || run.sentTo === null || runnerId === undefined) return; // the welcome tells them
     const answered = [...approvals.answered(run.id), ...this.#deps.peers.answered(run.id)];
     approvals.sent(run.id, runnerId);
+    this.#deps.files?.runStarted(run.id);
     for (const { toolUseId, answer } of answered)
       if (answer) this.#link.send({ type: "tool.answer", runId: run.id, toolUseId, answer });
   }
@@ -227,11 +220,7 @@ export class Driver {
     if (run?.id !== runId || run.sentTo === null) return;
     approvals.sent(runId, null);
     if (run.interruptRequested || approvals.waits(runId) === "no")
-      return this.#endFailed(
-        run,
-        "sandbox_lost",
-        "The engine was stopped while the run waited, and cannot go on with it.",
-      );
+      return this.#endFailed(run, "sandbox_lost", SAID.stopped);
     if (approvals.waits(runId) === "for_somebody") return this.#park(run);
     queue.sent(runId, null);
     this.kick();
@@ -275,7 +264,7 @@ export class Driver {
       );
       mine = link;
       this.#link = link;
-      this.#welcomed = false;
+      this.#ready = false;
       this.#lastHeardAt = now();
       this.#unreachableSince = null;
       this.#redialMs = REDIAL_MS;
@@ -295,7 +284,7 @@ export class Driver {
     const run = this.#deps.queue.running();
     this.#unread += 1;
     if (!run || this.#unread < MAX_UNREAD) return false;
-    this.#endFailed(run, "engine_failed", "The runner could not read what it was sent for this run.");
+    this.#endFailed(run, "engine_failed", SAID.unread);
     return true;
   }
 
@@ -324,12 +313,13 @@ export class Driver {
         const { queue, approvals } = this.#deps;
         if (queue.running()?.id === report.runId) queue.sent(report.runId, null);
         approvals.sent(report.runId, null);
-        this.#link?.close("refused");
-        this.#link = null;
-        return this.#redialSoon();
+        return this.#drop("refused", true);
       }
       case "parked":
         return this.#letGo(report.runId);
+      case "folder":
+      case "transcript":
+        return this.#deps.files?.hear(report);
       case "pong":
         return;
       default:
@@ -340,7 +330,6 @@ export class Driver {
   #welcome(welcome: Extract<Report, { type: "welcome" }>): void {
     const { queue, lease, approvals, newToken } = this.#deps;
     const run = queue.running();
-    this.#welcomed = true;
     const decision = onWelcome(run, welcome, run ? approvals.waits(run.id) : "no");
     if (lease.cursor()?.runnerId !== welcome.runnerId) {
       this.#deps.transaction(() => {
@@ -354,20 +343,46 @@ export class Driver {
       this.#link?.send({ type: "run.interrupt", runId: welcome.activeRunId });
     switch (decision) {
       case "none":
-        return this.#sendWarming();
+        return this.#makeReady(welcome, null);
       case "attached":
+        this.#ready = true;
         if (run && run.sentTo !== welcome.runnerId) queue.sent(run.id, welcome.runnerId);
         if (run?.interruptRequested) this.#link?.send({ type: "run.interrupt", runId: run.id });
         return run ? this.#tellAnswers({ ...run, sentTo: welcome.runnerId }) : undefined;
       case "park":
-        return run ? this.#park(run) : undefined;
+        if (run) this.#park(run);
+        return this.#makeReady(welcome, null);
       case "send":
-        return run ? this.#send(run) : undefined;
+        // Sent now it could be taken for lost with the runner.
+        return welcome.draining ? this.#drop("draining", true) : this.#makeReady(welcome, run);
       case "lost":
-        return run ? this.#endFailed(run, "sandbox_lost", LOST) : undefined;
+        if (run) this.#endFailed(run, "sandbox_lost", SAID.lost);
+        return this.#makeReady(welcome, null);
       default:
         decision satisfies never;
     }
+  }
+
+  /** The runner gets the session's files if it does not have them; then it gets the run: `again`, or one not sent yet. */
+  #makeReady(welcome: Extract<Report, { type: "welcome" }>, again: Run | null): void {
+    const { queue, files } = this.#deps;
+    const link = this.#link;
+    const begin = (): void => {
+      if (this.#link !== link) return;
+      this.#ready = true;
+      const run = queue.running();
+      if (!run) this.#sendWarming();
+      else if (run.state !== "parked" && (run.sentTo === null || run.id === again?.id)) this.#send(run);
+    };
+    const preparing = link && files?.prepare(welcome, queue.running()?.id ?? null);
+    if (!preparing) return begin();
+    preparing.then(begin, () => {
+      if (this.#link !== link) return;
+      // The next run begins with a link of its own, and that with another try.
+      this.#drop("not restored");
+      const run = queue.running();
+      if (run?.sentTo === null) this.#endFailed(run, "restore_failed", SAID.withoutFiles);
+    });
   }
 
   #send(run: Run): void {
@@ -375,7 +390,7 @@ export class Driver {
     const { queue, lease, approvals, models, engineSessionId, deadlineMs } = this.#deps;
     const runnerId = lease.cursor()?.runnerId;
     const token = lease.token();
-    if (!this.#link || !this.#welcomed || runnerId === undefined || token === null) return; // the welcome sends it
+    if (!this.#link || !this.#ready || runnerId === undefined || token === null) return; // the welcome sends it
     const answered = approvals.answered(run.id);
     const command: RunStart = {
       type: "run.start",
@@ -400,9 +415,7 @@ export class Driver {
     const decision = onFrame(stored, frame.frame);
     if (decision === "gap") {
       report({ event: "frame_gap", stored, got: frame.frame });
-      this.#link?.close("frame gap");
-      this.#link = null;
-      return this.#redialSoon();
+      return this.#drop("frame gap", true);
     }
     if (decision === "store") {
       this.#unread = 0;
@@ -439,6 +452,12 @@ export class Driver {
   /** What the agent wants of other sessions; what is under way already is left alone. */
   carryOutPeerCalls(): void {
     this.#deps.peers.carryOut((answer) => this.#link?.send({ type: "tool.answer", ...answer }));
+  }
+
+  #drop(why: string, redial = false): void {
+    this.#link?.close(why);
+    this.#link = null;
+    if (redial) this.#redialSoon();
   }
 
   #acknowledge(frame: number): void {

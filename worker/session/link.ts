@@ -23,7 +23,7 @@ const DIAL_TIMEOUT_MS = 5_000;
 export async function dial(
   sandbox: Sandbox,
   sessionId: string,
-  hello: { epoch: number; cursor: { runnerId: string; frame: number } | null },
+  hello: Omit<Extract<Command, { type: "hello" }>, "type" | "protocol">,
   handlers: LinkHandlers,
 ): Promise<Link> {
   await sandbox.start();

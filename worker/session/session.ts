@@ -30,8 +30,9 @@ import { askSandbox, sandboxFacts } from "./sandbox-life.ts";
 import type { SandboxFacts } from "./sandbox-life.ts";
 import { NO_SETUP, Settings } from "./settings.ts";
 import type { SessionSetup } from "./settings.ts";
+import { Alarms } from "./alarms.ts";
+import { snapshotsOf } from "../snapshots/settings.ts";
 import { createTables, numberOf, tablesExist, textOf } from "./sql.ts";
-import type { Transaction } from "./sql.ts";
 import { Sockets, fromSocketRequest, readSocketMessage } from "./sockets.ts";
 import { streamLog } from "./stream.ts";
 import type { StreamShape } from "./stream.ts";
@@ -55,6 +56,7 @@ export class Session extends DurableObject<Env> {
   readonly #resources: Resources;
   readonly #settings: Settings;
   readonly #driver: Driver;
+  readonly #snapshots: ReturnType<typeof snapshotsOf>;
   readonly #sockets: Sockets;
   readonly #sandbox: Sandbox;
   readonly #blocked: BlockedHosts;
@@ -76,7 +78,17 @@ export class Session extends DurableObject<Env> {
     const sessionId = ctx.id.name ?? "";
     this.#sandbox = sandboxOf(ctx, env, this.#settings, () => this.#account());
     this.#blocked = new BlockedHosts(this.#log, this.#queue);
-    const transaction: Transaction = (work) => ctx.storage.transactionSync(work);
+    const transaction = <T>(work: () => T): T => ctx.storage.transactionSync(work);
+    const alarms = new Alarms(sql, (at) => void (at === null ? ctx.storage.deleteAlarm() : ctx.storage.setAlarm(at)));
+    this.#snapshots = snapshotsOf(env, this.#sandbox, sessionId, {
+      sql,
+      settings: this.#settings,
+      transaction,
+      setAlarm: (at) => alarms.set("snapshots", at),
+      log: this.#log,
+      queue: this.#queue,
+      account: () => this.#account(),
+    });
     const peers = peersOf(env, this.#settings, () => this.#account(), {
       sql,
       sessionId,
@@ -96,8 +108,9 @@ export class Session extends DurableObject<Env> {
       onEnded: (run) => ctx.waitUntil(tellWhoWaits(env, this.#account(), run)),
       transaction,
       triage: { sql, steps: stepsOf(env), owner: () => ({ account: this.#account(), sessionId }) },
-      dial: (hello, handlers) => dial(this.#sandbox, sessionId, hello, handlers),
-      setAlarm: (at) => void (at === null ? ctx.storage.deleteAlarm() : ctx.storage.setAlarm(at)),
+      dial: (hello, on) => dial(this.#sandbox, sessionId, { ...hello, mirror: this.#snapshots.transcripts.ends() }, on),
+      files: this.#snapshots,
+      setAlarm: (at) => alarms.set("driver", at),
       now: () => Date.now(),
       newEventId: () => newId("event"),
       newToken: (offered) =>
@@ -286,6 +299,7 @@ export class Session extends DurableObject<Env> {
     this.#exists = false;
     for (const socket of this.ctx.getWebSockets()) socket.close(1000, "the session was deleted");
     await this.#sandbox.destroy();
+    await this.#snapshots.forget();
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
     // What is in memory belongs to a session that is no more.
@@ -438,6 +452,7 @@ export class Session extends DurableObject<Env> {
   override alarm(): void {
     if (!this.#exists) return;
     this.#driver.watch();
+    this.#snapshots.watch();
     this.#tellIndex();
   }
 

@@ -34,6 +34,15 @@ export const NO_SETUP: SessionSetup = {
   archivedAt: null,
   updatedAt: 0,
 };
+/** A save that is to be made, also after a crash. */
+export interface PendingSave {
+  /** The run that ended, or that is in progress. */
+  readonly runId: string;
+  /** Rises when it is asked for again: what was being saved before may lack what is new. */
+  readonly mark: number;
+  /** Tries so far. */
+  readonly attempts: number;
+}
 
 /** Small values of a session, by name, as JSON. */
 export class Settings {
@@ -76,6 +85,24 @@ export class Settings {
 
   saveContainerStart(start: ContainerStart): void {
     this.#write("container_start", start);
+  }
+
+  /** Name of the sandbox's folder that holds the session's files now; null while it is not known. */
+  folder(): string | null {
+    return this.#read("folder") as string | null;
+  }
+
+  saveFolder(folder: string): void {
+    this.#write("folder", folder);
+  }
+
+  /** The save that is to be made; null when there is none. */
+  pendingSave(): PendingSave | null {
+    return this.#read("pending_save") as PendingSave | null;
+  }
+
+  savePendingSave(save: PendingSave | null): void {
+    this.#write("pending_save", save);
   }
 
   #read(key: string): unknown {

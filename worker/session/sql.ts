@@ -1,3 +1,5 @@
+import { createSnapshotTables } from "../snapshots/schema.ts";
+
 /** A row of a result. */
 export type Row = Record<string, SqlStorageValue>;
 
@@ -57,6 +59,8 @@ export function createTables(sql: Sql): void {
   sql.exec(`CREATE TABLE IF NOT EXISTS resources (
     id TEXT PRIMARY KEY, mount TEXT NOT NULL, secret TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL)`);
   sql.exec(`CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value TEXT NOT NULL)`);
+  sql.exec(`CREATE TABLE IF NOT EXISTS alarms (name TEXT PRIMARY KEY, at INTEGER NOT NULL)`);
+  createSnapshotTables(sql);
 }
 
 /** Adds a column to a table of an earlier version. */

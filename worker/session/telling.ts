@@ -4,9 +4,21 @@ import type { DriverDeps } from "./driver-deps.ts";
 import type { NewEvent } from "./event-log.ts";
 import type { Run } from "./run-queue.ts";
 
+/** Why a run failed that the runner did not end, as its user reads it. */
+export const SAID = {
+  lost: "The sandbox that ran this was lost; what it had done until then is in the log.",
+  unreachable: "The sandbox could not be reached for a minute; what it had done until then is in the log.",
+  stopped: "The engine was stopped while the run waited, and cannot go on with it.",
+  unread: "The runner could not read what it was sent for this run.",
+  withoutFiles: "Its files could not be brought back to a new sandbox. They are kept: send the prompt again.",
+} as const;
+
 /** Changes of the driver that touch only what is stored: a state, and the events that tell of it. */
 
-type Deps = Pick<DriverDeps, "queue" | "approvals" | "threads" | "peers" | "onEnded" | "log" | "now" | "newEventId">;
+type Deps = Pick<
+  DriverDeps,
+  "queue" | "approvals" | "threads" | "peers" | "onEnded" | "files" | "log" | "now" | "newEventId"
+>;
 
 /** The run needs somebody: the session is idle until the calls named here are answered. Inside a transaction. */
 export function sayItWaits(deps: Deps, run: Run): void {
@@ -34,6 +46,8 @@ export function endRun(
   const { queue, log, now, newEventId } = deps;
   if (how.error?.type === "sandbox_lost") deps.threads.abandon(deps);
   queue.end(run.id, now());
+  // Only what a runner itself ended is there to be saved.
+  if (reported && run.sentTo !== null) deps.files?.wantSave(run.id);
   deps.approvals.close(run.id);
   deps.peers.close(run, how.outcome);
   deps.onEnded(run);

@@ -36,6 +36,9 @@ const SCHEMA = [
     waiting INTEGER NOT NULL DEFAULT 0)`,
   `CREATE INDEX IF NOT EXISTS sessions_by_account ON sessions (account, id)`,
   `CREATE INDEX IF NOT EXISTS sessions_by_age ON sessions (account, ${SESSION_AGE})`,
+  `CREATE TABLE IF NOT EXISTS packs (key TEXT NOT NULL, session TEXT NOT NULL, PRIMARY KEY (key, session)) WITHOUT ROWID`,
+  `CREATE INDEX IF NOT EXISTS packs_by_session ON packs (session)`,
+  `CREATE TABLE IF NOT EXISTS packs_to_remove (key TEXT PRIMARY KEY)`,
 ];
 
 let opened: { db: D1Database; ready: Promise<D1Database> } | null = null;

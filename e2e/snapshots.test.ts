@@ -1,0 +1,126 @@
+import { existsSync, lstatSync, readFileSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { StoredEvent } from "@gantry/protocol/event.ts";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Gantry, script, until } from "./gantry.ts";
+
+/** Sandboxes die, sessions do not: what was said and what was written comes back to a new one. */
+
+let gantry: Gantry;
+beforeAll(async () => {
+  gantry = await Gantry.start({ GANTRY_PERMISSION_MODE: "bypassPermissions" });
+});
+afterAll(() => gantry.remove());
+
+const bash = (command: string): Record<string, unknown> => ({ tool: "Bash", input: { command } });
+const of = <T extends StoredEvent["type"]>(log: StoredEvent[], type: T): Extract<StoredEvent, { type: T }>[] =>
+  log.filter((event): event is Extract<StoredEvent, { type: T }> => event.type === type);
+
+/** Waits until the files are saved as they are after the last run. */
+async function saved(sessionId: string): Promise<StoredEvent[]> {
+  return gantry.untilLog(
+    sessionId,
+    (log) => {
+      const last = of(log, "run.ended").at(-1)?.run_id;
+      return of(log, "workspace.snapshot").some((event) => event.run_id === last);
+    },
+    "a snapshot after the last run",
+  );
+}
+
+const sandboxes = (): string => join(gantry.state, "sandboxes");
+
+describe("a session whose sandbox is gone", () => {
+  it("remembers what was said, and its files are there, after everything was stopped and the disk deleted", async () => {
+    const word = `word${Math.random().toString(36).slice(2)}`;
+    const { sessionId } = await gantry.run({ prompt: `Remember that the word is ${word}` });
+    await gantry.run({
+      sessionId,
+      prompt: script(
+        bash(
+          "mkdir -p 'ünï' empty && printf 'kept' > 'ünï/a file' && chmod 640 'ünï/a file' && ln -s /etc/hostname link && touch -d 2001-02-03T04:05:06Z 'ünï/a file'",
+        ),
+        { text: "written" },
+      ),
+    });
+    await saved(sessionId);
+    await gantry.stop();
+    rmSync(sandboxes(), { recursive: true });
+    await gantry.start(gantry.port);
+
+    const after = await gantry.run({ prompt: "What did I say before?", sessionId });
+    expect(after.text).toContain(word);
+    const workspace = gantry.workspace(sessionId);
+    expect(readFileSync(join(workspace, "ünï/a file"), "utf8")).toBe("kept");
+    expect(lstatSync(join(workspace, "ünï/a file")).mode & 0o777).toBe(0o640);
+    expect(lstatSync(join(workspace, "ünï/a file")).mtime.toISOString()).toBe("2001-02-03T04:05:06.000Z");
+    expect(readdirSync(join(workspace, "empty"))).toEqual([]);
+    expect(readlinkSync(join(workspace, "link"))).toBe("/etc/hostname");
+    const log = await gantry.log(sessionId);
+    const [restored] = of(log, "session.restored");
+    const snapshot = of(log, "workspace.snapshot").findLast((event) => event.seq < (restored?.seq ?? 0));
+    expect(restored).toMatchObject({ snapshot_id: snapshot?.snapshot_id, files: snapshot?.files, transcript_lines: 0 });
+    expect(log.map((event) => event.seq)).toEqual(log.map((_, index) => index + 1));
+  });
+
+  it("remembers what was said until everything was killed in the middle of a run", async () => {
+    const word = `word${Math.random().toString(36).slice(2)}`;
+    const { sessionId } = await gantry.run({ prompt: "What is 7 * 6?" });
+    await saved(sessionId);
+    const running = (async () => {
+      for await (const _line of gantry.stream({
+        sessionId,
+        prompt: `Remember that the word is ${word}. ${script(bash("echo begun > begun; sleep 60"), { text: "never" })}`,
+      }));
+    })().catch(() => {});
+    await until(() => existsSync(join(gantry.workspace(sessionId), "begun")), "the tool to run");
+    // The engine has written down what it does; the mirror looks four times a second.
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    await gantry.killAll();
+    await running;
+    rmSync(sandboxes(), { recursive: true });
+    await gantry.start(gantry.port);
+
+    const after = await gantry.run({ prompt: "What did I say before?", sessionId });
+    expect(after.text).toContain(word);
+    const log = await gantry.log(sessionId);
+    expect(of(log, "run.ended").map((event) => event.error?.type ?? event.outcome)).toEqual([
+      "succeeded",
+      "sandbox_lost",
+      "succeeded",
+    ]);
+    const [restored] = of(log, "session.restored");
+    expect(restored?.transcript_lines).toBeGreaterThan(0);
+    expect(restored?.missing).toContain("changes of files after the snapshot");
+  });
+
+  it("goes on in a folder of an earlier version, which has neither a name nor a snapshot", async () => {
+    const word = `word${Math.random().toString(36).slice(2)}`;
+    const { sessionId } = await gantry.run({ prompt: `Remember that the word is ${word}` });
+    await saved(sessionId);
+    await gantry.stop();
+    rmSync(join(sandboxes(), sessionId, "folder.json"));
+    await gantry.start(gantry.port);
+    // It has another name now, so what is saved counts, and that is the same.
+    const after = await gantry.run({ prompt: "What did I say before?", sessionId });
+    expect(after.text).toContain(word);
+  });
+});
+
+describe("what is stored", () => {
+  it("is ciphertext, and gone with the session", async () => {
+    const word = `secret${Math.random().toString(36).slice(2)}`;
+    const { sessionId } = await gantry.run({ prompt: script(bash(`echo ${word} > file`), { text: "done" }) });
+    await saved(sessionId);
+    const blobs = (): string[] =>
+      readdirSync(join(gantry.state, "storage", "r2"), { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile() && entry.parentPath.endsWith("blobs"))
+        .map((entry) => readFileSync(join(entry.parentPath, entry.name), "latin1"));
+    const packs = blobs().filter((blob) => blob.startsWith("GSP1"));
+    expect(packs.length).toBeGreaterThan(0);
+    for (const pack of packs) expect(pack).not.toContain(word);
+    const before = packs.length;
+    expect((await gantry.fetch(`/v1/sessions/${sessionId}`, { method: "DELETE" })).status).toBe(200);
+    expect(blobs().filter((blob) => blob.startsWith("GSP1")).length).toBeLessThan(before);
+  });
+});

@@ -1,0 +1,204 @@
+import { createHash } from "node:crypto";
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  existsSync,
+  futimesSync,
+  fchmodSync,
+  fstatSync,
+  lutimesSync,
+  mkdirSync,
+  openSync,
+  symlinkSync,
+  utimesSync,
+  writeSync,
+} from "node:fs";
+import { Buffer } from "node:buffer";
+import { FRAME, TornFrames, readFrames } from "@gantry/protocol/frames.ts";
+import { RestoreStep, isTranscript, pieceBytes } from "@gantry/protocol/snapshot.ts";
+import type { FileEntry, Restored, SnapshotEntry } from "@gantry/protocol/snapshot.ts";
+import { textToPath } from "./paths.ts";
+import { onDisk } from "./place.ts";
+import type { Place } from "./place.ts";
+import { Refused } from "./scan.ts";
+
+/** Largest frame: a piece of a file, or an entry with all its hashes. */
+const MAX_FRAME_BYTES = 16 * 1024 * 1024;
+
+/**
+ * Puts what the stream holds in place of what is there. Nothing is written through a link: everything begins empty, a
+ * folder that is not in the stream is not made, and links come when everything else is there.
+ */
+export async function restore(
+  place: Place,
+  stream: AsyncIterable<Uint8Array>,
+): Promise<Omit<Restored, "runnerId" | "folder">> {
+  try {
+    const writer = new Writer(place);
+    for await (const { kind, bytes } of readFrames(stream, MAX_FRAME_BYTES)) {
+      if (kind === FRAME.data) writer.data(bytes);
+      else if (kind === FRAME.json) writer.step(RestoreStep.parse(JSON.parse(Buffer.from(bytes).toString("utf8"))));
+      else throw new Refused("bad_restore", `A frame of the unknown kind ${kind}.`);
+    }
+    return writer.end();
+  } catch (error) {
+    if (error instanceof Refused) throw error;
+    throw new Refused(error instanceof TornFrames ? "bad_restore" : "failed", String(error).slice(0, 900));
+  }
+}
+
+interface OpenFile {
+  readonly entry: FileEntry;
+  readonly fd: number;
+  piece: number;
+  written: number;
+}
+
+/** Takes the steps of a restore in order. */
+class Writer {
+  readonly #place: Place;
+  readonly #links: Extract<SnapshotEntry, { t: "l" }>[] = [];
+  readonly #folders: Extract<SnapshotEntry, { t: "d" }>[] = [];
+  #file: OpenFile | null = null;
+  #transcript: { file: string; at: number; left: number } | null = null;
+  #entries = 0;
+  #files = 0;
+  #bytes = 0;
+  #lines = 0;
+  #ended = false;
+  readonly #gaps = new Set<string>();
+
+  constructor(place: Place) {
+    this.#place = place;
+  }
+
+  step(step: RestoreStep): void {
+    if (this.#file || this.#transcript || this.#ended) throw new Refused("bad_restore", "A step came too early.");
+    switch (step.type) {
+      case "entry":
+        this.#entries += 1;
+        return this.#entry(step.entry);
+      case "transcript":
+        if (!isTranscript(step.file)) throw new Refused("bad_restore", `${step.file} is no transcript.`);
+        if (step.size > 0) this.#transcript = { file: step.file, at: step.at, left: step.size };
+        return;
+      case "end":
+        if (step.entries !== this.#entries)
+          throw new Refused("bad_restore", `${this.#entries} entries came of ${step.entries}.`);
+        this.#ended = true;
+        return;
+      default:
+        step satisfies never;
+    }
+  }
+
+  data(bytes: Uint8Array): void {
+    if (this.#transcript) return this.#append(bytes);
+    const file = this.#file;
+    if (!file) throw new Refused("bad_restore", "Contents came for no file.");
+    const expected = Math.min(pieceBytes(file.entry.s), file.entry.s - file.written);
+    const hash = createHash("sha256").update(bytes).digest("base64url");
+    if (bytes.length !== expected || hash !== file.entry.c[file.piece])
+      throw new Refused("bad_restore", `${file.entry.p}: the contents are not those of the snapshot.`);
+    writeWhole(file.fd, bytes, file.written);
+    file.written += bytes.length;
+    file.piece += 1;
+    if (file.piece === file.entry.c.length) this.#close(file);
+  }
+
+  /** Everything came: links are made, and folders get their times and modes, the innermost first. */
+  end(): Omit<Restored, "runnerId" | "folder"> {
+    if (!this.#ended) throw new Refused("bad_restore", "The restore broke off.");
+    for (const link of this.#links) {
+      const path = this.#path(link.p);
+      symlinkSync(textToPath(link.to), path);
+      lutimesSync(path, seconds(link.n), seconds(link.n));
+    }
+    for (const folder of this.#folders.toReversed()) {
+      const path = this.#path(folder.p);
+      chmodSync(path, folder.m);
+      utimesSync(path, seconds(folder.n), seconds(folder.n));
+    }
+    return {
+      files: this.#files,
+      bytes: this.#bytes,
+      transcriptLines: this.#lines,
+      gaps: [...this.#gaps].slice(0, 100),
+    };
+  }
+
+  #entry(entry: SnapshotEntry): void {
+    switch (entry.t) {
+      case "l":
+        this.#links.push(entry);
+        return;
+      case "d":
+        // The saved parts stand already; any other folder is new, or the snapshot names it twice.
+        if (!existsSync(this.#path(entry.p)) || entry.p.split("/").length > 2) mkdirSync(this.#path(entry.p), 0o700);
+        this.#folders.push(entry);
+        return;
+      case "f": {
+        const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+        const file = { entry, fd: openSync(this.#path(entry.p), flags, 0o600), piece: 0, written: 0 };
+        this.#file = file;
+        if (entry.c.length === 0) this.#close(file);
+        return;
+      }
+      default:
+        entry satisfies never;
+    }
+  }
+
+  #close(file: OpenFile): void {
+    fchmodSync(file.fd, file.entry.m);
+    futimesSync(file.fd, seconds(file.entry.n), seconds(file.entry.n));
+    closeSync(file.fd);
+    this.#file = null;
+    this.#files += 1;
+    this.#bytes += file.written;
+  }
+
+  /** Adds what is new to a transcript: what the file has already is left out, and nothing goes behind a gap. */
+  #append(bytes: Uint8Array): void {
+    const { file, at, left } = this.#transcript ?? { file: "", at: 0, left: 0 };
+    if (bytes.length > left) throw new Refused("bad_restore", `${file}: more came than was said.`);
+    this.#transcript = left > bytes.length ? { file, at: at + bytes.length, left: left - bytes.length } : null;
+    if (this.#gaps.has(file)) return;
+    this.#makeParents(file);
+    const fd = openSync(this.#path(file), constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+    try {
+      const { size } = fstatSync(fd);
+      if (size < at) return void this.#gaps.add(file);
+      const news = bytes.subarray(size - at);
+      if (news.length === 0) return;
+      writeWhole(fd, news, size);
+      this.#lines += news.reduce((lines, byte) => lines + (byte === 10 ? 1 : 0), 0);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  /** The folders of a transcript that the snapshot does not have. */
+  #makeParents(file: string): void {
+    const steps = file.split("/").slice(0, -1);
+    for (let count = 2; count <= steps.length; count++) {
+      const folder = this.#path(steps.slice(0, count).join("/"));
+      if (!existsSync(folder)) mkdirSync(folder, 0o700);
+    }
+  }
+
+  #path(path: string): string | Buffer {
+    return onDisk(this.#place, path);
+  }
+}
+
+function writeWhole(fd: number, bytes: Uint8Array, at: number): void {
+  for (let written = 0; written < bytes.length;)
+    written += writeSync(fd, bytes, written, bytes.length - written, at + written);
+}
+
+/** Half a microsecond more: the system cuts what is left of a microsecond off. */
+function seconds(micros: number): number {
+  return (micros + 0.5) / 1_000_000;
+}

@@ -1,0 +1,81 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { Buffer } from "node:buffer";
+import { once } from "node:events";
+import { FRAME, frameHeader } from "@gantry/protocol/frames.ts";
+import { DoneRequest, ObjectsRequest, ScanRequest } from "@gantry/protocol/snapshot.ts";
+import type { SnapshotRefusal } from "@gantry/protocol/snapshot.ts";
+import { ZodError } from "zod";
+import type { SessionHost } from "../session-host.ts";
+import { Refused } from "./scan.ts";
+
+const MAX_BODY_BYTES = 4 * 1024 * 1024;
+
+const STATUS: Record<SnapshotRefusal["error"], number> = {
+  busy: 409,
+  changed: 409,
+  no_folder: 404,
+  unknown_scan: 404,
+  too_large: 413,
+  bad_restore: 400,
+  failed: 500,
+};
+
+/** Matches `POST /sessions/{id}/snapshot...` and `/restore`: the session, and what is asked of it. */
+export function matchSnapshotRoute(request: IncomingMessage): { sessionId: string; rest: string } | null {
+  if (request.method !== "POST") return null;
+  const match = /^\/sessions\/([^/]+)\/((?:snapshot|restore)(?:\/[\w-]+)*)$/.exec(request.url ?? "");
+  return match?.[1] && match[2] ? { sessionId: match[1], rest: match[2] } : null;
+}
+
+/** What a session asks about its folder. Authorised already. Answers every request, whatever happens. */
+export async function answerSnapshots(
+  request: IncomingMessage,
+  response: ServerResponse,
+  rest: string,
+  runnerId: string,
+  host: SessionHost,
+): Promise<void> {
+  const json = (status: number, body: unknown): void => {
+    response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+  };
+  try {
+    const [what, scan, step] = rest.split("/");
+    if (rest === "snapshot") {
+      json(200, { runnerId, ...(await host.files.saved.scan(ScanRequest.parse(await bodyOf(request)))) });
+    } else if (rest === "restore") {
+      json(200, { runnerId, ...(await host.restore(request)) });
+    } else if (what === "snapshot" && scan && step === "done") {
+      host.files.saved.done(scan, DoneRequest.parse(await bodyOf(request)).committed);
+      json(200, {});
+    } else if (what === "snapshot" && scan && step === "objects") {
+      const { hashes } = ObjectsRequest.parse(await bodyOf(request));
+      for (const [index, hash] of hashes.entries()) {
+        const object = host.files.saved.object(scan, hash);
+        if (index === 0) response.writeHead(200, { "content-type": "application/octet-stream" });
+        response.write(frameHeader(FRAME.data, object.length));
+        if (!response.write(object)) await once(response, "drain");
+        if (response.destroyed) return;
+      }
+      response.end();
+    } else {
+      json(404, { error: "failed", message: "There is no such route." });
+    }
+  } catch (error) {
+    // In the middle of an answer only breaking off says that it is not whole.
+    if (response.headersSent) return void response.destroy();
+    const code = error instanceof Refused ? error.code : "failed";
+    const message = error instanceof ZodError ? (error.issues[0]?.message ?? "unreadable") : String(error);
+    json(STATUS[code], { error: code, message: (error instanceof Refused ? error.message : message).slice(0, 1000) });
+  }
+}
+
+async function bodyOf(request: IncomingMessage): Promise<unknown> {
+  const pieces: Buffer[] = [];
+  let length = 0;
+  for await (const piece of request as AsyncIterable<Buffer>) {
+    length += piece.length;
+    if (length > MAX_BODY_BYTES) throw new Refused("failed", "The body is too large.");
+    pieces.push(piece);
+  }
+  return JSON.parse(Buffer.concat(pieces).toString("utf8"));
+}

@@ -1,0 +1,84 @@
+import type { Env } from "../env.ts";
+import { catalog } from "../storage/catalog.ts";
+import type { PackStore } from "./packs.ts";
+
+/** Where the packs of an account's sessions lie in the bucket. */
+export function packPrefix(account: string, sessionId: string): string {
+  return `snapshots/${account}/${sessionId}/`;
+}
+
+/** R2 deletes so many at once. */
+const DELETE_AT_ONCE = 500;
+
+/**
+ * Packs in R2. Who holds which is in the catalog, because sessions that were forked from each other share packs: one is
+ * removed when the last that holds it lets go. A pack can only be held by whom a holder gives it to, so nobody can take
+ * hold of one that is being removed.
+ */
+export function packStore(env: Env, sessionId: string): PackStore {
+  return {
+    async hold(pack) {
+      const db = await catalog(env);
+      await db.prepare("INSERT OR IGNORE INTO packs (key, session) VALUES (?, ?)").bind(pack, sessionId).run();
+    },
+    async put(pack, contents) {
+      await env.FILES.put(pack, contents);
+    },
+    async get(pack, range) {
+      const object = await env.FILES.get(pack, range ? { range } : {});
+      return object && new Uint8Array(await object.arrayBuffer());
+    },
+    async release(packs) {
+      const db = await catalog(env);
+      for (let from = 0; from < packs.length; from += DELETE_AT_ONCE) {
+        const keys = packs.slice(from, from + DELETE_AT_ONCE);
+        const list = JSON.stringify(keys);
+        // Noted as to be removed in the same step in which the last holder lets go: a crash leaves a note, no garbage.
+        await db.batch([
+          db
+            .prepare("DELETE FROM packs WHERE session = ? AND key IN (SELECT value FROM json_each(?))")
+            .bind(sessionId, list),
+          db
+            .prepare(
+              "INSERT OR IGNORE INTO packs_to_remove (key) SELECT value FROM json_each(?) WHERE value NOT IN (SELECT key FROM packs)",
+            )
+            .bind(list),
+        ]);
+      }
+      await removeUnheld(env);
+    },
+    async share(to, packs) {
+      const db = await catalog(env);
+      await db
+        .prepare(
+          "INSERT OR IGNORE INTO packs (key, session) SELECT key, ? FROM packs WHERE session = ? AND key IN (SELECT value FROM json_each(?))",
+        )
+        .bind(to, sessionId, JSON.stringify(packs))
+        .run();
+    },
+    async held() {
+      const db = await catalog(env);
+      const rows = await db.prepare("SELECT key FROM packs WHERE session = ?").bind(sessionId).all<{ key: string }>();
+      return rows.results.map((row) => row.key);
+    },
+  };
+}
+
+/** Removes what nobody holds, also what another session noted before it was interrupted. */
+async function removeUnheld(env: Env): Promise<void> {
+  const db = await catalog(env);
+  for (;;) {
+    const rows = await db
+      .prepare("SELECT key FROM packs_to_remove LIMIT ?")
+      .bind(DELETE_AT_ONCE)
+      .all<{ key: string }>();
+    const keys = rows.results.map((row) => row.key);
+    if (keys.length === 0) return;
+    await env.FILES.delete(keys);
+    await db
+      .prepare("DELETE FROM packs_to_remove WHERE key IN (SELECT value FROM json_each(?))")
+      .bind(JSON.stringify(keys))
+      .run();
+    if (keys.length < DELETE_AT_ONCE) return;
+  }
+}
