@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { ClientResultBlock, PromptBlock } from "../event.ts";
 import { AgentCreate } from "./agents.ts";
-import { COMMON_QUERY, CREATED_QUERY, Metadata, MetadataPatch, PAGE_QUERY, QueryFlag } from "./common.ts";
 import { ResourceList } from "./resources.ts";
+import { COMMON_QUERY, CREATED_QUERY, Metadata, MetadataPatch, PAGE_QUERY, QueryFlag, queryNumber } from "./common.ts";
 
 /** Bodies and queries of `/v1/sessions`, in the words of Managed Agents. */
 
@@ -29,17 +29,22 @@ export const SessionUpdate = z.strictObject({
   title: z.string().max(500).nullish(),
 });
 
+const SessionStatus = z.enum(["running", "idle", "rescheduling", "terminated"]);
+
 export const SessionListQuery = z.strictObject({
   ...PAGE_QUERY,
   agent_id: z.string().optional(),
+  agent_version: queryNumber(1, 999_999_999).optional(),
   ...CREATED_QUERY,
   include_archived: QueryFlag.optional(),
+  order: z.enum(["asc", "desc"]).default("desc"),
+  "statuses[]": z.array(SessionStatus).optional(),
 });
 
 /** Query of `/v1/sessions/{id}/threads`. */
 export const ThreadListQuery = z.strictObject({
   ...PAGE_QUERY,
-  "statuses[]": z.array(z.enum(["running", "idle", "rescheduling", "terminated"])).optional(),
+  "statuses[]": z.array(SessionStatus).optional(),
 });
 
 /** Events that a client may send. */

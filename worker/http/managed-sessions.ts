@@ -20,6 +20,8 @@ import { fromAgent } from "../session/run-defaults.ts";
 import { resolveResources, toSessionResources } from "../resources/resolve.ts";
 import type { SessionFacts } from "../session/facts.ts";
 import { toIso } from "../storage/catalog.ts";
+import { readCursor } from "../storage/paging.ts";
+import type { PageRequest } from "../storage/paging.ts";
 import { archiveInIndex, indexSession, listSessionIds, removeFromIndex } from "../storage/session-index.ts";
 import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
@@ -110,6 +112,9 @@ export async function deleteSession(c: Context<App>): Promise<Response> {
   return c.json({ id, type: "session_deleted" } satisfies BetaManagedAgentsDeletedSession);
 }
 
+/** Sessions that one request asks for their status before it answers with a page that may be empty. */
+const MAX_LOOKED_AT = 500;
+
 export async function listSessions(c: Context<App>): Promise<Response> {
   const query = readQuery(c, SessionListQuery);
   const { account } = c.get("principal");
@@ -118,9 +123,30 @@ export async function listSessions(c: Context<App>): Promise<Response> {
     created: createdOf(query),
     ...(query.agent_id === undefined ? {} : { agentId: query.agent_id }),
   };
-  const page = await listSessionIds(c.env, account, filter, pageOf(query));
-  const facts = await inSixes(page.data, (id) => sessionStub(c.env, id).facts(account));
-  return c.json({ ...page, data: facts.flatMap((each) => (each ? [toSession(each, c.env)] : [])) });
+  const ascending = query.order === "asc";
+  const statuses = query["statuses[]"];
+  const wanted = (facts: SessionFacts): boolean => {
+    const version = query.agent_version;
+    const isVersion =
+      query.agent_id === undefined ||
+      version === undefined ||
+      (facts.setup.agent !== null && (JSON.parse(facts.setup.agent) as { version: number }).version === version);
+    return isVersion && (statuses === undefined || statuses.includes(statusOf(facts)));
+  };
+  let request: PageRequest = { ...pageOf(query), ascending };
+  const data: BetaManagedAgentsSession[] = [];
+  for (let looked = 0; ;) {
+    const page = await listSessionIds(c.env, account, filter, request);
+    const facts = await inSixes(page.data, (id) => sessionStub(c.env, id).facts(account));
+    data.push(...facts.flatMap((each) => (each && wanted(each) ? [toSession(each, c.env)] : [])));
+    looked += page.data.length;
+    // What the index does not know (status, version) is asked of the sessions; a page may be short, but has a next one.
+    const isFiltered = statuses !== undefined || query.agent_version !== undefined;
+    const enough =
+      data.length > 0 || looked >= MAX_LOOKED_AT || request.cursor?.direction === (ascending ? "older" : "newer");
+    if (!isFiltered || enough || page.next_page === null) return c.json({ ...page, data });
+    request = { ...request, cursor: readCursor(page.next_page) };
+  }
 }
 
 async function tell(c: Context<App>, id: string): Promise<BetaManagedAgentsSession> {

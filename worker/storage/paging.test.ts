@@ -1,13 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { readCursor, toPage, writeCursor } from "./paging.ts";
-import type { Cursor, Page } from "./paging.ts";
+import type { Cursor, Page, PageRequest } from "./paging.ts";
 
 /** What SQL answers: rows newest first after the cursor, or oldest first before it, one more than asked for. */
-function query(rows: readonly number[], limit: number, cursor: Cursor | null): number[] {
+function query(rows: readonly number[], { limit, cursor, ascending }: PageRequest): number[] {
   const sorted = rows.toSorted((a, b) => b - a);
   const key = Number(cursor?.key ?? 0);
-  if (cursor?.direction === "newer")
+  if (cursor === null ? ascending : cursor.direction === "newer")
     return sorted
       .toReversed()
       .filter((row) => row > key)
@@ -15,30 +15,30 @@ function query(rows: readonly number[], limit: number, cursor: Cursor | null): n
   return sorted.filter((row) => cursor === null || row < key).slice(0, limit + 1);
 }
 
-function read(rows: readonly number[], limit: number, text: string | null): Page<number> {
-  const cursor = readCursor(text ?? undefined);
+function read(rows: readonly number[], limit: number, text: string | null, ascending = false): Page<number> {
+  const request = { limit, cursor: readCursor(text ?? undefined), ascending };
   const same = (row: number): number => row;
-  return toPage(query(rows, limit, cursor), limit, cursor, same, same);
+  return toPage(query(rows, request), request, same, same);
 }
 
 const ROWS = fc.uniqueArray(fc.integer({ min: 1, max: 1_000_000 }), { maxLength: 40 });
 const LIMIT = fc.integer({ min: 1, max: 10 });
 
 describe("pages", () => {
-  it("show every row once and in order, there and back", () => {
+  it("show every row once and in order, there and back, newest first and oldest first", () => {
     fc.assert(
-      fc.property(ROWS, LIMIT, (rows, limit) => {
+      fc.property(ROWS, LIMIT, fc.boolean(), (rows, limit, ascending) => {
         const there: number[][] = [];
-        let page = read(rows, limit, null);
+        let page = read(rows, limit, null, ascending);
         expect(page.prev_page).toBeNull();
         for (;;) {
           there.push(page.data);
           if (page.next_page === null) break;
-          page = read(rows, limit, page.next_page);
+          page = read(rows, limit, page.next_page, ascending);
         }
-        expect(there.flat()).toEqual(rows.toSorted((a, b) => b - a));
+        expect(there.flat()).toEqual(rows.toSorted((a, b) => (ascending ? a - b : b - a)));
         for (const expected of there.toReversed().slice(1)) {
-          page = read(rows, limit, page.prev_page);
+          page = read(rows, limit, page.prev_page, ascending);
           expect(page.data).toEqual(expected);
         }
         expect(page.prev_page).toBeNull();

@@ -15,6 +15,8 @@ export interface Cursor {
 export interface PageRequest {
   readonly limit: number;
   readonly cursor: Cursor | null;
+  /** Oldest first instead of newest first. */
+  readonly ascending?: boolean;
 }
 
 /** A page, in the order of the list. A cursor is null where the list ends. */
@@ -64,38 +66,39 @@ export interface ListQuery {
 export async function readPage<Row, Item>(
   db: D1Database,
   query: ListQuery,
-  { limit, cursor }: PageRequest,
+  request: PageRequest,
   keyOf: (row: Row) => string | number,
   toItem: (row: Row) => Item,
 ): Promise<Page<Item>> {
-  const newer = cursor?.direction === "newer";
+  const { limit, cursor, ascending = false } = request;
+  const newer = cursor === null ? ascending : cursor.direction === "newer";
   const where = cursor === null ? query.where : [...query.where, `${query.key} ${newer ? ">" : "<"} ?`];
   const values = cursor === null ? query.values : [...query.values, cursor.key];
   const { results } = await db
     .prepare(`${query.select} WHERE ${where.join(" AND ")} ORDER BY ${query.key} ${newer ? "ASC" : "DESC"} LIMIT ?`)
     .bind(...values, limit + 1)
     .all<Row>();
-  return toPage(results, limit, cursor, keyOf, toItem);
+  return toPage(results, request, keyOf, toItem);
 }
 
 /** Cuts the extra row off, puts the rows in the list's order and names the neighbours. */
 export function toPage<Row, Item>(
   rows: readonly Row[],
-  limit: number,
-  cursor: Cursor | null,
+  { limit, cursor, ascending = false }: PageRequest,
   keyOf: (row: Row) => string | number,
   toItem: (row: Row) => Item,
 ): Page<Item> {
-  const newer = cursor?.direction === "newer";
+  const [ahead, back] = ascending ? (["newer", "older"] as const) : (["older", "newer"] as const);
+  const backwards = cursor?.direction === back;
   const more = rows.length > limit;
-  const shown = newer ? rows.slice(0, limit).toReversed() : rows.slice(0, limit);
+  const shown = backwards ? rows.slice(0, limit).toReversed() : rows.slice(0, limit);
   const [first, last] = [shown[0], shown.at(-1)];
   // The row that the cursor names lies on the side we come from.
-  const hasOlder = newer ? true : more;
-  const hasNewer = newer ? more : cursor !== null;
+  const hasNext = backwards ? true : more;
+  const hasPrevious = backwards ? more : cursor !== null;
   return {
     data: shown.map(toItem),
-    next_page: last !== undefined && hasOlder ? writeCursor({ direction: "older", key: keyOf(last) }) : null,
-    prev_page: first !== undefined && hasNewer ? writeCursor({ direction: "newer", key: keyOf(first) }) : null,
+    next_page: last !== undefined && hasNext ? writeCursor({ direction: ahead, key: keyOf(last) }) : null,
+    prev_page: first !== undefined && hasPrevious ? writeCursor({ direction: back, key: keyOf(first) }) : null,
   };
 }
