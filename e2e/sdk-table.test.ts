@@ -1,0 +1,135 @@
+import Anthropic, { APIError } from "@anthropic-ai/sdk";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ROOT } from "./gantry.ts";
+import { AGENTS, ENVIRONMENTS, FILES } from "./sdk-table/catalog.ts";
+import { start } from "./sdk-table/context.ts";
+import type { Check, Context } from "./sdk-table/context.ts";
+import { SESSIONS, THREADS } from "./sdk-table/sessions.ts";
+
+/**
+ * Every method of Anthropic's own client for Managed Agents, found by looking at the client, and whether it works here.
+ * The table in docs/managed-agents.md is what this finds: another finding fails, `UPDATE_TABLE=1` writes it anew.
+ */
+
+const CHECKS: Readonly<Record<string, Check>> = { ...AGENTS, ...ENVIRONMENTS, ...SESSIONS, ...THREADS, ...FILES };
+
+/** Resources of `client.beta` that the table is about. */
+const RESOURCES = [
+  "agents",
+  "environments",
+  "sessions",
+  "files",
+  "vaults",
+  "skills",
+  "memoryStores",
+  "deployments",
+] as const;
+
+const DOC = join(ROOT, "docs", "managed-agents.md");
+const BEGIN = "<!-- made by e2e/sdk-table.test.ts -->";
+const END = "<!-- end -->";
+
+interface Method {
+  /** As in `sessions.threads.events.list`. */
+  readonly name: string;
+  readonly call: (...args: unknown[]) => unknown;
+}
+
+/** Methods of a resource and of those below it. */
+function methodsOf(resource: object, path: string): Method[] {
+  const own = Object.getOwnPropertyNames(Object.getPrototypeOf(resource)).filter((name) => name !== "constructor");
+  const methods = own.map((name) => ({
+    name: `${path}.${name}`,
+    call: (...args: unknown[]) => (resource as Record<string, (...args: unknown[]) => unknown>)[name]?.(...args),
+  }));
+  const below = Object.entries(resource).filter(([name, value]) => name !== "_client" && isResource(value));
+  return [...methods, ...below.flatMap(([name, value]) => methodsOf(value as object, `${path}.${name}`))];
+}
+
+const isResource = (value: unknown): boolean => typeof value === "object" && value !== null;
+
+const ALL = RESOURCES.flatMap((name) => methodsOf(new Anthropic({ apiKey: "x" }).beta[name], name));
+
+/** What a client is told that calls a method nobody has made: must be an error it can read. */
+async function refusalOf({ name, call }: Method): Promise<string> {
+  const ids = {
+    environment_id: "x",
+    session_id: "x",
+    vault_id: "x",
+    memory_store_id: "x",
+    skill_id: "x",
+    agent_id: "x",
+  };
+  const anything = { ...ids, environmentId: "x", metadata: {}, name: "x", display_name: "x", content: "x", path: "/x" };
+  const isOfAll = /^\w+\.(create|list)$/.test(name);
+  let answer: unknown;
+  try {
+    answer = isOfAll ? call(anything) : call("x", anything);
+  } catch {
+    return "a helper over the methods above";
+  }
+  if (!(answer instanceof Promise)) return "a helper over the methods above";
+  const error: unknown = await answer.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  if (error === null) throw new Error("it answered, but has no check");
+  if (!(error instanceof APIError)) throw error;
+  const { type } = (error.error as { error?: { type?: string } } | undefined)?.error ?? {};
+  if (typeof error.status !== "number" || type === undefined) throw error;
+  return `${error.status} \`${type}\``;
+}
+
+interface Row {
+  readonly name: string;
+  readonly verdict: "works" | "differs" | "not yet";
+  readonly note: string;
+}
+
+let context: Context;
+const rows = new Map<string, Row>();
+beforeAll(async () => {
+  context = await start();
+});
+afterAll(() => context.gantry.remove());
+
+function tableOf(found: readonly Row[]): string {
+  const lines = found.map(({ name, verdict, note }) => `| \`${name}\` | ${verdict} |${note === "" ? "" : ` ${note}`} |`);
+  return [BEGIN, "", "| method | | |", "|---|---|---|", ...lines, "", END].join("\n");
+}
+
+describe("every method of the client", () => {
+  it.each(ALL.map((method) => [method.name, method] as const))("%s", async (name, method) => {
+    const check = CHECKS[name];
+    if (check === undefined) {
+      const bound = methodsOf(
+        context.client.beta[name.split(".")[0] as (typeof RESOURCES)[number]],
+        name.split(".")[0] ?? "",
+      );
+      const note = await refusalOf(bound.find((each) => each.name === name) ?? method);
+      rows.set(name, { name, verdict: "not yet", note });
+      return;
+    }
+    const note = await check(context);
+    rows.set(name, { name, verdict: typeof note === "string" ? "differs" : "works", note: note ?? "" });
+  });
+
+  it("has a check only if it exists", () => {
+    const names = ALL.map(({ name }) => name);
+    expect(Object.keys(CHECKS).filter((name) => !names.includes(name))).toEqual([]);
+  });
+
+  it("is in the table as it was found", () => {
+    const found = ALL.map(
+      ({ name }) => rows.get(name) ?? { name, verdict: "not yet" as const, note: "its check fails" },
+    );
+    const doc = readFileSync(DOC, "utf8");
+    const [before = "", rest = ""] = doc.split(BEGIN, 2);
+    const after = rest.split(END, 2)[1] ?? "";
+    const wanted = `${before}${tableOf(found)}${after}`;
+    if (process.env["UPDATE_TABLE"]) writeFileSync(DOC, wanted);
+    expect(readFileSync(DOC, "utf8")).toBe(wanted);
+  });
+});
