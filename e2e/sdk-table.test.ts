@@ -6,6 +6,7 @@ import { ROOT } from "./gantry.ts";
 import { AGENTS, ENVIRONMENTS, FILES } from "./sdk-table/catalog.ts";
 import { start } from "./sdk-table/context.ts";
 import type { Check, Context } from "./sdk-table/context.ts";
+import { RESOURCES as RESOURCES_OF_SESSIONS } from "./sdk-table/resources.ts";
 import { SESSIONS, THREADS } from "./sdk-table/sessions.ts";
 
 /**
@@ -13,7 +14,14 @@ import { SESSIONS, THREADS } from "./sdk-table/sessions.ts";
  * The table in docs/managed-agents.md is what this finds: another finding fails, `UPDATE_TABLE=1` writes it anew.
  */
 
-const CHECKS: Readonly<Record<string, Check>> = { ...AGENTS, ...ENVIRONMENTS, ...SESSIONS, ...THREADS, ...FILES };
+const CHECKS: Readonly<Record<string, Check>> = {
+  ...AGENTS,
+  ...ENVIRONMENTS,
+  ...SESSIONS,
+  ...THREADS,
+  ...RESOURCES_OF_SESSIONS,
+  ...FILES,
+};
 
 /** Resources of `client.beta` that the table is about. */
 const RESOURCES = [
@@ -96,7 +104,9 @@ beforeAll(async () => {
 afterAll(() => context.gantry.remove());
 
 function tableOf(found: readonly Row[]): string {
-  const lines = found.map(({ name, verdict, note }) => `| \`${name}\` | ${verdict} |${note === "" ? "" : ` ${note}`} |`);
+  const lines = found.map(
+    ({ name, verdict, note }) => `| \`${name}\` | ${verdict} |${note === "" ? "" : ` ${note}`} |`,
+  );
   return [BEGIN, "", "| method | | |", "|---|---|---|", ...lines, "", END].join("\n");
 }
 

@@ -51,8 +51,7 @@ export async function listResources(c: Context<App>): Promise<Response> {
   return c.json(
     toPage(
       rows.slice(0, limit + 1),
-      limit,
-      cursor,
+      { limit, cursor },
       (each) => each.id,
       (each) => each,
     ),
