@@ -15,7 +15,6 @@ import { Threads } from "../threads.ts";
 import { CLOSED, SimulatedRunner, UNREAD, Wire } from "./runner.ts";
 import type { TriageStep } from "../../triage/triage.ts";
 import type { WireMessage } from "./runner.ts";
-import { textOf } from "../sql.ts";
 import { memoryDatabase } from "./sqlite.ts";
 
 /** Time for a dial to be answered. */
