@@ -25,6 +25,8 @@ export interface LogPage {
   readonly lines: readonly string[];
   /** `seq` of the last event read; the cursor for the next page. */
   readonly last: number;
+  /** Whether there may be more to read at once. */
+  readonly more: boolean;
 }
 
 /** What a list of events asks for. */
@@ -55,8 +57,9 @@ export type EndOfRun = Extract<StoredEvent, { type: "run.ended" }>;
  */
 const MAX_ROW_CHARS = 500_000;
 
-/** Readers stand at the same place most of the time: the page that was read last is kept for the others, if it is small. */
-const MAX_KEPT_CHARS = 500_000;
+/** Readers stand at the same few places most of the time: what one has read is kept for the others, if it is small. */
+const MAX_KEPT_CHARS = 200_000;
+const MAX_KEPT_PAGES = 8;
 
 /**
  * The session's event log. There is one way to read it, pull after a cursor, and every stream and page uses it: so
@@ -67,9 +70,8 @@ export class EventLog {
   readonly #sql: Sql;
   readonly #onAnnounce: () => void;
   #waiting: (() => void)[] = [];
-  /** Rises with each event written: what was read before is no longer all there is. */
-  #version = 0;
-  #kept: { readonly key: string; readonly page: LogPage } | null = null;
+  /** Pages of the log as it is now: emptied when something is written. */
+  readonly #kept = new Map<string, LogPage>();
 
   /** @param onAnnounce for readers that cannot wait in a promise because they outlive the object: hibernating sockets. */
   constructor(sql: Sql, onAnnounce: () => void = () => {}) {
@@ -82,7 +84,7 @@ export class EventLog {
   append(events: readonly NewEvent[]): number {
     this.totals.note(events);
     let seq = this.last();
-    this.#version += 1;
+    this.#kept.clear();
     for (const { id, runId, at, event, thread } of events) {
       seq += 1;
       const { type, ...payload } = event as SessionEvent & { id?: unknown; at?: unknown };
@@ -132,18 +134,21 @@ export class EventLog {
    */
   after(seq: number, limit: number, view: LogView = "all"): LogPage {
     const [which, values] = view === "all" ? ["", []] : ["AND thread IS ?", [view.thread]];
-    const key = `${this.#version} ${seq} ${limit} ${which} ${values[0] ?? ""}`;
-    if (this.#kept?.key === key) return this.#kept.page;
+    const key = `${seq} ${limit} ${which} ${values[0] ?? ""}`;
+    const kept = this.#kept.get(key);
+    if (kept) return kept;
     const rows = this.#sql
       .exec(`SELECT * FROM events WHERE seq > ? ${which} ORDER BY seq LIMIT ?`, seq, ...values, limit)
       .toArray();
-    const page = this.#toPage(rows, seq);
+    const read = this.#toPage(rows, seq);
+    const page = { ...read, more: rows.length === limit || read.lines.length < rows.length };
+    if (this.#kept.size >= MAX_KEPT_PAGES) this.#kept.clear();
     const isSmall = page.lines.reduce((chars, line) => chars + line.length, 0) <= MAX_KEPT_CHARS;
-    this.#kept = isSmall ? { key, page } : null;
+    if (isSmall) this.#kept.set(key, page);
     return page;
   }
 
-  #toPage(rows: readonly Row[], seq: number): LogPage {
+  #toPage(rows: readonly Row[], seq: number): Omit<LogPage, "more"> {
     const lines: string[] = [];
     let last = seq;
     let chars = 0;
@@ -158,7 +163,7 @@ export class EventLog {
   }
 
   /** A page of a list, with conditions. Its cursor is the `seq` of its last event. */
-  list({ view, cursor, limit, order, types, notTypes, created }: LogQuery): LogPage & { more: boolean } {
+  list({ view, cursor, limit, order, types, notTypes, created }: LogQuery): LogPage {
     const where: string[] = [];
     const values: (string | number | null)[] = [];
     const add = (condition: string, ...given: readonly (string | number | null)[]): void => {

@@ -48,7 +48,8 @@ export function pageWithin(
       const page = log.after(cursor, PAGE, view);
       const lines = previews ? page.lines : page.lines.filter((line) => !isPreview(line));
       cursor = page.last;
-      if (lines.length > 0 || (isLast && page.lines.length === 0)) return { value: { lines, last: cursor } };
+      if (lines.length > 0 || (isLast && page.lines.length === 0))
+        return { value: { lines, last: cursor, more: page.more } };
       if (page.lines.length === 0) return null;
     }
   });

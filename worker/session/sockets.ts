@@ -132,6 +132,7 @@ export class Sockets {
         this.closed(socket);
         return socket.close(READ_ON, `read on with after=${after}`);
       }
+      if (!page.more) break;
     }
     if (after !== state.after) this.#keep(socket, { ...state, after, unread, mark });
   }
