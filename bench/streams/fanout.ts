@@ -32,7 +32,7 @@ function start(scope: Scope, file: string, args: readonly string[]): Promise<str
   const program = fileURLToPath(new URL(file, import.meta.url));
   const child = scope.spawn(process.execPath, [program, ...args], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
   return new Promise((resolve, reject) => {
-    child.once("message", (address) => resolve(String(address)));
+    child.once("message", (address) => resolve(address as string));
     child.once("exit", () => reject(new Error(`${file} ended`)));
   });
 }
