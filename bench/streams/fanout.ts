@@ -28,17 +28,18 @@ interface Lane {
 }
 
 /** Starts a program of this folder; resolves with the address that it says. */
-function start(scope: Scope, file: string, args: readonly string[]): Promise<string> {
-  const program = fileURLToPath(new URL(file, import.meta.url));
-  const child = scope.spawn(process.execPath, [program, ...args], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+function start(scope: Scope, file: URL, args: readonly string[]): Promise<string> {
+  const child = scope.spawn(process.execPath, [fileURLToPath(file), ...args], {
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
   return new Promise((resolve, reject) => {
     child.once("message", (address) => resolve(address as string));
-    child.once("exit", () => reject(new Error(`${file} ended`)));
+    child.once("exit", () => reject(new Error(`${file.pathname} ended`)));
   });
 }
 
 async function bareLane(scope: Scope): Promise<Lane> {
-  const url = await start(scope, "bare.ts", []);
+  const url = await start(scope, new URL("./bare.ts", import.meta.url), []);
   const starter = new WebSocket(url);
   await new Promise((resolve) => starter.once("open", resolve));
   starter.on("message", () => null);
@@ -62,7 +63,7 @@ async function measure(scope: Scope, say: (line: string) => void): Promise<Lane[
   await buildWorker();
   const state = join(scope.folder, "state");
   mkdirSync(state);
-  const url = await start(scope, "product.ts", [state, KEY]);
+  const url = await start(scope, new URL("./product.ts", import.meta.url), [state, KEY]);
   const ws = url.replace("http", "ws");
   const lanes = [
     await bareLane(scope),
