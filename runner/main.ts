@@ -9,7 +9,7 @@ import { startRunner } from "./server.ts";
  * environment or argument list; when that input ends, whoever started us is gone and so are we.
  *
  * First line: `RunnerSettings` as JSON. Answers `{"ready":{"port"}}` on standard output; every other line there is a log
- * entry. In a container (`session` is set) the first line is all there is, and the platform ends us.
+ * entry. In a container (`session` or `variables` is set) the first line is all there is, and the platform ends us.
  */
 
 /** After SIGTERM: time for runs to be told off and for their last frames to be stored. */
@@ -41,6 +41,7 @@ function end(graceMs: number): void {
   ending = true;
   void runner.drain(graceMs).finally(() => process.exit(0));
 }
-if (settings.session === undefined) void inputEnded.then(() => end(0));
+const inContainer = settings.session !== undefined || settings.variables !== undefined;
+if (!inContainer) void inputEnded.then(() => end(0));
 process.on("SIGTERM", () => end(DRAIN_MS));
 process.on("SIGINT", () => end(DRAIN_MS));

@@ -8,6 +8,8 @@ import { CLOSE, Command, EngineWish, MessageAssembler, toMessages } from "@gantr
 import type { SandboxReport } from "@gantry/protocol/sandbox.ts";
 import { WebSocketServer } from "ws";
 import type { WebSocket } from "ws";
+import { answerContainer, processHealth } from "./container-routes.ts";
+import type { ContainerVariables } from "./container-routes.ts";
 import { Admission } from "./admission.ts";
 import { Pool } from "./pool.ts";
 import { SessionHost } from "./session-host.ts";
@@ -34,6 +36,8 @@ export interface RunnerSettings {
   readonly maxEngines: number;
   /** Engines that are started before anybody asks for them. */
   readonly pool: { readonly size: number; readonly first: EngineWish | null };
+  /** What requests to the container's own routes fall back to. */
+  readonly variables?: ContainerVariables;
   readonly log: (entry: Record<string, unknown>) => void;
 }
 
@@ -51,7 +55,7 @@ const MAX_PAYLOAD_BYTES = 4_000_000;
 const QUIET_MS = 1_000;
 
 /**
- * The runner's door: `GET /health`, one WebSocket a session at `/sessions/{id}/link`, `GET` and
+ * The runner's door: the container's own routes (`container-routes.ts`), `GET /health`, one WebSocket a session at `/sessions/{id}/link`, `GET` and
  * `DELETE /sessions/{id}`, and
  * `POST /spares` for whoever is about to make a session.
  * One program: it hosts a single session in a container and many on one machine.
@@ -97,12 +101,20 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
     return host;
   };
 
+  const container = {
+    variables: settings.variables ?? {},
+    hostOf,
+    sessions: () => [...hosts].map(([id, host]) => ({ id, busy: host.busy })),
+  };
   const server = createServer((request, response) => {
     const snapshots = matchSnapshotRoute(request);
     if (snapshots && authorised(request, settings.token) && isId("session", snapshots.sessionId)) {
       void answerSnapshots(request, response, snapshots.rest, runnerId, hostOf(snapshots.sessionId));
       return;
     }
+    // A container that a session dials is that session's alone.
+    const alone = settings.session === undefined && authorised(request, settings.token);
+    if (alone && answerContainer(request, response, container)) return;
     void answer(request, settings, { runnerId, admission, pool, hosts }).then(({ status, body }) => {
       response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
     });
@@ -227,6 +239,7 @@ async function answer(
       engines: state.admission.counts,
       busySessions: all.filter((host) => host.busy).length,
       pool: state.pool.counts,
+      ...processHealth(),
     },
   };
 }

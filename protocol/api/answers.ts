@@ -261,6 +261,11 @@ export const MessageProcessed = named(
 );
 export const QueryAnswer = named("QueryAnswer", z.looseObject({ success: z.literal(true), response: z.string() }));
 
+export const Processed = named(
+  "Processed",
+  z.looseObject({ success: z.literal(true), message: z.string(), result: z.string(), sessionId: z.string() }),
+);
+
 export const Health = named("Health", z.looseObject({ status: z.string(), version: z.string() }));
 export const Welcome = named("Welcome", z.looseObject({ name: z.string(), version: z.string(), routes: Texts }));
 export const Setup = named("Setup", z.looseObject({ version: z.string(), model: z.string(), environment: Texts }));

@@ -34,6 +34,8 @@ export const ANSWERS: Readonly<Partial<Record<RouteName, Answer>>> = {
   "GET /demo/ws/:sessionId": SOCKET,
   "POST /agent/message": json(A.MessageProcessed),
   "POST /query": json(A.QueryAnswer),
+  "POST /container/process": json(A.Processed),
+  "GET /container/health": json(A.Health),
   "GET /debug": json(A.Setup),
   "GET /claude-code/debug": json(A.Setup),
   "POST /v1/messages": { 200: { [JSON_TYPE]: A.MessageAnswer, "text/event-stream": null } },

@@ -10,8 +10,8 @@ import { tellingRequestId } from "./idempotency.ts";
 import { STREAM_HEADERS, toBody, toLines } from "./ndjson.ts";
 import { completeOptions } from "./run-options.ts";
 import { findRun, laterAt } from "./runs.ts";
-import { SeedLines, runErrorStatus } from "./seed-lines.ts";
-import type { SeedLine } from "./seed-lines.ts";
+import { SeedLines, runErrorStatus } from "@gantry/protocol/seed-lines.ts";
+import type { SeedLine } from "@gantry/protocol/seed-lines.ts";
 import { sessionStub, submit, unknownSession } from "./sessions.ts";
 import type { Accepted } from "./sessions.ts";
 

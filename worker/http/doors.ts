@@ -38,7 +38,7 @@ import type { RouteName } from "./routes.ts";
 import { cancelRun, listRuns, retrieveRun } from "./runs.ts";
 import { retrieveSandbox } from "./sandboxes.ts";
 import { fromSandbox } from "./from-sandbox.ts";
-import { agentMessage, debug, demoSocket, query } from "./seed-doors.ts";
+import { agentMessage, containerHealth, containerProcess, debug, demoSocket, query } from "./seed-doors.ts";
 import { archiveThread, listThreads, retrieveThread } from "./threads.ts";
 import { eventSocket, streamEvents } from "./streams.ts";
 import { listUsage } from "./usage.ts";
@@ -57,6 +57,8 @@ export const DOORS: Readonly<Record<RouteName, Door>> = {
   "GET /demo/ws/:sessionId": demoSocket,
   "POST /agent/message": agentMessage,
   "POST /query": query,
+  "POST /container/process": containerProcess,
+  "GET /container/health": containerHealth,
   "GET /debug": debug,
   "GET /claude-code/debug": debug,
   "POST /v1/messages": messages,

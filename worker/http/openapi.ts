@@ -35,6 +35,7 @@ const WAIT_FOR_RUNS: readonly string[] = [
   "GET /claude-code/:sessionId/:runId",
   "POST /agent/message",
   "POST /query",
+  "POST /container/process",
 ];
 
 let made: Json | null = null;

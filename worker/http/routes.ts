@@ -1,5 +1,6 @@
 import { AgentCreate, AgentListQuery, AgentQuery, AgentUpdate } from "@gantry/protocol/api/agents.ts";
 import { NoQuery, PageQuery } from "@gantry/protocol/api/common.ts";
+import { ContainerProcess } from "@gantry/protocol/api/container.ts";
 import { AgentMessage, ClaudeCodeRequest, ClaudeCodeRunQuery, QueryRequest } from "@gantry/protocol/api/doors.ts";
 import { EnvironmentCreate, EnvironmentListQuery, EnvironmentUpdate } from "@gantry/protocol/api/environments.ts";
 import { FileListQuery } from "@gantry/protocol/api/files.ts";
@@ -81,6 +82,12 @@ export const ROUTES = {
     summary: "A question in, an answer out; in order for each accountId",
     body: QueryRequest,
   },
+  "POST /container/process": {
+    access: SESSIONS,
+    summary: "A prompt for a sandbox of its own; answers when it has ended",
+    body: ContainerProcess,
+  },
+  "GET /container/health": { access: LOOK, summary: "How the place where agents run is" },
   "GET /debug": { access: ADMIN, summary: "How this server is set up, without secrets" },
   "GET /claude-code/debug": { access: ADMIN, summary: "The same under the seeds' name" },
   "POST /v1/messages": {

@@ -1,3 +1,4 @@
+import { ContainerProcess } from "@gantry/protocol/api/container.ts";
 import { AgentMessage, QueryRequest } from "@gantry/protocol/api/doors.ts";
 import type { RunEnded, StoredEvent } from "@gantry/protocol/event.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
@@ -12,9 +13,9 @@ import { namedSession } from "./named-session.ts";
 import { toLines } from "./ndjson.ts";
 import { VERSION } from "./root.ts";
 import { completeOptions } from "./run-options.ts";
-import { runErrorStatus } from "./seed-lines.ts";
+import { runErrorStatus } from "@gantry/protocol/seed-lines.ts";
 import { sessionStub, submit, unknownSession } from "./sessions.ts";
-import { runnerHealth } from "./space.ts";
+import { runnerHealth, runnerHealthNow } from "./space.ts";
 
 /** The doors of the seeds beside `/claude-code`: each is a thin view of a session. */
 
@@ -44,7 +45,13 @@ export async function agentMessage(c: Context<App>): Promise<Response> {
   const { message, sessionId: name, model } = await readJson(c.req.raw, AgentMessage);
   const { account } = c.get("principal");
   const sessionId = await demoSession(c.env, account, name);
-  const { ended, headers } = await runToEnd(c, sessionId, message, "agent-message", model);
+  const { ended, headers } = await runToEnd(
+    c,
+    sessionId,
+    message,
+    "agent-message",
+    model === undefined ? {} : { model },
+  );
   if (ended.outcome !== "succeeded") return failed(ended, sessionId, tellingRequestId(c), headers);
   return c.json({ status: "Message processed", timestamp: Date.now(), sessionId, result: ended.result }, 200, headers);
 }
@@ -61,6 +68,29 @@ export async function query(c: Context<App>): Promise<Response> {
     { success: false, error },
     { status: runErrorStatus(ended.error?.type ?? ended.outcome), headers },
   );
+}
+
+/** `POST /container/process`: a prompt for a sandbox of its own, or for a session's. */
+export async function containerProcess(c: Context<App>): Promise<Response> {
+  const { payload, config } = await readJson(c.req.raw, ContainerProcess);
+  const given = {
+    ...(config.model === undefined ? {} : { model: config.model }),
+    ...(config.maxTurns === undefined ? {} : { maxTurns: config.maxTurns }),
+    ...(config.permissionMode === undefined ? {} : { permissionMode: config.permissionMode }),
+  };
+  const { sessionId, ended, headers } = await runToEnd(c, payload.sessionId, payload.prompt, "container", given);
+  if (ended.outcome !== "succeeded") return failed(ended, sessionId, tellingRequestId(c), headers);
+  const body = { success: true, message: "Processed", result: ended.result, sessionId };
+  return c.json(body, 200, headers);
+}
+
+/** `GET /container/health`: the place where agents run. On Cloudflare each session has its own, and nothing is shared. */
+export async function containerHealth(c: Context<App>): Promise<Response> {
+  const runner = c.env.RUNNER_URL === undefined ? null : await runnerHealthNow(c.env);
+  const shared = c.env.RUNNER_URL !== undefined;
+  const status = shared && runner === null ? "unreachable" : "healthy";
+  const level = c.env.SANDBOX_LEVEL ?? "none";
+  return c.json({ status, version: VERSION, level, runner }, status === "healthy" ? 200 : 503);
 }
 
 /** `GET /debug`, `GET /claude-code/debug`: how this server is set up. Names of what is set, never a value of a secret. */
@@ -83,29 +113,30 @@ export async function debug(c: Context<App>): Promise<Response> {
 
 /** A run that has ended, and where it is. */
 interface Told {
+  readonly sessionId: string;
   readonly ended: RunEnded;
   readonly headers: Record<string, string>;
 }
 
+/** Runs a prompt to its end, in a session of its own where none is named. */
 async function runToEnd(
   c: Context<App>,
-  sessionId: string,
+  wanted: string | undefined,
   prompt: string,
   trigger: string,
-  model?: string,
+  given: Parameters<typeof completeOptions>[1] = {},
 ): Promise<Told> {
-  const options = completeOptions(c.env, { maxTurns: SOCKET_MAX_TURNS, ...(model === undefined ? {} : { model }) });
-  const { stub, after, runId } = await submit(c, sessionId, {
+  const { stub, after, runId, sessionId } = await submit(c, wanted, {
     prompt: [{ type: "text", text: prompt }],
-    options,
+    options: completeOptions(c.env, { maxTurns: SOCKET_MAX_TURNS, ...given }),
     trigger,
   });
   const events = await stub.stream(c.get("principal").account, after, runId);
   if (!events) throw unknownSession(sessionId);
+  const headers = { "x-session-id": sessionId, "x-run-id": runId, "cache-control": "no-store" };
   for await (const line of toLines(events)) {
     const event = line === "" ? null : (JSON.parse(line) as StoredEvent);
-    if (event?.type === "run.ended" && event.run_id === runId)
-      return { ended: event, headers: { "x-session-id": sessionId, "x-run-id": runId, "cache-control": "no-store" } };
+    if (event?.type === "run.ended" && event.run_id === runId) return { sessionId, ended: event, headers };
   }
   throw new Error(`the log of ${sessionId} ended before run ${runId} did`);
 }

@@ -1,4 +1,4 @@
-import type { RunErrorType, StoredEvent } from "@gantry/protocol/event.ts";
+import type { RunErrorType, StoredEvent } from "./event.ts";
 
 /** One line of the seeds' stream. `type` is theirs where they have one; `status` and `permission_denied` are ours. */
 export type SeedLine = {

@@ -1,5 +1,5 @@
-import { RunErrorType } from "@gantry/protocol/event.ts";
-import type { RunEnded, SessionEvent, StoredEvent } from "@gantry/protocol/event.ts";
+import { RunErrorType } from "./event.ts";
+import type { RunEnded, SessionEvent, StoredEvent } from "./event.ts";
 import { describe, expect, it } from "vitest";
 import { SeedLines, runErrorStatus } from "./seed-lines.ts";
 import type { SeedLine } from "./seed-lines.ts";

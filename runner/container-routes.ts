@@ -1,0 +1,275 @@
+import { createHash } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { cpus, freemem, loadavg, totalmem } from "node:os";
+import { ContainerRequest } from "@gantry/protocol/api/container.ts";
+import type { StoredEvent } from "@gantry/protocol/event.ts";
+import { isId, newId, toId } from "@gantry/protocol/ids.ts";
+import type { FramedEvent, Report, RunOptions, RunStart } from "@gantry/protocol/link.ts";
+import { SeedLines, runErrorStatus } from "@gantry/protocol/seed-lines.ts";
+import type { SeedLine } from "@gantry/protocol/seed-lines.ts";
+import type { z } from "zod";
+import type { SessionHost } from "./session-host.ts";
+
+/**
+ * The container server's own routes: a prompt in and its story out, with nothing but this program. For whoever has only
+ * the container; in the product a session dials the link instead, and its log is what lasts.
+ */
+
+/** Variables that a request falls back to. Their values are never shown. */
+export const CONTAINER_VARIABLES = [
+  "CLAUDE_PROMPT",
+  "ANTHROPIC_MODEL",
+  "CLAUDE_STREAM",
+  "CLAUDE_VERBOSE",
+  "CLAUDE_MAX_TURNS",
+  "ANTHROPIC_BASE_URL",
+  "ANTHROPIC_AUTH_TOKEN",
+  "ANTHROPIC_API_KEY",
+] as const;
+export type ContainerVariables = Partial<Record<(typeof CONTAINER_VARIABLES)[number], string>>;
+
+export interface ContainerDeps {
+  readonly variables: ContainerVariables;
+  readonly hostOf: (sessionId: string) => SessionHost;
+  /** Sessions that are here, and whether they are at work. */
+  readonly sessions: () => { readonly id: string; readonly busy: boolean }[];
+}
+
+const DEFAULT_MAX_TURNS = 3;
+const DEADLINE_MS = 30 * 60_000;
+const MAX_BODY_BYTES = 10 * 1024 * 1024;
+
+/** Refused before anything was done. */
+class Refused extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly field: string | undefined;
+  constructor(status: number, code: string, message: string, field?: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+    this.field = field;
+  }
+}
+
+/** Answers a request for one of the routes; false when it is for none. The caller has checked the token. */
+export function answerContainer(request: IncomingMessage, response: ServerResponse, deps: ContainerDeps): boolean {
+  const route = `${request.method} ${new URL(request.url ?? "/", "http://container").pathname}`;
+  switch (route) {
+    case "GET /":
+      send(response, 200, { status: "healthy", service: "claude-code-container", timestamp: new Date().toISOString() });
+      return true;
+    case "GET /debug":
+      send(response, 200, debug(deps.variables));
+      return true;
+    case "GET /status":
+      send(response, 200, status(deps));
+      return true;
+    case "POST /":
+      void run(request, response, deps);
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Memory, processor and age of this process, for `GET /health`. */
+export function processHealth(): Record<string, unknown> {
+  const { user, system } = process.cpuUsage();
+  return {
+    uptimeSeconds: Math.round(process.uptime()),
+    memory: { rssBytes: process.memoryUsage().rss, freeBytes: freemem(), totalBytes: totalmem() },
+    cpu: {
+      count: cpus().length,
+      load: loadavg(),
+      userMs: Math.round(user / 1000),
+      systemMs: Math.round(system / 1000),
+    },
+  };
+}
+
+function debug(variables: ContainerVariables): Record<string, unknown> {
+  const shown = Object.fromEntries(
+    CONTAINER_VARIABLES.flatMap((name) => {
+      const value = variables[name];
+      if (!value) return [];
+      return [
+        [
+          name,
+          name === "ANTHROPIC_BASE_URL" ? withoutUser(value) : /TOKEN|KEY|PROMPT/.test(name) ? "[REDACTED]" : value,
+        ],
+      ];
+    }),
+  );
+  return {
+    apiConfiguration: shown,
+    processInfo: { uptime: process.uptime(), pid: process.pid, memoryUsage: process.memoryUsage() },
+  };
+}
+
+function withoutUser(address: string): string {
+  if (!URL.canParse(address)) return "[not an address]";
+  const url = new URL(address);
+  return `${url.origin}${url.pathname}`;
+}
+
+function status({ sessions }: ContainerDeps): Record<string, unknown> {
+  const all = sessions();
+  const busy = all.filter((session) => session.busy);
+  return { status: busy.length > 0 ? "running" : "idle", running: busy.map(({ id }) => id), sessions: all.length };
+}
+
+/** `POST /`: each request is a run of its own; a client that goes away stops it, because nobody else would hear of it. */
+async function run(request: IncomingMessage, response: ServerResponse, deps: ContainerDeps): Promise<void> {
+  const requestId = newId("request");
+  try {
+    const { sessionId, command, stream, verbose } = toStart(await readBody(request), deps.variables);
+    const host = deps.hostOf(sessionId);
+    if (host.busy) throw new Refused(409, "conflict", `Session ${sessionId} is at work.`);
+    const lines = new SeedLines({ sessionId, runId: command.runId, requestId, verbose });
+    const headers = { "x-session-id": sessionId, "x-run-id": command.runId, "cache-control": "no-store" };
+    if (stream) response.writeHead(200, { ...headers, "content-type": "text/plain; charset=utf-8" });
+    response.once("close", () => {
+      if (!response.writableEnded) host.handle({ type: "run.interrupt", runId: command.runId });
+    });
+    const messages: SeedLine[] = [];
+    await follow(host, command, (event) => {
+      for (const line of lines.of(event)) {
+        if (stream) response.write(`${JSON.stringify(line)}\n`);
+        else messages.push(line);
+      }
+    });
+    if (stream) return void response.end();
+    const last = messages.pop();
+    const code = last?.type === "error" ? runErrorStatus(last["error"]) : 200;
+    send(response, code, { ...last, ...(verbose ? { messages } : {}) }, headers);
+  } catch (error) {
+    const refused =
+      error instanceof Refused ? error : new Refused(500, "internal", "Something failed in the container.");
+    const field = refused.field === undefined ? {} : { field: refused.field };
+    const body = { type: "error", error: refused.code, message: refused.message, requestId, ...field };
+    if (!response.headersSent) send(response, refused.status, body);
+    else response.end(`${JSON.stringify(body)}\n`);
+  }
+}
+
+type Start = { sessionId: string; command: RunStart; stream: boolean; verbose: boolean };
+
+/** The body wins; what it leaves out comes from the environment. */
+function toStart(body: z.infer<typeof ContainerRequest>, variables: ContainerVariables): Start {
+  const prompt = body.prompt ?? variables.CLAUDE_PROMPT ?? "";
+  if (prompt.trim() === "")
+    throw new Refused(400, "invalid_request", "prompt: is required, here or as CLAUDE_PROMPT", "prompt");
+  const model = body.model ?? variables.ANTHROPIC_MODEL;
+  if (!model) throw new Refused(400, "invalid_request", "model: is required, here or as ANTHROPIC_MODEL", "model");
+  const baseUrl = variables.ANTHROPIC_BASE_URL;
+  if (!baseUrl)
+    throw new Refused(503, "sandbox_unavailable", "ANTHROPIC_BASE_URL is not set: there is no model to ask.");
+  const named = body.continueSession === false ? undefined : body.sessionId;
+  const sessionId = named === undefined ? newId("session") : toSessionId(named);
+  const mode = body.permissionMode ?? "acceptEdits";
+  const options: RunOptions = {
+    model,
+    permissionMode: mode === "full" ? "bypassPermissions" : mode,
+    maxTurns: body.maxTurns ?? wholeOf(variables.CLAUDE_MAX_TURNS) ?? DEFAULT_MAX_TURNS,
+    ...(body.systemPrompt ? { appendSystemPrompt: body.systemPrompt } : {}),
+    ...(body.allowedTools ? { allowedTools: body.allowedTools } : {}),
+  };
+  const command: RunStart = {
+    type: "run.start",
+    runId: newId("run"),
+    prompt: [{ type: "text", text: prompt }],
+    options,
+    engineSessionId: toUuid(sessionId),
+    models: { baseUrl, token: variables.ANTHROPIC_AUTH_TOKEN ?? variables.ANTHROPIC_API_KEY ?? "" },
+    deadlineMs: DEADLINE_MS,
+  };
+  const stream = body.stream ?? variables.CLAUDE_STREAM !== "false";
+  const verbose = body.verbose ?? variables.CLAUDE_VERBOSE === "true";
+  return { sessionId, command, stream, verbose };
+}
+
+/** Carries a run out and shows its events as they happen. Resolves after its end. */
+function follow(host: SessionHost, command: RunStart, show: (event: StoredEvent) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let seq = 0;
+    const hear = (report: Report): void => {
+      if (report.type === "refused") {
+        host.detach();
+        return reject(new Refused(503, "sandbox_unavailable", "The container is ending, or at work on this session."));
+      }
+      if (report.type !== "frame") return;
+      host.handle({ type: "ack", frame: report.frame });
+      if (report.runId !== command.runId) return;
+      for (const event of report.events as FramedEvent[]) {
+        seq += 1;
+        const header = { seq, run_id: command.runId, processed_at: new Date(event.at).toISOString() };
+        show({ ...event, ...header } as unknown as StoredEvent);
+        if (event.type !== "run.ended") continue;
+        host.detach();
+        resolve();
+      }
+    };
+    host.attach(hear, null);
+    show(queued(command));
+    host.handle(command);
+  });
+}
+
+/** The first line of every story. */
+function queued({ runId }: RunStart): StoredEvent {
+  const header = { id: newId("event"), seq: 0, run_id: runId, processed_at: new Date().toISOString() };
+  return { type: "run.queued", position: 0, trigger: "container", ...header };
+}
+
+async function readBody(request: IncomingMessage): Promise<z.infer<typeof ContainerRequest>> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.byteLength;
+    if (size <= MAX_BODY_BYTES) chunks.push(chunk);
+  }
+  if (size > MAX_BODY_BYTES)
+    throw new Refused(413, "body_too_large", `The body is larger than ${MAX_BODY_BYTES} bytes.`);
+  const text = Buffer.concat(chunks).toString("utf8");
+  let value: unknown;
+  try {
+    // Everything may come from the environment.
+    value = text.trim() === "" ? {} : JSON.parse(text);
+  } catch (error) {
+    throw new Refused(
+      400,
+      "malformed_json",
+      `The body is not valid JSON: ${error instanceof Error ? error.message : ""}`,
+    );
+  }
+  const parsed = ContainerRequest.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const field =
+    [...(issue?.path ?? []), ...(issue?.code === "unrecognized_keys" ? issue.keys.slice(0, 1) : [])].join(".") ||
+    "body";
+  const reason = issue?.code === "unrecognized_keys" ? "unknown field" : (issue?.message ?? "invalid");
+  throw new Refused(400, "invalid_request", `${field}: ${reason}`, field);
+}
+
+/** The session of a name; the same name leads to the same one. */
+function toSessionId(name: string): string {
+  return isId("session", name) ? name : toId("session", 0, createHash("sha512").update(name).digest());
+}
+
+/** Id of the engine's conversation: it follows from the session's, so nothing has to be kept. */
+function toUuid(sessionId: string): string {
+  const hex = createHash("sha256").update(sessionId).digest("hex");
+  return [hex.slice(0, 8), hex.slice(8, 12), `4${hex.slice(13, 16)}`, `8${hex.slice(17, 20)}`, hex.slice(20, 32)].join(
+    "-",
+  );
+}
+
+function wholeOf(text: string | undefined): number | undefined {
+  return text !== undefined && /^[1-9]\d{0,8}$/.test(text) ? Number(text) : undefined;
+}
+
+function send(response: ServerResponse, code: number, body: unknown, headers: Record<string, string> = {}): void {
+  response.writeHead(code, { ...headers, "content-type": "application/json" }).end(JSON.stringify(body));
+}
