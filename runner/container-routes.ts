@@ -210,7 +210,7 @@ function follow(host: SessionHost, command: RunStart, show: (event: StoredEvent)
         resolve();
       }
     };
-    host.attach(hear, null);
+    host.attach(hear, { cursor: null });
     show(queued(command));
     host.handle(command);
   });
