@@ -231,6 +231,19 @@ describe("GET /debug", () => {
   });
 });
 
+describe("what the local runtime brings along", () => {
+  it.each([
+    "/cdn-cgi/local/r2/public/gantry-files/x",
+    "/cdn-cgi/local/r2/s3/gantry-files",
+    "/cdn-cgi/local/explorer",
+    "/cdn-cgi/local/platform-proxy",
+    "/cdn-cgi/local/scheduled",
+  ])("is not there: %s wants a key like everything else", async (path) => {
+    expect((await fetch(gantry.url + path)).status).toBe(401);
+    expect((await gantry.fetch(path)).status).toBe(404);
+  });
+});
+
 describe("the scripts for an installation", () => {
   const run = (file: string, ...args: string[]) => {
     const env = { PATH: process.env["PATH"] ?? "", GANTRY_API_KEY: gantry.key };

@@ -4,7 +4,12 @@ import type { Frame, FramedEvent } from "@gantry/protocol/link.ts";
 const GATHER_MS = 15;
 
 /** What may wait that long: nobody sees anything of it before the text comes. */
-const MAY_WAIT: ReadonlySet<string> = new Set(["event_delta", "event_start", "span.model_request_start"]);
+const MAY_WAIT: ReadonlySet<string> = new Set([
+  "event_delta",
+  "event_start",
+  "span.model_request_start",
+  "span.model_request_end",
+]);
 
 /** A frame that is being gathered leaves when it is this long: it travels in one message. */
 const MAX_FRAME_CHARS = 250_000;
@@ -29,10 +34,16 @@ export class Outbox {
   /** Texts whose preview lost a piece: the rest of it would not fit on what was shown. */
   #givenUp = new Set<string>();
   readonly #send: (frame: Frame) => void;
+  readonly #soon: (flush: () => void) => void;
+  #leaving = false;
 
-  /** @param send hands a new frame to the link, if there is one. Must not throw. */
-  constructor(send: (frame: Frame) => void) {
+  /**
+   * @param send hands a new frame to the link, if there is one. Must not throw.
+   * @param soon calls back when what came at one time has been pushed: a frame for each of it would cost a commit each.
+   */
+  constructor(send: (frame: Frame) => void, soon: (flush: () => void) => void = (flush) => flush()) {
     this.#send = send;
+    this.#soon = soon;
   }
 
   /**
@@ -56,10 +67,22 @@ export class Outbox {
       this.#gathering.push(event);
       this.#gatheringChars += JSON.stringify(event).length;
     }
+    // A text that was shown in pieces may wait for company too, which mostly is what comes after it.
+    const mayWait = MAY_WAIT.has(event.type) || (event.type === "agent.message" && event.id === this.#lastText);
     const isFirstPiece = event.type === "event_delta" && event.event_id !== this.#lastText;
     if (event.type === "event_delta") this.#lastText = event.event_id;
-    if (isFirstPiece || !MAY_WAIT.has(event.type) || this.#gatheringChars > MAX_FRAME_CHARS) this.flush();
+    if (this.#gatheringChars > MAX_FRAME_CHARS) this.flush();
+    else if (isFirstPiece || !mayWait) this.#leave();
     else this.#timer ??= setTimeout(() => this.flush(), GATHER_MS);
+  }
+
+  #leave(): void {
+    if (this.#leaving) return;
+    this.#leaving = true;
+    this.#soon(() => {
+      this.#leaving = false;
+      this.flush();
+    });
   }
 
   /** Closes the frame that is being gathered and sends it. */

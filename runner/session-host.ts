@@ -65,7 +65,7 @@ export class SessionHost {
       tell: (run, event) => void (this.#run === run && this.#record({ ...event, id: newId("event") })),
       send: (report) => this.#send?.(report),
     });
-    this.#outbox = new Outbox((frame) => this.#send?.(frame));
+    this.#outbox = new Outbox((frame) => this.#send?.(frame), setImmediate);
     this.#state = { ...initialState, threads: noThreads(primaryThreadId(settings.sessionId)) };
   }
 

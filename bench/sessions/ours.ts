@@ -28,6 +28,7 @@ export function gantryEnvironment(scope: Scope, modelsUrl: string, state: string
   return {
     LITELLM_CONFIG: routes,
     BENCH_KEY: "sk-bench",
+    GANTRY_POOL: "1",
     MODEL,
     GANTRY_STATE: join(scope.folder, state),
   };
@@ -38,13 +39,14 @@ export async function runPrompt(
   gantry: Gantry,
   prompt: string,
   sessionId?: string,
+  maxTurns: number = MAX_TURNS,
 ): Promise<Timing & { sessionId: string }> {
   let firstMs = Number.NaN;
   const session = sessionId === undefined ? {} : { sessionId };
   for await (const line of gantry.stream({
     prompt,
     model: MODEL,
-    maxTurns: MAX_TURNS,
+    maxTurns,
     permissionMode: PERMISSION_MODE,
     ...session,
   })) {
@@ -53,6 +55,23 @@ export async function runPrompt(
     if (line.type === "result") return { firstMs, resultMs: line.cameAtMs, sessionId: String(line["sessionId"]) };
   }
   throw new Error("ours ended without a result");
+}
+
+/** Waits until the spare engine has started, so that its start is not what is measured next. */
+export async function spareReady(gantry: Gantry): Promise<void> {
+  const ready = async (): Promise<boolean> => {
+    const health = (await (await gantry.fetch("/health")).json()) as { sandbox: { pool: { ready: number } } };
+    return health.sandbox.pool.ready > 0;
+  };
+  while (!(await ready())) await new Promise((resolve) => setTimeout(resolve, 100));
+}
+
+/** Opens a session as a console does, and waits until its engine is there. */
+export async function openSession(gantry: Gantry, sessionId: string): Promise<void> {
+  await gantry.fetch(`/v1/sessions/${sessionId}`);
+  const state = async (): Promise<unknown> =>
+    ((await (await gantry.fetch(`/v1/sessions/${sessionId}/sandbox`)).json()) as { state: unknown }).state;
+  while ((await state()) !== "ready") await new Promise((resolve) => setTimeout(resolve, 50));
 }
 
 /** Ends the engines that `keep` does not list: an idle one takes a percent of a core from the next measurement. */

@@ -5,10 +5,10 @@ import { Scope } from "../scope.ts";
 import { rotate, summarize, withSpread } from "../statistics.ts";
 import { startProvider } from "../upstream/start.ts";
 import { LiveBare, coldQuery } from "./bare.ts";
-import { endOtherEngines, gantryEnvironment, runPrompt, startGantry } from "./ours.ts";
+import { endOtherEngines, gantryEnvironment, openSession, runPrompt, spareReady, startGantry } from "./ours.ts";
 import { npmStart } from "./start.ts";
 import type { Started } from "./start.ts";
-import { PROMPT } from "./timing.ts";
+import { MAX_TURNS, PROMPT } from "./timing.ts";
 import type { Timing } from "./timing.ts";
 
 /** What our service adds to the Agent SDK, and what it takes away by keeping engines alive. */
@@ -24,6 +24,9 @@ interface Measured {
   readonly bareCold: Timing[];
   readonly bareLive: Timing[];
   readonly oursNew: Timing[];
+  readonly oursCold: Timing[];
+  readonly oursOpened: Timing[];
+  readonly oursAsleep: Timing[];
   readonly oursLive: Timing[];
   readonly starts: Started[];
   /** Without engines, after all prompts. */
@@ -34,6 +37,9 @@ async function measure(scope: Scope, say: (line: string) => void): Promise<Measu
   const bareCold: Timing[] = [];
   const bareLive: Timing[] = [];
   const oursNew: Timing[] = [];
+  const oursCold: Timing[] = [];
+  const oursOpened: Timing[] = [];
+  const oursAsleep: Timing[] = [];
   const oursLive: Timing[] = [];
   const starts: Started[] = [];
 
@@ -60,27 +66,54 @@ async function measure(scope: Scope, say: (line: string) => void): Promise<Measu
     ];
     for (let index = 0; index < LIVE_A_ROUND; index++) for (const side of rotate(sides, round + index)) await side();
   };
+  const settled = async (): Promise<void> => {
+    await spareReady(gantry);
+    await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+  };
   for (let round = 0; round < ROUNDS; round++) {
     const cases = [
       async () => void bareCold.push(await coldQuery(scope, modelsUrl, `cold-${round}`, PROMPT)),
       async () => {
-        oursNew.push(await runPrompt(gantry, PROMPT));
+        const begun = await runPrompt(gantry, PROMPT);
+        oursNew.push(begun);
+        await endOtherEngines(gantry, keep);
+        await settled();
+        oursAsleep.push(await runPrompt(gantry, PROMPT, begun.sessionId));
+        await endOtherEngines(gantry, keep);
+        await settled();
+        await openSession(gantry, begun.sessionId);
+        oursOpened.push(await runPrompt(gantry, PROMPT, begun.sessionId));
+        await endOtherEngines(gantry, keep);
+      },
+      async () => {
+        // Nobody else wants so many turns: there is no spare of that kind.
+        oursCold.push(await runPrompt(gantry, PROMPT, undefined, MAX_TURNS + 1));
         await endOtherEngines(gantry, keep);
       },
       async () => livePairs(round),
     ];
     for (const each of rotate(cases, round)) {
       await each();
-      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+      await settled();
     }
     if ((round + 1) % 5 === 0) say(`${round + 1} of ${ROUNDS} rounds done`);
   }
   const { launcher, workerd, runner } = gantry.processes();
-  return { bareCold, bareLive, oursNew, oursLive, starts, workedMb: rssMb([...launcher, ...workerd, ...runner]) };
+  return {
+    bareCold,
+    bareLive,
+    oursNew,
+    oursCold,
+    oursOpened,
+    oursAsleep,
+    oursLive,
+    starts,
+    workedMb: rssMb([...launcher, ...workerd, ...runner]),
+  };
 }
 
 function toTable(measured: Measured): Table {
-  const { bareCold, bareLive, oursNew, oursLive, starts } = measured;
+  const { bareCold, bareLive, oursNew, oursCold, oursOpened, oursAsleep, oursLive, starts } = measured;
   const first = (timings: Timing[]) => summarize(timings.map((timing) => timing.firstMs));
   const result = (timings: Timing[]) => summarize(timings.map((timing) => timing.resultMs));
   const cold = { first: first(bareCold), result: result(bareCold) };
@@ -104,7 +137,10 @@ function toTable(measured: Measured): Table {
       row("bare SDK, cold `query()`", bareCold, 0, ""),
       row("bare SDK, live process", bareLive, 1, ""),
       row("ours, live session", oursLive, 1, "≤ 0.10"),
-      row("ours, new session (no pool yet)", oursNew, 0, "≤ 0.40 with a pool"),
+      row("ours, new session from the pool", oursNew, 0, "≤ 0.40"),
+      row("ours, session that was opened before", oursOpened, 0, "≤ 0.40"),
+      row("ours, new session, no spare of its kind", oursCold, 0, ""),
+      row("ours, session asleep", oursAsleep, 0, ""),
       [
         "our own share of a live run",
         `${oursLive.length} + ${bareLive.length}`,

@@ -38,7 +38,8 @@ export async function npmStart(scope: Scope, environment: Record<string, string>
   });
   const readyMs = await ready;
   await new Promise((resolve) => setTimeout(resolve, 1_000));
-  const tree = treeOf(child.pid ?? 0);
+  // The spare engine that starts a second later is counted where engines are.
+  const tree = treeOf(child.pid ?? 0).filter((pid) => !/claude/.test(commandOf(pid).split(" ")[0] ?? ""));
   const ofPart = (pattern: RegExp): number[] => tree.filter((pid) => pattern.test(commandOf(pid)));
   const parts = {
     launcher: ofPart(/^\S*node local\/main\.ts/),

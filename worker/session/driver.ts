@@ -40,6 +40,8 @@ export class Driver {
   #lastHeardAt = 0;
   #unreachableSince: number | null = null;
   #redialMs = REDIAL_MS;
+  /** When the alarm comes; null when none is known to be set. */
+  #armedAt: number | null = null;
   /** Closes the link when nothing runs for a while. */
   #lingering: ReturnType<typeof setTimeout> | null = null;
   /** The engine that is to start ahead of a prompt, as soon as there is a link. */
@@ -60,11 +62,11 @@ export class Driver {
     const { queue } = this.#deps;
     const run = queue.running() ?? this.#startNext();
     if (!run || run.state === "parked") {
+      // The alarm stays: it finds nothing and is not set again, while taking it away would be a write more.
       this.#linger();
-      this.#deps.setAlarm(null);
       return;
     }
-    this.#deps.setAlarm(this.#deps.now() + WATCHDOG_MS);
+    this.#arm();
     if (this.#gate.holds(run)) return;
     if (!this.#link) void this.#connect();
     else if (run.sentTo === null) this.#send(run);
@@ -112,10 +114,11 @@ export class Driver {
 
   /** The alarm. Arms the next one first: a fired alarm is gone, and what follows may fail. */
   watch(): void {
-    const { queue, now, setAlarm } = this.#deps;
+    const { queue, now } = this.#deps;
+    this.#armedAt = null;
     const run = queue.running() ?? this.#startNext();
-    if (!run || run.state === "parked") return setAlarm(null);
-    setAlarm(now() + WATCHDOG_MS);
+    if (!run || run.state === "parked") return;
+    this.#arm();
     this.carryOutPeerCalls();
     if (this.#gate.holds(run)) return;
     const decision = onWatchdog({
@@ -226,12 +229,20 @@ export class Driver {
     this.kick();
   }
 
+  /** Has the alarm come in a watchdog's time at the latest. One that is set already is a write saved. */
+  #arm(): void {
+    const now = this.#deps.now();
+    if (this.#armedAt !== null && this.#armedAt > now) return;
+    this.#armedAt = now + WATCHDOG_MS;
+    this.#deps.setAlarm(this.#armedAt);
+  }
+
   #startNext(): Run | null {
-    const { queue, log, now, transaction, setAlarm } = this.#deps;
+    const { queue, log, now, transaction } = this.#deps;
     const next = queue.next();
     if (!next) return null;
     // First: when it cannot be started now (a full disk), nobody else would come back to it.
-    setAlarm(now() + WATCHDOG_MS);
+    this.#arm();
     // Each run has its own minute: what could not be reached for one before says nothing about now.
     this.#unreachableSince = null;
     this.#unread = 0;

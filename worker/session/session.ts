@@ -61,6 +61,8 @@ export class Session extends DurableObject<Env> {
   readonly #sandbox: Sandbox;
   readonly #blocked: BlockedHosts;
   #exists: boolean;
+  /** Never changes, and every call asks for it. */
+  #owner: string | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -476,7 +478,8 @@ export class Session extends DurableObject<Env> {
   }
 
   #account(): string {
-    return textOf(this.ctx.storage.sql.exec("SELECT account FROM session").toArray()[0], "account");
+    this.#owner ??= textOf(this.ctx.storage.sql.exec("SELECT account FROM session").toArray()[0], "account");
+    return this.#owner;
   }
 
   #mayUse(account: string): boolean {
