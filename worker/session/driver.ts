@@ -5,6 +5,7 @@ import { toAnsweredCall } from "./approvals.ts";
 import { onFrame, onWatchdog, onWelcome } from "./decide.ts";
 import type { DriverDeps } from "./driver-deps.ts";
 import { acceptFrame } from "./frames.ts";
+import { RestingLink } from "./resting-link.ts";
 import { Gate } from "./gate.ts";
 import type { Link } from "./link.ts";
 import type { Run } from "./run-queue.ts";
@@ -12,12 +13,6 @@ import { SAID, endRun, failRun, sayItGoesOn, sayItWaits, startRun } from "./tell
 
 /** While a run is active the watchdog looks this often. */
 export const WATCHDOG_MS = 3_000;
-
-/**
- * How long the link stays open after a run: dialling again costs milliseconds, which whoever answers at once would feel,
- * and an open link keeps the object in memory.
- */
-export const LINGER_MS = 8_000;
 
 /** First pause before dialling again; doubles up to the watchdog's period. */
 const REDIAL_MS = 150;
@@ -42,10 +37,9 @@ export class Driver {
   #redialMs = REDIAL_MS;
   /** When the alarm comes; null when none is known to be set. */
   #armedAt: number | null = null;
-  /** Closes the link when nothing runs for a while. */
-  #lingering: ReturnType<typeof setTimeout> | null = null;
+  readonly #resting = new RestingLink();
   /** The engine that is to start ahead of a prompt, as soon as there is a link. */
-  #warming: Omit<EngineStart, "engineSessionId"> | null = null;
+  #warming: RunOptions | null = null;
   /** Links that the runner closed in a row over what it could not read. */
   #unread = 0;
 
@@ -63,7 +57,7 @@ export class Driver {
     const run = queue.running() ?? this.#startNext();
     if (!run || run.state === "parked") {
       // The alarm stays: it finds nothing and is not set again, while taking it away would be a write more.
-      this.#linger();
+      this.#resting.rest(() => this.#isAtWork() || this.#drop("idle"));
       return;
     }
     this.#arm();
@@ -74,42 +68,31 @@ export class Driver {
 
   /** Somebody may be about to send a prompt: has the engine start now, if nothing is under way. */
   warm(options: RunOptions): void {
-    const { queue, models } = this.#deps;
+    const { queue } = this.#deps;
     if (queue.running() || queue.next()) return;
-    this.#warming = { options, models: { token: "", ...models(options.model) } };
+    this.#warming = options;
     if (!this.#link) void this.#connect();
     else if (this.#ready) this.#sendWarming();
   }
 
   #sendWarming(): void {
-    const { queue, lease, engineSessionId } = this.#deps;
-    const [warming, token] = [this.#warming, lease.token()];
+    const start = this.#warming && this.#engineStart(this.#warming);
     this.#warming = null;
-    if (!warming || token === null || queue.running()) return;
-    const models = { ...warming.models, token: warming.models.token || token };
-    this.#link?.send({
-      type: "engine.warm",
-      ...warming,
-      models,
+    if (start && !this.#deps.queue.running()) this.#link?.send({ type: "engine.warm", ...start });
+  }
+
+  /** Null before a runner holds the session. */
+  #engineStart(options: RunOptions): EngineStart | null {
+    const { lease, models, engineSessionId, idleMs, mounts } = this.#deps;
+    const token = lease.token();
+    if (token === null) return null;
+    return {
+      options,
       engineSessionId: engineSessionId(),
-      ...this.#setting(),
-    });
-  }
-
-  /** What an engine finds around it, and for how long. */
-  #setting(): Pick<EngineStart, "idleMs" | "mounts"> {
-    const { idleMs, mounts } = this.#deps;
-    return { idleMs: idleMs(), mounts: mounts() };
-  }
-
-  /** An open link would keep the object in memory for ever. */
-  #linger(): void {
-    if (this.#lingering) clearTimeout(this.#lingering);
-    this.#lingering = setTimeout(() => {
-      this.#lingering = null;
-      if (this.#isAtWork()) return;
-      this.#drop("idle");
-    }, LINGER_MS);
+      models: { token, ...models(options.model) },
+      idleMs: idleMs(),
+      mounts: mounts(),
+    };
   }
 
   /** The alarm. Arms the next one first: a fired alarm is gone, and what follows may fail. */
@@ -132,8 +115,7 @@ export class Driver {
         if (run.sentTo === null) this.#send(run);
         return this.#link?.send({ type: "ping", at: now() });
       case "redial":
-        this.#drop("silent");
-        return void this.#connect();
+        return this.#redial("silent");
       case "dial":
         return void this.#connect();
       case "give_up":
@@ -238,7 +220,7 @@ export class Driver {
   }
 
   #startNext(): Run | null {
-    const { queue, log, now, transaction } = this.#deps;
+    const { queue, log, transaction } = this.#deps;
     const next = queue.next();
     if (!next) return null;
     // First: when it cannot be started now (a full disk), nobody else would come back to it.
@@ -253,6 +235,7 @@ export class Driver {
 
   async #connect(): Promise<void> {
     if (this.#dialling) return;
+    this.#takeBack();
     this.#dialling = true;
     const { lease, now, report } = this.#deps;
     let mine: Link | null = null;
@@ -264,6 +247,7 @@ export class Driver {
             if (mine && this.#link !== mine) return;
             this.#lastHeardAt = now();
             this.#receive(message);
+            this.#giveHeldBack();
           },
           onClose: (reason, code) => {
             if (this.#link !== mine) return;
@@ -307,6 +291,27 @@ export class Driver {
     setTimeout(() => {
       if (!this.#link && this.#isAtWork()) void this.#connect();
     }, pause);
+  }
+
+  #redial(reason: string): void {
+    this.#drop(reason);
+    void this.#connect();
+  }
+
+  /** What was held back never left: it may be sent to whoever answers now. */
+  #takeBack(): void {
+    const { queue, approvals } = this.#deps;
+    const heldBack = this.#resting.end();
+    if (heldBack === null || queue.running()?.id !== heldBack) return;
+    queue.sent(heldBack, null);
+    approvals.sent(heldBack, null);
+  }
+
+  /** The runner lives: what was held back may go. */
+  #giveHeldBack(): void {
+    const heldBack = this.#resting.end();
+    const run = heldBack === null ? null : this.#deps.queue.running();
+    if (run && run.id === heldBack) this.#send(run);
   }
 
   /** Whether a run is in progress that needs a runner. */
@@ -398,26 +403,26 @@ export class Driver {
 
   #send(run: Run): void {
     if (this.#gate.holds(run)) return;
-    const { queue, lease, approvals, models, engineSessionId, deadlineMs } = this.#deps;
+    const { queue, lease, approvals, now, deadlineMs } = this.#deps;
     const runnerId = lease.cursor()?.runnerId;
-    const token = lease.token();
-    if (!this.#link || !this.#ready || runnerId === undefined || token === null) return; // the welcome sends it
+    const start = this.#engineStart(run.options);
+    const link = this.#link;
+    if (!link || !this.#ready || runnerId === undefined || start === null) return; // the welcome sends it
     const answered = approvals.answered(run.id);
     const command: RunStart = {
       type: "run.start",
       runId: run.id,
       prompt: this.#gate.promptOf(run),
-      options: run.options,
-      engineSessionId: engineSessionId(),
-      models: { token, ...models(run.options.model) },
-      ...this.#setting(),
+      ...start,
       deadlineMs,
       ...(run.wasParked || answered.length > 0 ? { resume: { calls: answered.map(toAnsweredCall) } } : {}),
     };
-    queue.sent(run.id, runnerId);
+    if (run.sentTo !== runnerId) queue.sent(run.id, runnerId);
     approvals.sent(run.id, runnerId);
-    this.#link.send(command);
-    if (run.interruptRequested) this.#link.send({ type: "run.interrupt", runId: run.id });
+    const ping = (): void => link.send({ type: "ping", at: now() });
+    if (this.#resting.holdsBack(run.id, ping, () => this.#link === link && this.#redial("silent"))) return;
+    link.send(command);
+    if (run.interruptRequested) link.send({ type: "run.interrupt", runId: run.id });
   }
 
   #store(frame: Frame): void {

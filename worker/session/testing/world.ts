@@ -4,7 +4,8 @@ import { CLOSE, MessageAssembler, Report, toMessages } from "@gantry/protocol/li
 import type { RunOptions, ToolAnswer } from "@gantry/protocol/link.ts";
 import { vi } from "vitest";
 import { Approvals } from "../approvals.ts";
-import { Driver, LINGER_MS } from "../driver.ts";
+import { Driver } from "../driver.ts";
+import { LINGER_MS } from "../resting-link.ts";
 import { EventLog } from "../event-log.ts";
 import { Lease } from "../lease.ts";
 import type { Link, LinkHandlers } from "../link.ts";
