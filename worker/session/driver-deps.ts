@@ -29,8 +29,8 @@ export interface DriverDeps {
     hello: { epoch: number; cursor: { runnerId: string; frame: number } | null },
     handlers: LinkHandlers,
   ) => Promise<Link>;
-  /** Sets the one alarm. */
-  readonly setAlarm: (at: number) => void;
+  /** Sets the one alarm, or takes it away. */
+  readonly setAlarm: (at: number | null) => void;
   readonly now: () => number;
   readonly newEventId: () => string;
   /** @param offered what an engine that is there already shows; taken over when it is a token of this session. */

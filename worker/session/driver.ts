@@ -1,9 +1,10 @@
 import type { RunEnded, RunError, SessionEvent } from "@gantry/protocol/event.ts";
 import { CLOSE } from "@gantry/protocol/link.ts";
-import type { EngineStart, Frame, Report, RunOptions, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
+import type { Frame, Report, RunOptions, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import { toAnsweredCall } from "./approvals.ts";
 import { onFrame, onWatchdog, onWelcome } from "./decide.ts";
 import type { DriverDeps } from "./driver-deps.ts";
+import { engineStart } from "./engine-start.ts";
 import { acceptFrame } from "./frames.ts";
 import { RestingLink } from "./resting-link.ts";
 import { Gate } from "./gate.ts";
@@ -76,31 +77,17 @@ export class Driver {
   }
 
   #sendWarming(): void {
-    const start = this.#warming && this.#engineStart(this.#warming);
+    const start = this.#warming && engineStart(this.#deps, this.#warming);
     this.#warming = null;
     if (start && !this.#deps.queue.running()) this.#link?.send({ type: "engine.warm", ...start });
   }
 
-  /** Null before a runner holds the session. */
-  #engineStart(options: RunOptions): EngineStart | null {
-    const { lease, models, engineSessionId, idleMs, mounts } = this.#deps;
-    const token = lease.token();
-    if (token === null) return null;
-    return {
-      options,
-      engineSessionId: engineSessionId(),
-      models: { token, ...models(options.model) },
-      idleMs: idleMs(),
-      mounts: mounts(),
-    };
-  }
-
   /** The alarm. Arms the next one first: a fired alarm is gone, and what follows may fail. */
   watch(): void {
-    const { queue, now } = this.#deps;
+    const { queue, now, setAlarm } = this.#deps;
     this.#armedAt = null;
     const run = queue.running() ?? this.#startNext();
-    if (!run || run.state === "parked") return;
+    if (!run || run.state === "parked") return setAlarm(null);
     this.#arm();
     this.carryOutPeerCalls();
     if (this.#gate.holds(run)) return;
@@ -405,7 +392,7 @@ export class Driver {
     if (this.#gate.holds(run)) return;
     const { queue, lease, approvals, now, deadlineMs } = this.#deps;
     const runnerId = lease.cursor()?.runnerId;
-    const start = this.#engineStart(run.options);
+    const start = engineStart(this.#deps, run.options);
     const link = this.#link;
     if (!link || !this.#ready || runnerId === undefined || start === null) return; // the welcome sends it
     const answered = approvals.answered(run.id);
