@@ -1,6 +1,7 @@
 import type { RunEnded, RunError, SessionEvent } from "@gantry/protocol/event.ts";
 import { CLOSE } from "@gantry/protocol/link.ts";
 import type { Frame, Report, RunOptions, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
+import { Armed } from "./armed.ts";
 import { toAnsweredCall } from "./approvals.ts";
 import { onFrame, onWatchdog, onWelcome } from "./decide.ts";
 import type { DriverDeps } from "./driver-deps.ts";
@@ -36,8 +37,7 @@ export class Driver {
   #lastHeardAt = 0;
   #unreachableSince: number | null = null;
   #redialMs = REDIAL_MS;
-  /** When the alarm comes; null when none is known to be set. */
-  #armedAt: number | null = null;
+  readonly #alarm: Armed;
   readonly #resting = new RestingLink();
   /** The engine that is to start ahead of a prompt, as soon as there is a link. */
   #warming: RunOptions | null = null;
@@ -46,6 +46,7 @@ export class Driver {
 
   constructor(deps: DriverDeps) {
     this.#deps = deps;
+    this.#alarm = new Armed(deps.setAlarm);
     this.#gate = new Gate(deps, {
       end: (run, ended, event) => endRun(deps, run, ended, event),
       goOn: () => this.kick(),
@@ -61,7 +62,7 @@ export class Driver {
       this.#resting.rest(() => this.#isAtWork() || this.#drop("idle"));
       return;
     }
-    this.#arm();
+    this.#alarm.arm(this.#deps.now(), WATCHDOG_MS);
     if (this.#gate.holds(run)) return;
     if (!this.#link) void this.#connect();
     else if (run.sentTo === null) this.#send(run);
@@ -84,11 +85,11 @@ export class Driver {
 
   /** The alarm. Arms the next one first: a fired alarm is gone, and what follows may fail. */
   watch(): void {
-    const { queue, now, setAlarm } = this.#deps;
-    this.#armedAt = null;
+    const { queue, now } = this.#deps;
+    this.#alarm.fired();
     const run = queue.running() ?? this.#startNext();
-    if (!run || run.state === "parked") return setAlarm(null);
-    this.#arm();
+    if (!run || run.state === "parked") return this.#alarm.disarm();
+    this.#alarm.arm(this.#deps.now(), WATCHDOG_MS);
     this.carryOutPeerCalls();
     if (this.#gate.holds(run)) return;
     const decision = onWatchdog({
@@ -198,20 +199,12 @@ export class Driver {
     this.kick();
   }
 
-  /** Has the alarm come in a watchdog's time at the latest. One that is set already is a write saved. */
-  #arm(): void {
-    const now = this.#deps.now();
-    if (this.#armedAt !== null && this.#armedAt > now) return;
-    this.#armedAt = now + WATCHDOG_MS;
-    this.#deps.setAlarm(this.#armedAt);
-  }
-
   #startNext(): Run | null {
     const { queue, log, transaction } = this.#deps;
     const next = queue.next();
     if (!next) return null;
     // First: when it cannot be started now (a full disk), nobody else would come back to it.
-    this.#arm();
+    this.#alarm.arm(this.#deps.now(), WATCHDOG_MS);
     // Each run has its own minute: what could not be reached for one before says nothing about now.
     this.#unreachableSince = null;
     this.#unread = 0;
