@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    // Two projects: what runs in this process, and user stories on the started product.
+    // What runs in this process; user stories on the started product; stories in containers.
     projects: [
       {
         test: {
@@ -15,13 +15,24 @@ export default defineConfig({
       {
         test: {
           name: "e2e",
-          include: ["e2e/**/*.test.ts"],
+          include: ["e2e/*.test.ts"],
           globalSetup: ["e2e/build.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
           // Each file starts the whole product and engines of its own: more at once only make all slow.
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        // Stories in real containers: needs Docker, and is not in `npm test`.
+        test: {
+          name: "containers",
+          include: ["e2e/containers/*.test.ts"],
+          testTimeout: 180_000,
+          hookTimeout: 600_000,
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -7,11 +7,13 @@ export interface ContainerStart {
   readonly token: string;
   /** Names the start: what the way out (`egress.ts`) says of itself, so that a container that was given up is refused. */
   readonly startId: string;
+  /** When a run needed it last, in milliseconds since 1970. */
+  readonly usedAt: number;
 }
 
 export interface ContainerDeps {
   readonly sessionId: string;
-  /** Milliseconds without anybody asking after which the platform stops it. */
+  /** Milliseconds without a run after which it sleeps. */
   readonly sleepAfterMs: () => number;
   readonly kept: () => ContainerStart | null;
   readonly keep: (start: ContainerStart) => void;
@@ -28,6 +30,13 @@ const READY_MS = 45_000;
 const LOOK_MS = 50;
 const ASK_TIMEOUT_MS = 3_000;
 
+/** Time between SIGTERM and the end: the runner ends runs and has their last frames stored. */
+const STOP_MS = 20_000;
+
+/** Where the session should never wake to have it sleep, the platform stops it; it takes no more than six hours. */
+const BACKSTOP_MS = 10 * 60_000;
+const MAX_INACTIVITY_MS = 6 * 3_600_000;
+
 /** What the platform says when there is no machine to be had: all that may run do, or none is near. */
 const NO_CAPACITY = /no container instance|maximum number of running|max(imum)? instances|no capacity|rate.?limit/i;
 
@@ -38,6 +47,9 @@ export function containerSandbox(container: Container, deps: ContainerDeps): San
   let watched = false;
   /** Why the last one ended, when it ended by itself. */
   let ended: string | null = null;
+  /** A run has needed it since the kept time was written. */
+  let busy = false;
+  let stopping: Promise<void> | null = null;
 
   const getTcpPort: Sandbox["getTcpPort"] = (port) => ({
     fetch(url, init) {
@@ -71,7 +83,7 @@ export function containerSandbox(container: Container, deps: ContainerDeps): San
     if (container.running && watched) return ready();
     const fresh = !container.running || kept === null;
     if (fresh) {
-      kept = { token: secret(), startId: secret() };
+      kept = { token: secret(), startId: secret(), usedAt: Date.now() };
       deps.keep(kept);
     }
     const egress = await deps.egress(kept?.startId ?? "");
@@ -86,7 +98,7 @@ export function containerSandbox(container: Container, deps: ContainerDeps): San
       } as ContainerStartupOptions);
     watch();
     await ready();
-    await container.setInactivityTimeout(deps.sleepAfterMs());
+    await container.setInactivityTimeout(Math.min(deps.sleepAfterMs() + BACKSTOP_MS, MAX_INACTIVITY_MS));
     if (fresh) deps.report({ event: "container_started", ms: Date.now() - beganAt });
   }
 
@@ -113,8 +125,35 @@ export function containerSandbox(container: Container, deps: ContainerDeps): San
     }
   }
 
+  async function stop(): Promise<void> {
+    container.signal(15);
+    const until = Date.now() + STOP_MS;
+    while (container.running && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    if (container.running) await container.destroy();
+    deps.report({ event: "container_sleeps" });
+  }
+
+  function sleepsAt(): number | null {
+    const kept = deps.kept();
+    if (!container.running || kept === null) return null;
+    const usedAt = busy ? Date.now() : kept.usedAt;
+    if (busy) deps.keep({ ...kept, usedAt });
+    busy = false;
+    return usedAt + deps.sleepAfterMs();
+  }
+
   return {
-    start: () => (starting ??= start().finally(() => (starting = null))),
+    start: () =>
+      (starting ??= Promise.resolve(stopping)
+        .then(start)
+        .finally(() => (starting = null))),
+    used: () => void (busy = true),
+    sleepsAt,
+    async sleep() {
+      const at = sleepsAt();
+      if (at === null || at > Date.now() || starting) return;
+      await (stopping ??= stop().finally(() => (stopping = null)));
+    },
     costsToStart: () => !container.running,
     getTcpPort,
     // Whom a model call is for, the way out knows by itself: there is nothing in here to take away.

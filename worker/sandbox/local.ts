@@ -33,6 +33,10 @@ export function localSandbox(sessionId: string, runner: LocalRunner, modelsUrl: 
     costsToStart: () => false,
     getTcpPort,
     models: { baseUrl: modelsUrl },
+    // The runner ends engines that rest.
+    used() {},
+    sleepsAt: () => null,
+    async sleep() {},
     async destroy() {
       // A runner that is gone holds nothing.
       await getTcpPort(RUNNER_PORT)

@@ -12,9 +12,6 @@ import type { Sandbox } from "./sandbox.ts";
 /** Time a container waits for the next prompt. */
 const DEFAULT_SLEEP_AFTER_MS = 20 * 60_000;
 
-/** The platform takes no more than six hours. */
-const MAX_SLEEP_AFTER_MS = 6 * 3_600_000;
-
 /** The sandbox of a session: its container where there is one, else the runner on this machine. */
 export function sandboxOf(ctx: DurableObjectState, env: Env, settings: Settings, account: () => string): Sandbox {
   const sessionId = ctx.id.name ?? "";
@@ -26,8 +23,7 @@ export function sandboxOf(ctx: DurableObjectState, env: Env, settings: Settings,
   const { Egress } = ctx.exports as unknown as { Egress: (options: { props: EgressProps }) => Fetcher };
   return containerSandbox(container, {
     sessionId,
-    sleepAfterMs: () =>
-      Math.min(settings.setup()?.sleepAfterMs ?? sleepAfterMs(env.GANTRY_SLEEP_AFTER), MAX_SLEEP_AFTER_MS),
+    sleepAfterMs: () => settings.setup()?.sleepAfterMs ?? sleepAfterMs(env.GANTRY_SLEEP_AFTER),
     kept: () => settings.containerStart(),
     keep: (start) => settings.saveContainerStart(start),
     egress: async (startId) =>

@@ -11,6 +11,12 @@ export interface Sandbox {
   getTcpPort(port: number): { fetch(url: string, init?: RequestInit): Promise<Response> };
   /** Where engines in it send their model calls, and what they show there in place of the session's token, if anything. */
   readonly models: { readonly baseUrl: string; readonly token?: string };
+  /** A run needs it now. */
+  used(): void;
+  /** Nothing needs it: when it is to sleep, in milliseconds since 1970; null where nothing has to be done for that. */
+  sleepsAt(): number | null;
+  /** Has it sleep, if that time has come. What is in it has been told to end before it goes. */
+  sleep(): Promise<void>;
   /** Ends it and what it holds of the session. */
   destroy(): Promise<void>;
 }

@@ -2,7 +2,7 @@ import { numberOf } from "./sql.ts";
 import type { Sql } from "./sql.ts";
 
 /** Whoever wants to be woken: each has one time. */
-export type Sleeper = "driver" | "snapshots";
+export type Sleeper = "driver" | "snapshots" | "sandbox";
 
 /**
  * The object's one alarm, shared. Times are stored, so that none forgets another's after a crash. When it fires, all

@@ -497,6 +497,26 @@ describe("histories with a name", () => {
     expect(endings(world)).toEqual(["interrupted", "succeeded"]);
   });
 
+  it("a run without a free machine says so once, waits for as long as it takes, and can be stopped meanwhile", async () => {
+    const world = new World();
+    world.hasPlace = false;
+    world.submit();
+    world.submit();
+    for (let seconds = 0; seconds < 300; seconds += 1) {
+      await world.answerDial();
+      await world.wait(1_000);
+    }
+    const waiting = (): number => world.events().filter((event) => event.type === "sandbox.waiting").length;
+    expect([waiting(), endings(world)]).toEqual([1, []]);
+    world.interrupt();
+    await world.answerDial();
+    expect([waiting(), endings(world)]).toEqual([2, ["interrupted"]]);
+    world.hasPlace = true;
+    await world.settle();
+    audit(world);
+    expect(endings(world)).toEqual(["interrupted", "succeeded"]);
+  });
+
   it("a waiting run that is cancelled after the one before it ended leaves the session idle", async () => {
     const world = await atWork();
     world.submit();

@@ -22,6 +22,7 @@ import { pageWithin, resultOf, runWithin, sumUsage } from "./reading.ts";
 import type { RunFacts } from "./reading.ts";
 import { deadlineOf, firstOptions, fromAgent } from "./run-defaults.ts";
 import { peersOf, tellWhoWaits } from "./peer-actions.ts";
+import { Rest } from "./rest.ts";
 import { Resources } from "./resources.ts";
 import type { ResourceChange, SessionResource } from "./resources.ts";
 import { MAX_QUEUED, RunQueue } from "./run-queue.ts";
@@ -60,6 +61,7 @@ export class Session extends DurableObject<Env> {
   readonly #sockets: Sockets;
   readonly #sandbox: Sandbox;
   readonly #blocked: BlockedHosts;
+  readonly #rest: Rest;
   #exists: boolean;
   /** Never changes, and every call asks for it. */
   #owner: string | null = null;
@@ -91,6 +93,12 @@ export class Session extends DurableObject<Env> {
       queue: this.#queue,
       account: () => this.#account(),
     });
+    this.#rest = new Rest({
+      sandbox: this.#sandbox,
+      setAlarm: (at) => alarms.set("sandbox", at),
+      isIdle: () => this.#queue.status() === "idle",
+      isSaving: () => this.#settings.pendingSave() !== null,
+    });
     const peers = peersOf(env, this.#settings, () => this.#account(), {
       sql,
       sessionId,
@@ -112,7 +120,10 @@ export class Session extends DurableObject<Env> {
       triage: { sql, steps: stepsOf(env), owner: () => ({ account: this.#account(), sessionId }) },
       dial: (hello, on) => dial(this.#sandbox, sessionId, { ...hello, mirror: this.#snapshots.transcripts.ends() }, on),
       files: this.#snapshots,
-      setAlarm: (at) => alarms.set("driver", at),
+      setAlarm: (at) => {
+        alarms.set("driver", at);
+        this.#rest.runsUntil(at);
+      },
       now: () => Date.now(),
       newEventId: () => newId("event"),
       newToken: (offered) =>
@@ -451,11 +462,12 @@ export class Session extends DurableObject<Env> {
     if (this.callerOfStart(startId)) this.#blocked.note(attempt);
   }
 
-  override alarm(): void {
+  override async alarm(): Promise<void> {
     if (!this.#exists) return;
     this.#driver.watch();
     this.#snapshots.watch();
     this.#tellIndex();
+    await this.#rest.watch();
   }
 
   /** Tells the index of sessions when this one begins to wait for somebody, or no longer does; tried again by the alarm. */

@@ -3,6 +3,7 @@ import type { StoredEvent } from "@gantry/protocol/event.ts";
 import { CLOSE, MessageAssembler, Report, toMessages } from "@gantry/protocol/link.ts";
 import type { RunOptions, ToolAnswer } from "@gantry/protocol/link.ts";
 import { vi } from "vitest";
+import { NoCapacity } from "../../sandbox/sandbox.ts";
 import { Approvals } from "../approvals.ts";
 import { Driver } from "../driver.ts";
 import { LINGER_MS } from "../resting-link.ts";
@@ -63,6 +64,8 @@ export class World {
   /** Answers that were confirmed. */
   readonly answered: { id: string; answer: "allow" | "deny" }[] = [];
   reachable = true;
+  /** Whether a machine is free for the sandbox. */
+  hasPlace = true;
   /** What looks at prompts before they are sent. */
   triage: readonly TriageStep[] = [];
   nextTurn: Crash | null = null;
@@ -217,7 +220,8 @@ export class World {
   async answerDial(): Promise<void> {
     const dial = this.#dials.shift();
     if (!dial || dial.object.dead) return;
-    if (!this.reachable) dial.reject(new Error("connection refused"));
+    if (!this.hasPlace) dial.reject(new NoCapacity("no machine is free"));
+    else if (!this.reachable) dial.reject(new Error("connection refused"));
     else dial.resolve(this.#connect(dial));
     await settled();
   }

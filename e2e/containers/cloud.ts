@@ -1,0 +1,116 @@
+import { execFile, execFileSync } from "node:child_process";
+import { promisify } from "node:util";
+import { createTestHarness } from "wrangler";
+import type { TestHarness } from "wrangler";
+import { Client, until } from "../client.ts";
+import { ROOT } from "../gantry.ts";
+
+/** What wrangler calls: Docker, or what stands in for its command where images cannot be pulled. */
+const DOCKER = process.env["WRANGLER_DOCKER_BIN"] ?? "docker";
+
+/** Whether there is a Docker that answers. */
+export function hasDocker(): boolean {
+  try {
+    execFileSync(DOCKER, ["version"], { stdio: "ignore", timeout: 20_000 });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function docker(...args: string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)(DOCKER, args, { maxBuffer: 200_000_000 });
+  return stdout.trim();
+}
+
+/** Secrets of the deployment that must be nowhere in a container. */
+export const PROVIDER_KEY = "sk-ant-containers-secret";
+export const ENCRYPTION_KEY = `test:${Buffer.alloc(32, "gantry containers").toString("base64")}`;
+
+/**
+ * The product as it is deployed, in wrangler's own runtime, with a real container a session: `wrangler.jsonc`, the
+ * `Dockerfile`, the entrypoint that answers what goes out.
+ */
+export class Cloud extends Client {
+  readonly #harness: TestHarness;
+
+  private constructor(vars: Record<string, string>) {
+    super();
+    this.key = "gk_containers_test";
+    this.#harness = createTestHarness({
+      root: ROOT,
+      workers: [
+        {
+          configPath: "wrangler.jsonc",
+          secrets: {
+            GANTRY_API_KEY: this.key,
+            GANTRY_ENCRYPTION_KEY: ENCRYPTION_KEY,
+            ANTHROPIC_API_KEY: PROVIDER_KEY,
+          },
+          vars: { MODEL: "demo/scripted", ...vars },
+        },
+      ],
+    });
+  }
+
+  /** Builds the image where it changed, and starts. */
+  static async start(vars: Record<string, string> = {}): Promise<Cloud> {
+    const cloud = new Cloud(vars);
+    const { url } = await cloud.#harness.listen();
+    cloud.url = url.origin;
+    return cloud;
+  }
+
+  async stop(): Promise<void> {
+    await this.#harness.close();
+  }
+
+  /** What the Worker has logged. */
+  logs(): string[] {
+    return this.#harness.getLogs().map(({ message }) => message);
+  }
+
+  /** Ids of all containers that run, with the session that each is for. */
+  async containers(): Promise<Map<string, string>> {
+    const ids = (await docker("ps", "-q")).split("\n").filter((id) => id !== "");
+    if (ids.length === 0) return new Map();
+    const format = "{{.Id}} {{range .Config.Env}}{{println .}}{{end}}";
+    const described = await docker("inspect", "-f", format, ...ids).catch(() => "");
+    const found = new Map<string, string>();
+    let id = "";
+    for (const line of described.split("\n")) {
+      id = /^([0-9a-f]{64}) /.exec(line)?.[1] ?? id;
+      const session = /GANTRY_SESSION=(\S+)/.exec(line)?.[1];
+      if (session !== undefined) found.set(session, id);
+    }
+    return found;
+  }
+
+  /** The container of a session; null when none runs. */
+  async container(sessionId: string): Promise<string | null> {
+    return (await this.containers()).get(sessionId) ?? null;
+  }
+
+  async untilStopped(sessionId: string): Promise<void> {
+    await until(async () => (await this.container(sessionId)) === null, "the container to be gone");
+  }
+
+  /** Runs something in a session's container, beside everything of ours, as root where that is said. */
+  async exec(sessionId: string, command: string, user = "agent"): Promise<string> {
+    const id = await this.container(sessionId);
+    if (id === null) throw new Error(`no container of ${sessionId}`);
+    return docker("exec", "--user", user, id, "bash", "-c", command);
+  }
+
+  /** SIGKILL for a container, as when a machine is lost. */
+  async kill(sessionId: string): Promise<void> {
+    const id = await this.container(sessionId);
+    if (id !== null) await docker("kill", id);
+  }
+
+  /** SIGTERM for a container, as when a machine is taken away. */
+  async terminate(sessionId: string): Promise<void> {
+    const id = await this.container(sessionId);
+    if (id !== null) await docker("stop", "-t", "20", id);
+  }
+}

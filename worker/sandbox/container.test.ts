@@ -1,0 +1,157 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { containerSandbox } from "./container.ts";
+import type { ContainerStart } from "./container.ts";
+import { NoCapacity } from "./sandbox.ts";
+
+/** What the platform's object does, by script: real ones are started in e2e/containers. */
+class ScriptedContainer {
+  running = false;
+  readonly calls: string[] = [];
+  env: Record<string, string> = {};
+  /** What `monitor` says once it is called; null: it waits until the container is told to end. */
+  ends: Error | null = null;
+  #end: ((error: Error | null) => void)[] = [];
+
+  start(options: { env: Record<string, string>; enableInternet: boolean }): void {
+    this.calls.push(`start internet=${options.enableInternet}`);
+    this.env = options.env;
+    this.running = true;
+  }
+  monitor(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const end = (error: Error | null): void => {
+        this.running = false;
+        if (error) reject(error);
+        else resolve();
+      };
+      if (this.ends) end(this.ends);
+      else this.#end.push(end);
+    });
+  }
+  signal(signo: number): void {
+    this.calls.push(`signal ${signo}`);
+    for (const end of this.#end.splice(0)) end(null);
+  }
+  async destroy(): Promise<void> {
+    this.calls.push("destroy");
+    for (const end of this.#end.splice(0)) end(null);
+    this.running = false;
+  }
+  async setInactivityTimeout(ms: number): Promise<void> {
+    this.calls.push(`inactivity ${ms}`);
+  }
+  async interceptAllOutboundHttp(): Promise<void> {
+    this.calls.push("intercept http");
+  }
+  async interceptOutboundHttps(addr: string): Promise<void> {
+    this.calls.push(`intercept https ${addr}`);
+  }
+  getTcpPort(): { fetch(url: string, init: RequestInit): Promise<Response> } {
+    return {
+      fetch: async (_url, init) => {
+        if (!this.running) throw new Error("the container is not listening");
+        const shown = new Headers(init.headers).get("authorization");
+        return new Response(null, { status: shown === `Bearer ${this.env["GANTRY_TOKEN"]}` ? 200 : 401 });
+      },
+    };
+  }
+}
+
+let container: ScriptedContainer;
+let kept: ContainerStart | null;
+const open = (sleepAfterMs = 60_000): ReturnType<typeof containerSandbox> =>
+  containerSandbox(container as unknown as Container, {
+    sessionId: "sesn_1",
+    sleepAfterMs: () => sleepAfterMs,
+    kept: () => kept,
+    keep: (start) => void (kept = start),
+    egress: async (startId) => ({ startId }) as unknown as Fetcher,
+    report: () => {},
+  });
+
+beforeEach(() => {
+  container = new ScriptedContainer();
+  kept = null;
+});
+
+describe("the start of a container", () => {
+  it("closes the way out first, gives it a token of its own, and returns when the runner answers", async () => {
+    await open().start();
+    expect(container.calls).toEqual([
+      "intercept https *",
+      "intercept http",
+      "start internet=false",
+      "inactivity 660000",
+    ]);
+    expect(container.env).toEqual({ GANTRY_TOKEN: kept?.token, GANTRY_SESSION: "sesn_1" });
+    expect(kept?.token).toMatch(/^[0-9a-f]{48}$/);
+    expect(kept?.startId).not.toBe(kept?.token);
+  });
+
+  it("happens once for all who ask, and not again while it runs", async () => {
+    const sandbox = open();
+    await Promise.all([sandbox.start(), sandbox.start()]);
+    await sandbox.start();
+    expect(container.calls.filter((call) => call.startsWith("start"))).toHaveLength(1);
+  });
+
+  it("is not needed where another object of the session left one running: the way out is closed again", async () => {
+    await open().start();
+    const before = kept;
+    container.calls.length = 0;
+    await open().start();
+    expect(container.calls).toEqual(["intercept https *", "intercept http", "inactivity 660000"]);
+    expect(kept).toEqual(before);
+  });
+
+  it("puts away one that runs under a token nobody knows", async () => {
+    container.running = true;
+    await open().start();
+    expect(container.calls[0]).toBe("destroy");
+    expect(container.calls).toContain("start internet=false");
+  });
+
+  it("has another token each time", async () => {
+    const sandbox = open();
+    await sandbox.start();
+    const first = kept?.token;
+    await sandbox.destroy();
+    await sandbox.start();
+    expect(kept?.token).not.toBe(first);
+  });
+
+  it.each([
+    ["there is no container instance that can be provided to this durable object", true],
+    ["Maximum number of running container instances exceeded. Try again later.", true],
+    ["container exited with unexpected exit code: 7", false],
+  ])("that fails with %j says whether one may be free later", async (message, noCapacity) => {
+    container.ends = new Error(message);
+    const error: unknown = await open()
+      .start()
+      .catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(Error);
+    expect(error instanceof NoCapacity).toBe(noCapacity);
+    expect(String(error)).toContain(message);
+  });
+});
+
+describe("sleep", () => {
+  it("comes after the time without a run, by SIGTERM", async () => {
+    const sandbox = open(1);
+    await sandbox.start();
+    sandbox.used();
+    expect(sandbox.sleepsAt()).toBe((kept?.usedAt ?? 0) + 1);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    await sandbox.sleep();
+    expect(container.calls.at(-1)).toBe("signal 15");
+    expect([container.running, sandbox.sleepsAt()]).toEqual([false, null]);
+  });
+
+  it("does not come before", async () => {
+    const sandbox = open(60_000);
+    await sandbox.start();
+    sandbox.used();
+    await sandbox.sleep();
+    expect(container.running).toBe(true);
+  });
+});
