@@ -306,6 +306,10 @@ export const SessionEvent = z.discriminatedUnion("type", [
     tool_use_id: z.string(),
     result: z.enum(["allow", "deny"]),
     deny_message: z.string().nullable().optional(),
+    /** Of a question: what was answered, by the text of each. */
+    answers: z.record(z.string(), z.string()).optional(),
+    /** Of a plan: the mode in which the run goes on. */
+    permission_mode: z.string().optional(),
   }),
   z.object({
     type: z.literal("user.custom_tool_result"),

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { PermissionMode } from "./api/permission-mode.ts";
 import { MountPath } from "./api/resources.ts";
 import { ClientResultBlock, PromptBlock, RunnerEvent } from "./event.ts";
 import { isTranscript } from "./snapshot.ts";
@@ -26,8 +27,7 @@ export const MAX_MESSAGE_CHARS = 340_000;
 /** WebSocket close codes of our own. */
 export const CLOSE = { replaced: 4001, staleEpoch: 4002, badMessage: 4003, unauthorized: 4004 } as const;
 
-export const PermissionMode = z.enum(["default", "acceptEdits", "bypassPermissions", "plan", "dontAsk"]);
-export type PermissionMode = z.infer<typeof PermissionMode>;
+export { PermissionMode };
 
 /** For requests that do not say: the permission mode, and the rounds a run may take (the seeds' default). */
 export const DEFAULT_PERMISSION_MODE: PermissionMode = "acceptEdits";
@@ -125,7 +125,12 @@ export type Mount = z.infer<typeof Mount>;
 
 /** What is answered to a tool that waits. */
 export const ToolAnswer = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("allow"), updatedInput: z.record(z.string(), z.unknown()).optional() }),
+  z.object({
+    type: z.literal("allow"),
+    updatedInput: z.record(z.string(), z.unknown()).optional(),
+    /** The mode in which the run goes on. */
+    permissionMode: PermissionMode.optional(),
+  }),
   z.object({ type: z.literal("deny"), message: z.string() }),
   z.object({ type: z.literal("result"), content: z.array(ClientResultBlock), isError: z.boolean() }),
 ]);

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { query } from "@anthropic-ai/claude-agent-sdk";
 import type { Options, Query, SDKMessage, SDKUserMessage } from "@anthropic-ai/claude-agent-sdk";
 import type { EngineStart, PermissionMode, ToolAnswer } from "@gantry/protocol/link.ts";
-import { attended, toolsOf } from "./attended.ts";
+import { SpokenPlan, attended, toolsOf } from "./attended.ts";
 import type { EngineBlock } from "./mounts/prompt-files.ts";
 import { engineEnvironment, engineModel, engineTools, isClaude } from "./environment.ts";
 import type { SessionFolders } from "./environment.ts";
@@ -13,8 +13,17 @@ import type { Resumption } from "./resume.ts";
 
 /** What an engine is started with and cannot change afterwards. A run that wants other values gets a new engine. */
 export function engineProfile(command: EngineStart): string {
-  const { maxTurns, maxBudgetUsd, appendSystemPrompt, allowedTools, disallowedTools, effort, model, agent } =
-    command.options;
+  const {
+    maxTurns,
+    maxBudgetUsd,
+    appendSystemPrompt,
+    allowedTools,
+    disallowedTools,
+    effort,
+    model,
+    agent,
+    permissionMode,
+  } = command.options;
   return JSON.stringify([
     maxTurns,
     maxBudgetUsd,
@@ -25,6 +34,8 @@ export function engineProfile(command: EngineStart): string {
     isClaude(model),
     agent,
     command.models,
+    // The plan mode has a tool more.
+    agent !== undefined && permissionMode === "plan",
     // What git is told in its environment.
     (command.mounts ?? []).filter((mount) => mount.type === "repository").map(({ id }) => id),
   ]);
@@ -65,6 +76,7 @@ export class Engine {
   #permissionMode: PermissionMode;
   /** What the operator says with the next prompt: the engine takes it from a hook and tells it to the model as its system's. */
   #context: string | null = null;
+  readonly #spoken = new SpokenPlan();
   #exited = false;
 
   constructor(args: {
@@ -85,8 +97,10 @@ export class Engine {
     this.profile = resumption ? "" : engineProfile(command);
     this.#model = options.model;
     this.#permissionMode = options.permissionMode;
-    const tools = options.agent ? toolsOf(options.agent) : engineTools(options.model);
-    const attendance: Partial<Options> = options.agent ? attended(options.agent, args.handlers.onToolRequest) : {};
+    const tools = options.agent ? toolsOf(options.agent, options.permissionMode) : engineTools(options.model);
+    const attendance: Partial<Options> = options.agent
+      ? attended(options.agent, args.handlers.onToolRequest, folders, this.#spoken)
+      : {};
     const sdkOptions: Options = {
       cwd: folders.workspace,
       // Uploads are read there, and what the user gets is left there.
@@ -212,7 +226,13 @@ export class Engine {
   async #pump(handlers: EngineHandlers): Promise<void> {
     let reason = "The engine ended.";
     try {
-      for await (const message of this.#query) handlers.onMessage(message);
+      for await (const message of this.#query) {
+        // A plan that was allowed ends the plan mode.
+        if (message.type === "system" && message.subtype === "status" && message.permissionMode)
+          this.#permissionMode = message.permissionMode as PermissionMode;
+        this.#spoken.hear(message);
+        handlers.onMessage(message);
+      }
     } catch (error) {
       reason = error instanceof Error ? error.message : String(error);
     }

@@ -1,22 +1,55 @@
-import type { AgentDefinition, Options } from "@anthropic-ai/claude-agent-sdk";
-import type { AgentSetup, ToolPolicy } from "@gantry/protocol/link.ts";
+import type { AgentDefinition, Options, SDKMessage } from "@anthropic-ai/claude-agent-sdk";
+import { lstat, readFile, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { AgentSetup, PermissionMode, ToolPolicy } from "@gantry/protocol/link.ts";
 import type { EngineHandlers } from "./agent.ts";
 import { peerLimitsOf } from "@gantry/protocol/peers.ts";
 import { clientTools } from "./client-tools.ts";
 import { engineModel } from "./environment.ts";
+import type { SessionFolders } from "./environment.ts";
 import { peerTools } from "./peer-tools.ts";
 import { CUSTOM_PREFIX } from "./translate.ts";
 
 /** The engine's tool that starts a sub-agent. */
 const AGENT_TOOL = "Agent";
 
+/** The engine's tool that asks to leave the plan mode. */
+const PLAN_TOOL = "ExitPlanMode";
+
+/** The plan as the model gave it with its call; the engine passes it on to nobody. */
+export class SpokenPlan {
+  plan = "";
+
+  /** Looks for one in a message of the engine. */
+  hear(message: SDKMessage): void {
+    if (message.type !== "assistant") return;
+    for (const block of message.message.content) {
+      if (block.type !== "tool_use" || block.name !== PLAN_TOOL) continue;
+      const { plan } = (block.input ?? {}) as { plan?: unknown };
+      this.plan = typeof plan === "string" ? plan.slice(0, MAX_PLAN_CHARS) : "";
+    }
+  }
+}
+
+const MAX_PLAN_CHARS = 100_000;
+
 /** The built-in tools an agent has, by the engine's names. */
-export function toolsOf(agent: AgentSetup): string[] {
-  return [...Object.keys(agent.tools), ...(agent.subAgents ? [AGENT_TOOL] : [])];
+export function toolsOf(agent: AgentSetup, mode: PermissionMode): string[] {
+  return [
+    ...Object.keys(agent.tools),
+    ...(agent.subAgents ? [AGENT_TOOL] : []),
+    // The way out of planning.
+    ...(mode === "plan" ? [PLAN_TOOL] : []),
+  ];
 }
 
 /** Options of a run that somebody answers for: policies of tools, permissions that are asked for, the client's tools. */
-export function attended(agent: AgentSetup, ask: EngineHandlers["onToolRequest"]): Partial<Options> {
+export function attended(
+  agent: AgentSetup,
+  ask: EngineHandlers["onToolRequest"],
+  folders: SessionFolders,
+  spoken: SpokenPlan,
+): Partial<Options> {
   return {
     mcpServers: {
       ...toServers(agent.mcpServers),
@@ -40,11 +73,36 @@ export function attended(agent: AgentSetup, ask: EngineHandlers["onToolRequest"]
       ],
     },
     canUseTool: async (tool, input, { toolUseID, agentID, signal }) => {
-      const answer = await ask({ kind: "permission", toolUseId: toolUseID, tool, input, agentId: agentID }, signal);
-      if (answer.type === "allow") return { behavior: "allow", updatedInput: answer.updatedInput ?? input };
+      const shown = tool === PLAN_TOOL ? { ...input, plan: (await readPlan(folders)) ?? spoken.plan } : input;
+      const request = { kind: "permission" as const, toolUseId: toolUseID, tool, input: shown, agentId: agentID };
+      const answer = await ask(request, signal);
+      if (answer.type === "allow") {
+        const mode = answer.permissionMode;
+        const setMode = mode && { type: "setMode" as const, mode, destination: "session" as const };
+        return {
+          behavior: "allow",
+          updatedInput: answer.updatedInput ?? input,
+          ...(setMode ? { updatedPermissions: [setMode] } : {}),
+        };
+      }
       return { behavior: "deny", message: answer.type === "deny" ? answer.message : "This was not allowed." };
     },
   };
+}
+
+/** The plan that the engine has the model write into a file; null when there is none. */
+async function readPlan({ config }: SessionFolders): Promise<string | null> {
+  const folder = join(config, "plans");
+  try {
+    const names = (await readdir(folder)).filter((name) => name.endsWith(".md"));
+    const times = await Promise.all(
+      names.map(async (name) => ({ name, at: (await lstat(join(folder, name))).mtimeMs })),
+    );
+    const newest = times.toSorted((a, b) => b.at - a.at)[0];
+    return newest === undefined ? null : (await readFile(join(folder, newest.name), "utf8")).slice(0, MAX_PLAN_CHARS);
+  } catch {
+    return null;
+  }
 }
 
 type SubAgent = NonNullable<AgentSetup["subAgents"]>["agents"][number];

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { ClientResultBlock, PromptBlock } from "../event.ts";
 import { AgentCreate } from "./agents.ts";
+import { PermissionMode } from "./permission-mode.ts";
 import { ResourceList } from "./resources.ts";
 import { COMMON_QUERY, CREATED_QUERY, Metadata, MetadataPatch, PAGE_QUERY, QueryFlag, queryNumber } from "./common.ts";
 
@@ -11,16 +12,68 @@ const Overrides = AgentCreate.pick({ mcp_servers: true, model: true, skills: tru
   .partial()
   .extend({ type: z.literal("agent_with_overrides"), id: z.string(), version: z.int().min(1).optional() });
 
+/** Ours: an agent that is not saved, and one by its id without saying so. */
+const InlineAgent = AgentCreate.pick({
+  description: true,
+  mcp_servers: true,
+  model: true,
+  skills: true,
+  system: true,
+  tools: true,
+}).extend({ type: z.literal("inline"), name: AgentCreate.shape.name.optional() });
+const BareRef = z.strictObject({ id: z.string(), version: z.int().min(1).optional() });
+
+/** What a session may be made with as its agent. */
+export const SessionAgent = z.union([
+  z.string(),
+  z.discriminatedUnion("type", [AgentRef, Overrides, InlineAgent]),
+  BareRef,
+]);
+export type SessionAgent = z.infer<typeof SessionAgent>;
+
 const UserMessage = z.strictObject({ type: z.literal("user.message"), content: z.array(PromptBlock).min(1) });
 
-/** Beyond Managed Agents, `agent` may be left out (plain Claude Code), and so may `environment_id`. */
-export const SessionCreate = z.strictObject({
-  agent: z.union([z.string(), z.discriminatedUnion("type", [AgentRef, Overrides])]).optional(),
+/** What an operator says to the model with the prompt before it. */
+const SystemMessage = z.strictObject({
+  type: z.literal("system.message"),
+  content: z
+    .array(z.strictObject({ type: z.literal("text"), text: z.string().max(100_000) }))
+    .min(1)
+    .max(20),
+});
+
+/** What a session begins with, beyond Managed Agents. */
+const BEYOND = {
+  /** In place of the agent's, for prompts that name none. */
+  model: z.string().min(1).max(256).optional(),
+  permission_mode: PermissionMode.optional(),
+  /** Whether the agent may ask whoever uses the session (the engine's AskUserQuestion). */
+  ask_user_question: z.boolean().optional(),
+};
+
+/** Where a session begins: what a template holds, and what a request says itself. */
+export const START = {
+  agent: SessionAgent.optional(),
   environment_id: z.string().optional(),
-  initial_events: z.array(UserMessage).max(50).optional(),
   metadata: Metadata.optional(),
   resources: ResourceList.optional(),
   title: z.string().max(500).nullish(),
+  ...BEYOND,
+};
+
+/** Nobody's yet: refused with a reason rather than as an unknown field. */
+const NOT_YET = {
+  budget: z.never({ error: "is not supported: GANTRY_SESSION_BUDGET_USD sets one for all sessions" }).optional(),
+  vault_ids: z.array(z.string()).max(0, "vaults are not supported").optional(),
+};
+
+/** Beyond Managed Agents, `agent` may be left out (plain Claude Code), and so may `environment_id`. */
+export const SessionCreate = z.strictObject({
+  ...START,
+  ...NOT_YET,
+  /** Ours: a starting point. What the request says itself counts more; of metadata both are there. */
+  template: z.string().optional(),
+  initial_events: z.array(UserMessage).max(50).optional(),
 });
 export type SessionCreate = z.infer<typeof SessionCreate>;
 
@@ -59,9 +112,14 @@ export const SendEvents = z.strictObject({
           tool_use_id: z.string(),
           result: z.enum(["allow", "deny"]),
           deny_message: z.string().max(10_000).nullish(),
-          /** Ours: the tool runs with this input instead, which is also how questions are answered. */
+          /** Ours: the tool runs with this input instead. */
           updated_input: z.record(z.string(), z.unknown()).optional(),
+          /** Ours: what is answered to the agent's questions, by the text of each. */
+          answers: z.record(z.string(), z.union([z.string().max(10_000), z.array(z.string().max(10_000))])).optional(),
+          /** Ours: the mode in which the run goes on after its plan was allowed. */
+          permission_mode: PermissionMode.optional(),
         }),
+        SystemMessage,
         z.strictObject({
           type: z.literal("user.custom_tool_result"),
           custom_tool_use_id: z.string(),

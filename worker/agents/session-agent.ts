@@ -7,21 +7,20 @@ import type {
   BetaManagedAgentsSessionAgent,
   BetaManagedAgentsSessionMultiagent,
 } from "@anthropic-ai/sdk/resources/beta/sessions/sessions";
-import type { SessionCreate } from "@gantry/protocol/api/sessions.ts";
+import type { SessionAgent } from "@gantry/protocol/api/sessions.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Env } from "../env.ts";
-import { changedBody } from "./resolve.ts";
+import { changedBody, newBody } from "./resolve.ts";
 import type { AgentBody } from "./resolve.ts";
 import { getAgent } from "./store.ts";
 
 /** An agent as a session has it: a snapshot, with the whole definitions of those it may start. */
 
+type InlineAgent = Extract<SessionAgent, { type: "inline" }>;
+
 /** The agent that a new session is asked to have. Refuses one that is unknown or archived. */
-export async function agentOf(
-  env: Env,
-  account: string,
-  wanted: NonNullable<SessionCreate["agent"]>,
-): Promise<BetaManagedAgentsSessionAgent> {
+export async function agentOf(env: Env, account: string, wanted: SessionAgent): Promise<BetaManagedAgentsSessionAgent> {
+  if (typeof wanted !== "string" && "type" in wanted && wanted.type === "inline") return inlineAgent(wanted);
   const { id, version } = typeof wanted === "string" ? { id: wanted, version: undefined } : wanted;
   const agent = await getAgent(env, account, id, version);
   if (!agent) throw new RequestRefused({ code: "not_found", what: `Agent ${JSON.stringify(id)}` });
@@ -29,9 +28,20 @@ export async function agentOf(
     throw new RequestRefused({ code: "invalid_request", field: "agent", reason: "is archived" });
   const find = (ref: BetaManagedAgentsAgentReference) => getAgent(env, account, ref.id, ref.version);
   const multiagent = await toSessionMultiagent(agent, find);
-  if (typeof wanted === "string" || wanted.type === "agent") return { ...toThreadAgent(agent, agent), multiagent };
+  if (typeof wanted === "string" || !("type" in wanted) || wanted.type === "agent")
+    return { ...toThreadAgent(agent, agent), multiagent };
   const { type: _type, id: _id, version: _version, ...overrides } = wanted;
   return { ...toThreadAgent(agent, changedBody(agent, overrides, undefined)), multiagent };
+}
+
+/** An agent that is of this session alone: it has no id, so nothing else can name it. */
+function inlineAgent({ type: _type, ...wanted }: InlineAgent): BetaManagedAgentsSessionAgent {
+  const { description, execution_identity, mcp_servers, model, name, skills, system, tools } = newBody(
+    { ...wanted, name: wanted.name ?? "Inline agent" },
+    null,
+  );
+  const parts = { description, execution_identity, mcp_servers, model, name, skills, system, tools };
+  return { id: "", type: "agent", version: 1, ...parts, multiagent: null };
 }
 
 function toThreadAgent(

@@ -6,6 +6,13 @@ import type { App } from "./context.ts";
 import { readQuery } from "./query.ts";
 import { sessionStub } from "./sessions.ts";
 
+/** What is asked: of a question its questions, of a plan its text. */
+function shown({ kind, input }: { kind: string; input: string }): object {
+  const given = JSON.parse(input) as Record<string, unknown>;
+  if (kind === "question") return { input: given, questions: given["questions"] ?? [] };
+  return kind === "plan" ? { input: given, plan: given["plan"] ?? "" } : { input: given };
+}
+
 /** `GET /v1/approvals`: tool calls that wait for somebody, over all sessions of the account, oldest first. */
 export async function listApprovals(c: Context<App>): Promise<Response> {
   readQuery(c, PageQuery);
@@ -20,7 +27,7 @@ export async function listApprovals(c: Context<App>): Promise<Response> {
         tool_use_id: call.toolUseId,
         kind: call.kind,
         tool: call.tool,
-        input: JSON.parse(call.input) as unknown,
+        ...shown(call),
         asked_at: toIso(call.askedAt),
       });
     }

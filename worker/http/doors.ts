@@ -39,6 +39,13 @@ import { cancelRun, listRuns, retrieveRun } from "./runs.ts";
 import { retrieveSandbox } from "./sandboxes.ts";
 import { fromSandbox } from "./from-sandbox.ts";
 import { agentMessage, containerHealth, containerProcess, debug, demoSocket, query } from "./seed-doors.ts";
+import {
+  archiveTemplateDoor,
+  createTemplateDoor,
+  listTemplatesDoor,
+  retrieveTemplate,
+  updateTemplateDoor,
+} from "./templates.ts";
 import { archiveThread, listThreads, retrieveThread } from "./threads.ts";
 import { eventSocket, streamEvents } from "./streams.ts";
 import { listUsage } from "./usage.ts";
@@ -108,6 +115,11 @@ export const DOORS: Readonly<Record<RouteName, Door>> = {
   "POST /v1/environments/:id": updateEnvironmentDoor,
   "DELETE /v1/environments/:id": deleteEnvironmentDoor,
   "POST /v1/environments/:id/archive": archiveEnvironmentDoor,
+  "POST /v1/templates": createTemplateDoor,
+  "GET /v1/templates": listTemplatesDoor,
+  "GET /v1/templates/:id": retrieveTemplate,
+  "POST /v1/templates/:id": updateTemplateDoor,
+  "POST /v1/templates/:id/archive": archiveTemplateDoor,
   "POST /v1/files": uploadFile,
   "GET /v1/files": listFilesDoor,
   "GET /v1/files/:id": retrieveFile,

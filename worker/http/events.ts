@@ -1,11 +1,15 @@
 import { EventListQuery, SendEvents } from "@gantry/protocol/api/sessions.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
+import { newId } from "@gantry/protocol/ids.ts";
 import { PREVIEW_TYPES } from "@gantry/protocol/event.ts";
 import type { Context } from "hono";
 import type { z } from "zod";
+import type { Submission } from "../session/facts.ts";
 import { JSON_TYPE, NDJSON_TYPE, SSE_TYPE, chooseType, preferredWait } from "./accept.ts";
 import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
+import { toAnswer } from "./confirmation.ts";
+import { checkPrompt } from "./prompt.ts";
 import { createdOf, readQuery } from "./query.ts";
 import { AGENT_MAX_TURNS, completeOptions } from "./run-options.ts";
 import { answerWithRun } from "./runs.ts";
@@ -27,12 +31,24 @@ export async function sendEvents(c: Context<App>): Promise<Response> {
   const type = chooseType(c.req.header("accept"), [JSON_TYPE, NDJSON_TYPE, SSE_TYPE]);
   const { events } = await readJson(c.req.raw, SendEvents);
   const stub = sessionStub(c.env, sessionId);
+  await checkEvents(c, events);
   // Asked first: what is sent may end the run in progress at once.
   const [before, current] = await Promise.all([stub.last(account), stub.current(account)]);
   if (before === null) throw unknownSession(sessionId);
   const data: unknown[] = [];
   const accepted: Accepted[] = [];
-  for (const [index, event] of events.entries()) data.push(await send(c, sessionId, event, index, accepted));
+  for (const [index, event] of events.entries()) {
+    const next = events[index + 1];
+    const system = next?.type === "system.message" ? { eventId: newId("event"), content: next.content } : undefined;
+    if (event.type !== "system.message") data.push(await send(c, sessionId, event, index, accepted, system));
+    if (system)
+      data.push({
+        id: system.eventId,
+        type: "system.message",
+        content: system.content,
+        processed_at: new Date().toISOString(),
+      });
+  }
   const waitSeconds = preferredWait(c.req.header("prefer"));
   if (type === JSON_TYPE && waitSeconds === null) return c.json({ data });
   const runId = accepted.at(-1)?.runId ?? current;
@@ -48,9 +64,10 @@ export async function sendEvents(c: Context<App>): Promise<Response> {
 async function send(
   c: Context<App>,
   sessionId: string,
-  event: Sent,
+  event: Exclude<Sent, { type: "system.message" }>,
   index: number,
   accepted: Accepted[],
+  system: Submission["system"],
 ): Promise<unknown> {
   const { account } = c.get("principal");
   const stub = sessionStub(c.env, sessionId);
@@ -60,20 +77,19 @@ async function send(
       return { type: event.type, interrupted: await stub.interrupt(account) };
     case "user.message": {
       const options = completeOptions(c.env, { maxTurns: AGENT_MAX_TURNS });
-      const run = await submit(c, sessionId, { prompt: event.content, options, trigger: "api" }, index);
+      const submission = { prompt: event.content, options, trigger: "api", ...(system ? { system } : {}) };
+      const run = await submit(c, sessionId, submission, index);
       const { runId, eventId } = run;
       accepted.push(run);
       return { id: eventId, type: event.type, content: event.content, processed_at, run_id: runId };
     }
     case "user.tool_confirmation": {
-      const { updated_input: updatedInput, ...confirmation } = event;
-      const answer =
-        event.result === "allow"
-          ? { type: "allow" as const, ...(updatedInput === undefined ? {} : { updatedInput }) }
-          : { type: "deny" as const, message: event.deny_message ?? "The user did not allow this." };
-      if (!(await stub.answer(account, event.tool_use_id, answer, confirmation)))
-        throw nothingWaits(index, "tool_use_id");
-      return { ...confirmation, processed_at };
+      const waiting = (await stub.waiting(account)) ?? [];
+      const call = waiting.find((each) => each.toolUseId === event.tool_use_id);
+      if (!call || call.kind === "client") throw nothingWaits(index, "tool_use_id");
+      const { answer, event: told } = toAnswer(event, call, `events[${index}]`);
+      if (!(await stub.answer(account, event.tool_use_id, answer, told))) throw nothingWaits(index, "tool_use_id");
+      return { ...told, processed_at };
     }
     case "user.custom_tool_result": {
       const { custom_tool_use_id, content = [], is_error } = event;
@@ -85,6 +101,22 @@ async function send(
     }
     default:
       return event satisfies never;
+  }
+}
+
+/** What can be said before anything of it is done. */
+async function checkEvents(c: Context<App>, events: readonly Sent[]): Promise<void> {
+  for (const [index, event] of events.entries()) {
+    if (event.type === "user.message")
+      await checkPrompt(c.env, c.get("principal").account, event.content, `events[${index}].content`);
+    if (event.type !== "system.message") continue;
+    const reason =
+      events[index - 1]?.type !== "user.message"
+        ? "must follow the user.message that it goes with"
+        : index !== events.length - 1
+          ? "must be the last event"
+          : null;
+    if (reason !== null) throw new RequestRefused({ code: "invalid_request", field: `events[${index}]`, reason });
   }
 }
 

@@ -1,23 +1,18 @@
-import type { BetaEnvironment } from "@anthropic-ai/sdk/resources/beta/environments/environments";
 import type {
   BetaManagedAgentsDeletedSession,
   BetaManagedAgentsSession,
   BetaManagedAgentsSessionAgent,
 } from "@anthropic-ai/sdk/resources/beta/sessions/sessions";
-import { sleepAfterMsOf } from "@gantry/protocol/api/environments.ts";
 import { NoQuery } from "@gantry/protocol/api/common.ts";
 import { SessionCreate, SessionListQuery, SessionUpdate } from "@gantry/protocol/api/sessions.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { ModelUsage } from "@gantry/protocol/event.ts";
 import type { Context } from "hono";
-import { toEngineSetup } from "../agents/engine-setup.ts";
 import { patchMetadata } from "../agents/resolve.ts";
-import { agentOf } from "../agents/session-agent.ts";
-import { getEnvironment } from "../environments/store.ts";
 import type { Env } from "../env.ts";
 import { modelsOf } from "../models.ts";
 import { fromAgent } from "../session/run-defaults.ts";
-import { resolveResources, toSessionResources } from "../resources/resolve.ts";
+import { toSessionResources } from "../resources/resolve.ts";
 import type { SessionFacts } from "../session/facts.ts";
 import { toIso } from "../storage/catalog.ts";
 import { readCursor } from "../storage/paging.ts";
@@ -28,6 +23,8 @@ import type { App } from "./context.ts";
 import { createdOf, pageOf, readQuery } from "./query.ts";
 import { toResource } from "./resources.ts";
 import { AGENT_MAX_TURNS, completeOptions } from "./run-options.ts";
+import { checkPrompt } from "./prompt.ts";
+import { resolveStart, withTemplate } from "./session-start.ts";
 import { sessionIdFor, sessionStub, submit, unknownSession } from "./sessions.ts";
 
 /** `/v1/sessions`: sessions as Managed Agents tell of them. */
@@ -35,31 +32,13 @@ import { sessionIdFor, sessionStub, submit, unknownSession } from "./sessions.ts
 export async function createSession(c: Context<App>): Promise<Response> {
   const body = await readJson(c.req.raw, SessionCreate);
   const { account } = c.get("principal");
-  const agent = body.agent === undefined ? null : await agentOf(c.env, account, body.agent);
-  const environment =
-    body.environment_id === undefined ? null : await environmentOf(c.env, account, body.environment_id);
-  const sleepAfterMs = environment ? sleepAfterMsOf(environment.metadata) : undefined;
-  const engine = agent === null ? {} : toEngineSetup(agent);
-  // Refused now rather than at the first prompt.
-  const options = completeOptions(c.env, {
-    maxTurns: AGENT_MAX_TURNS,
-    ...(engine.model === undefined ? {} : { model: engine.model }),
-  });
-  const wanted = await resolveResources(c.env, account, body.resources ?? [], [], "resources");
-  const id = await sessionIdFor(c, { ...fromAgent(engine), ...options });
-  const resources = await toSessionResources(c.env, id, wanted);
-  await indexSession(c.env, { id, account, createdAt: Date.now(), agentId: agent?.id ?? null });
-  const setup = {
-    agent: agent === null ? null : JSON.stringify(agent),
-    environmentId: body.environment_id ?? null,
-    title: body.title ?? null,
-    metadata: body.metadata ?? {},
-    engine,
-    ...(sleepAfterMs === undefined ? {} : { sleepAfterMs }),
-    archivedAt: null,
-    updatedAt: Date.now(),
-  };
-  await sessionStub(c.env, id).create(account, setup, resources);
+  for (const [place, event] of (body.initial_events ?? []).entries())
+    await checkPrompt(c.env, account, event.content, `initial_events[${place}].content`);
+  const start = await resolveStart(c, await withTemplate(c, body));
+  const id = await sessionIdFor(c, { ...fromAgent(start.setup.engine), ...start.options });
+  const resources = await toSessionResources(c.env, id, start.resources);
+  await indexSession(c.env, { id, account, createdAt: Date.now(), agentId: start.agentId });
+  await sessionStub(c.env, id).create(account, start.setup, resources);
   for (const [place, event] of (body.initial_events ?? []).entries()) {
     const options = completeOptions(c.env, { maxTurns: AGENT_MAX_TURNS });
     await submit(c, id, { prompt: event.content, options, trigger: "api" }, place);
@@ -212,14 +191,6 @@ export function plainAgent(model: string, env: Env): BetaManagedAgentsSessionAge
     system: null,
     tools: [],
   };
-}
-
-async function environmentOf(env: Env, account: string, id: string): Promise<BetaEnvironment> {
-  const environment = await getEnvironment(env, account, id);
-  if (!environment) throw new RequestRefused({ code: "not_found", what: `Environment ${JSON.stringify(id)}` });
-  if (environment.archived_at !== null)
-    throw new RequestRefused({ code: "invalid_request", field: "environment_id", reason: "is archived" });
-  return environment;
 }
 
 /** Asks six at a time: more connections at once one invocation does not have. */

@@ -19,6 +19,7 @@ import {
   SessionUpdate,
   ThreadListQuery,
 } from "@gantry/protocol/api/sessions.ts";
+import { TemplateCreate, TemplateListQuery, TemplateUpdate } from "@gantry/protocol/api/templates.ts";
 import { z } from "zod";
 
 /**
@@ -192,6 +193,11 @@ export const ROUTES = {
   "POST /v1/environments/:id": { access: CATALOG_CHANGE, summary: "Change an environment", body: EnvironmentUpdate },
   "DELETE /v1/environments/:id": { access: CATALOG_CHANGE, summary: "Delete an environment" },
   "POST /v1/environments/:id/archive": { access: CATALOG_CHANGE, summary: "Archive an environment" },
+  "POST /v1/templates": { access: CATALOG_CHANGE, summary: "Describe where sessions begin", body: TemplateCreate },
+  "GET /v1/templates": { access: CATALOG_LOOK, summary: "Templates, newest first", query: TemplateListQuery },
+  "GET /v1/templates/:id": { access: CATALOG_LOOK, summary: "One template" },
+  "POST /v1/templates/:id": { access: CATALOG_CHANGE, summary: "Change a template", body: TemplateUpdate },
+  "POST /v1/templates/:id/archive": { access: CATALOG_CHANGE, summary: "Archive a template" },
   "POST /v1/files": { access: FILES, summary: "Upload a file, as a form", form: true },
   "GET /v1/files": { access: FILES_LOOK, summary: "Files, newest first", query: FileListQuery },
   "GET /v1/files/:id": { access: FILES_LOOK, summary: "What is known of a file" },

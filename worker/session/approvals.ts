@@ -8,8 +8,11 @@ export interface WaitingCall {
   /** Event id of the `agent.tool_use` or `agent.custom_tool_use`. */
   readonly toolUseId: string;
   readonly runId: string;
-  /** `permission`: answered with `user.tool_confirmation`; `client`: with `user.custom_tool_result`. */
-  readonly kind: "permission" | "client";
+  /**
+   * `permission`, `question` (the agent asks something) and `plan` (it asks to begin): answered with
+   * `user.tool_confirmation`; `client`: with `user.custom_tool_result`.
+   */
+  readonly kind: "permission" | "question" | "plan" | "client";
   readonly tool: string;
   /** What the tool is called with, as JSON. */
   readonly input: string;
@@ -45,7 +48,13 @@ export class Approvals {
     let asked = false;
     for (const { id, runId, at, event, call } of events) {
       if (event.type === "approval.requested")
-        this.#ask(event.tool_use_id, runId, { kind: "permission", tool: event.tool, input: event.input, at, call });
+        this.#ask(event.tool_use_id, runId, {
+          kind: kindOf(event.tool),
+          tool: event.tool,
+          input: event.input,
+          at,
+          call,
+        });
       else if (event.type === "agent.custom_tool_use")
         this.#ask(id, runId, { kind: "client", tool: event.name, input: event.input, at, call });
       else continue;
@@ -135,12 +144,20 @@ export class Approvals {
   }
 }
 
+const KINDS = ["permission", "question", "plan", "client"] as const;
+
+/** What is asked about one of the engine's own tools. */
+function kindOf(tool: string): WaitingCall["kind"] {
+  if (tool === "AskUserQuestion") return "question";
+  return tool === "ExitPlanMode" ? "plan" : "permission";
+}
+
 function toCall(row: Row): WaitingCall {
   const answer = textOf(row, "answer");
   return {
     toolUseId: textOf(row, "tool_use_id"),
     runId: textOf(row, "run_id"),
-    kind: textOf(row, "kind") === "client" ? "client" : "permission",
+    kind: KINDS.find((kind) => kind === textOf(row, "kind")) ?? "permission",
     tool: textOf(row, "tool"),
     input: textOf(row, "input"),
     askedAt: numberOf(row, "asked_at"),
@@ -154,5 +171,12 @@ function toCall(row: Row): WaitingCall {
 export function toAnsweredCall({ toolUseId, kind, call, tool, input, answer }: WaitingCall): AnsweredCall {
   const refused = { type: "deny" as const, message: "This was not answered." };
   const given = JSON.parse(input) as Record<string, unknown>;
-  return { toolUseId, kind, call: call ?? "", tool, input: given, answer: answer ?? refused };
+  return {
+    toolUseId,
+    kind: kind === "client" ? kind : "permission",
+    call: call ?? "",
+    tool,
+    input: given,
+    answer: answer ?? refused,
+  };
 }

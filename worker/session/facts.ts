@@ -8,6 +8,8 @@ import type { SessionSetup } from "./settings.ts";
 export interface Submission {
   readonly prompt: readonly PromptBlock[];
   readonly options: WantedOptions;
+  /** What the operator says to the model with it. */
+  readonly system?: { readonly eventId: string; readonly content: readonly { type: "text"; text: string }[] };
   /** Why the run begins: the door it came through. */
   readonly trigger: string;
   /** Chosen by the door so that a request that comes again finds its run; without, a new one. */

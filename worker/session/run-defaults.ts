@@ -1,6 +1,7 @@
 import type { RunOptions } from "@gantry/protocol/link.ts";
 import type { Env } from "../env.ts";
 import { AGENT_MAX_TURNS, completeOptions } from "../http/run-options.ts";
+import type { Submission } from "./facts.ts";
 import type { SessionSetup } from "./settings.ts";
 
 /** What a run is given where its request does not say. */
@@ -22,6 +23,17 @@ export function deadlineOf(minutes: string | undefined): number {
 /** Options of a first prompt that says nothing but itself. */
 export function firstOptions(env: Env, { engine }: SessionSetup): WantedOptions {
   return { ...fromAgent(engine), ...completeOptions(env, { maxTurns: AGENT_MAX_TURNS }) };
+}
+
+/** The session's own mode, where the prompt came by the API: its prompts say none. */
+export function modeOf(setup: SessionSetup | null, { trigger }: Submission): Partial<RunOptions> {
+  const mode = trigger === "api" ? setup?.engine.permissionMode : undefined;
+  return mode === undefined ? {} : { permissionMode: mode };
+}
+
+/** What the model is told beside the prompt. */
+export function contextOf({ system }: Submission): Partial<RunOptions> {
+  return system ? { context: system.content.map((block) => block.text).join("\n\n") } : {};
 }
 
 /** What the session's agent says about every run. */

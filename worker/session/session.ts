@@ -20,7 +20,7 @@ import { Lease, sameText } from "./lease.ts";
 import { dial } from "./link.ts";
 import { pageWithin, resultOf, runWithin, sumUsage } from "./reading.ts";
 import type { RunFacts } from "./reading.ts";
-import { deadlineOf, firstOptions, fromAgent } from "./run-defaults.ts";
+import { contextOf, deadlineOf, firstOptions, fromAgent, modeOf } from "./run-defaults.ts";
 import { peersOf, tellWhoWaits } from "./peer-actions.ts";
 import { Rest } from "./rest.ts";
 import { Resources } from "./resources.ts";
@@ -214,6 +214,8 @@ export class Session extends DurableObject<Env> {
     const options = {
       ...fromAgent(setup?.engine ?? {}),
       ...submission.options,
+      ...modeOf(setup, submission),
+      ...contextOf(submission),
       model: submission.options.model ?? this.#model(),
     };
     const eventId = newId("event");
@@ -224,6 +226,7 @@ export class Session extends DurableObject<Env> {
         { type: "run.queued" as const, position, trigger: submission.trigger },
         { type: "user.message" as const, content: [...submission.prompt] },
       ];
+      const system = submission.system && { type: "system.message" as const, content: [...submission.system.content] };
       const promptSeq = this.#log.append(
         events.map((event) => ({
           id: event.type === "user.message" ? eventId : newId("event"),
@@ -232,6 +235,7 @@ export class Session extends DurableObject<Env> {
           event,
         })),
       );
+      if (system) this.#log.append([{ id: submission.system?.eventId ?? "", runId, at: now, event: system }]);
       this.#queue.add({ id: runId, trigger: submission.trigger, options, promptSeq, now });
     });
     this.#log.announce();

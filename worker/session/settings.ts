@@ -1,4 +1,4 @@
-import type { AgentSetup } from "@gantry/protocol/link.ts";
+import type { AgentSetup, PermissionMode } from "@gantry/protocol/link.ts";
 import type { ContainerStart } from "../sandbox/container.ts";
 import { textOf } from "./sql.ts";
 import type { Sql } from "./sql.ts";
@@ -16,6 +16,8 @@ export interface SessionSetup {
     readonly system?: string;
     readonly effort?: "low" | "medium" | "high" | "xhigh" | "max";
     readonly tools?: AgentSetup;
+    /** For prompts that come without one. */
+    readonly permissionMode?: PermissionMode;
   };
   /** Milliseconds without a prompt after which its engine is ended; the installation's own where it is not said. */
   readonly sleepAfterMs?: number;

@@ -21,6 +21,9 @@ const SCHEMA = [
   `CREATE TABLE IF NOT EXISTS environments (
     id TEXT PRIMARY KEY, account TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, archived_at INTEGER, body TEXT NOT NULL)`,
   `CREATE INDEX IF NOT EXISTS environments_by_account ON environments (account, id)`,
+  `CREATE TABLE IF NOT EXISTS templates (
+    id TEXT PRIMARY KEY, account TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, archived_at INTEGER, body TEXT NOT NULL)`,
+  `CREATE INDEX IF NOT EXISTS templates_by_account ON templates (account, id)`,
   `CREATE TABLE IF NOT EXISTS files (
     id TEXT PRIMARY KEY, account TEXT NOT NULL, state TEXT NOT NULL, filename TEXT NOT NULL, mime_type TEXT NOT NULL, size INTEGER NOT NULL,
     sha256 TEXT NOT NULL, scope_id TEXT, created_at INTEGER NOT NULL, expires_at INTEGER)`,
