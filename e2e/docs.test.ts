@@ -37,6 +37,11 @@ describe.each(documents)("%s", (document) => {
   });
 });
 
+/** Lines of code, as the linter counts them: what explains it is not too long. */
+function codeLines(text: string): number {
+  return text.split("\n").filter((line) => !/^\s*($|\/\/|\/?\*)/.test(line)).length;
+}
+
 describe("the sources", () => {
   it("stay in files that can be read at a sitting", () => {
     const long = ["protocol", "worker", "router", "runner", "local"].flatMap((folder) =>
@@ -48,7 +53,7 @@ describe("the sources", () => {
             !name.endsWith(".test.ts") &&
             statSync(join(ROOT, folder, name)).isFile(),
         )
-        .filter((name) => readFileSync(join(ROOT, folder, name), "utf8").split("\n").length > 450),
+        .filter((name) => codeLines(readFileSync(join(ROOT, folder, name), "utf8")) > 400),
     );
     expect(long).toEqual([]);
   });
