@@ -103,6 +103,19 @@ describe("kill -9 in the middle of a tool call", () => {
   );
 });
 
+describe("kill -9 of workerd while it is being started again", () => {
+  it("does not keep it from coming back", async () => {
+    for (const pauseMs of [150, 200, 250]) {
+      const [before] = gantry.processes().workerd;
+      gantry.kill("workerd");
+      await until(() => ![undefined, before].includes(gantry.processes().workerd[0]), "another workerd");
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      gantry.kill("workerd");
+      await until(async () => (await gantry.fetch("/health").catch(() => null))?.status === 200, "it to be back");
+    }
+  });
+});
+
 describe("kill -9 of workerd while text streams", () => {
   it("ends the run once, and a client that comes back reads everything", async () => {
     const { sessionId, runId } = await begin({ prompt: script({ text: "tick ".repeat(60), chunk: 5, chunkMs: 50 }) });

@@ -1,5 +1,4 @@
 import { createHash, randomBytes } from "node:crypto";
-import { appendFileSync, existsSync, mkdirSync, renameSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { parseRouterConfig } from "@gantry/router/config.ts";
@@ -8,14 +7,13 @@ import { DEFAULT_MAX_TURNS, DEFAULT_PERMISSION_MODE, PermissionMode } from "@gan
 import type { EngineWish } from "@gantry/protocol/link.ts";
 import { buildWorkerApart } from "./build.ts";
 import { lockState } from "./lock.ts";
+import { openLog } from "./log-file.ts";
 import { keepRunner } from "./runner-process.ts";
 import { BadSetting, readSettings } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 import { startWorker } from "./workerd.ts";
 
 /** `npm start`: the whole product on this machine. */
-
-const MAX_LOG_BYTES = 20_000_000;
 
 try {
   await start(readSettings(process.env, process.cwd()));
@@ -116,17 +114,6 @@ async function freePort(host: string, port: number): Promise<number> {
         probe.close(() => resolve(typeof address === "object" && address ? address.port : port));
       });
   });
-}
-
-/** Everything the parts report goes to one file of JSON lines; the screen is for people. */
-function openLog(state: string): (line: string) => void {
-  const folder = join(state, "log");
-  const file = join(folder, "gantry.ndjson");
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  return (line) => {
-    if (existsSync(file) && statSync(file).size > MAX_LOG_BYTES) renameSync(file, `${file}.1`);
-    appendFileSync(file, `${line}\n`, { mode: 0o600 });
-  };
 }
 
 /** What the first prompt will probably want: one to `POST /claude-code` that says nothing but itself. */

@@ -16,6 +16,9 @@ export interface WorkerOptions {
   readonly onRestart: () => void;
 }
 
+/** How often it is looked whether workerd could not be started again. */
+const REVIVE_MS = 1_000;
+
 /** The running Worker. */
 export interface WorkerProcess {
   readonly url: URL;
@@ -67,47 +70,74 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerProcess
     bindings?: Record<string, Json>;
   };
   const texts = readdirSync(BUILD).filter((name) => name.endsWith(".yaml"));
-  const miniflare = new Miniflare(
-    convertV4MiniflareOptions({
-      // Miniflare's own entry, which nobody is told of: it answers more than our Worker does (contents of buckets,
-      // without a key), and each request through it is a request more.
-      host: "127.0.0.1",
-      port: 0,
-      cf: false,
-      telemetry: { enabled: false },
-      resourcePersistencePath: join(options.state, "storage"),
-      handleStructuredLogs: ({ message }) => options.onLog(message),
-      unsafeHandleRuntimeRestart: () => options.onRestart(),
-      workers: [
-        {
-          ...stored,
-          // Part of the path of every session's file: with another name all of them would be gone.
-          name: "gantry",
-          unsafeDirectSockets: [{ host: options.host, port: options.port }],
-          // Taken out of what nobody puts in, by a Worker of its own in the way of every call that goes out.
-          stripCfConnectingIp: false,
-          modules: [
-            {
-              type: "ESModule",
-              path: join(BUILD, "worker.js"),
-              contents: readFileSync(join(BUILD, "worker.js"), "utf8"),
-            },
-            ...texts.map((name) => ({
-              type: "Text" as const,
-              path: join(BUILD, name),
-              contents: readFileSync(join(BUILD, name), "utf8"),
-            })),
-          ],
-          modulesRoot: BUILD,
-          bindings: { ...stored.bindings, ...options.bindings },
-          serviceBindings: { ...stored.serviceBindings, PUBLIC_NET },
-        },
-      ],
-    }),
-  );
+  const whole = convertV4MiniflareOptions({
+    // Miniflare's own entry, which nobody is told of: it answers more than our Worker does (contents of buckets,
+    // without a key), and each request through it is a request more.
+    host: "127.0.0.1",
+    port: 0,
+    cf: false,
+    telemetry: { enabled: false },
+    resourcePersistencePath: join(options.state, "storage"),
+    handleStructuredLogs: ({ message }) => options.onLog(message),
+    unsafeHandleRuntimeRestart: () => options.onRestart(),
+    workers: [
+      {
+        ...stored,
+        // Part of the path of every session's file: with another name all of them would be gone.
+        name: "gantry",
+        unsafeDirectSockets: [{ host: options.host, port: options.port }],
+        // Taken out of what nobody puts in, by a Worker of its own in the way of every call that goes out.
+        stripCfConnectingIp: false,
+        modules: [
+          {
+            type: "ESModule",
+            path: join(BUILD, "worker.js"),
+            contents: readFileSync(join(BUILD, "worker.js"), "utf8"),
+          },
+          ...texts.map((name) => ({
+            type: "Text" as const,
+            path: join(BUILD, name),
+            contents: readFileSync(join(BUILD, name), "utf8"),
+          })),
+        ],
+        modulesRoot: BUILD,
+        bindings: { ...stored.bindings, ...options.bindings },
+        serviceBindings: { ...stored.serviceBindings, PUBLIC_NET },
+      },
+    ],
+  });
+  const miniflare = new Miniflare(whole);
   await miniflare.ready;
   const url = await miniflare.unsafeGetDirectURL("gantry");
+  const reviving = revive(miniflare, whole, options.onRestart);
   // Miniflare's own handlers end the process at once; the launcher has things to do first.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.removeAllListeners(signal);
-  return { url, stop: () => miniflare.dispose() };
+  return {
+    url,
+    stop() {
+      clearInterval(reviving);
+      return miniflare.dispose();
+    },
+  };
+}
+
+/**
+ * Miniflare starts a workerd that ended again, once: one that ends before it is ready stays ended. `ready` says so from
+ * then on, and new options make another.
+ */
+function revive(
+  miniflare: Miniflare,
+  options: ConstructorParameters<typeof Miniflare>[0],
+  onRestart: () => void,
+): NodeJS.Timeout {
+  let trying = false;
+  return setInterval(() => {
+    if (trying) return;
+    trying = true;
+    miniflare.ready
+      .catch(() => miniflare.setOptions(options).then(onRestart))
+      // Tried again at the next look.
+      .catch(() => {})
+      .finally(() => (trying = false));
+  }, REVIVE_MS);
 }

@@ -1,0 +1,140 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import type { StoredEvent } from "@gantry/protocol/event.ts";
+import type { Gantry } from "../gantry.ts";
+import type { ModelCall } from "./model.ts";
+import type { Client } from "./workload.ts";
+import { waitingIn } from "./workload.ts";
+
+/**
+ * Reads what is stored (the log and the runs of each session, the ledger, the files that tools wrote) and the model's
+ * own log, and says what must never be. It knows nothing of how the product works.
+ */
+
+type Of<T extends StoredEvent["type"]> = Extract<StoredEvent, { type: T }>;
+const only = <T extends StoredEvent["type"]>(log: readonly StoredEvent[], type: T): Of<T>[] =>
+  log.filter((event): event is Of<T> => event.type === type);
+
+/** Findings about one session. */
+export async function auditSession(gantry: Gantry, client: Client, calls: readonly ModelCall[]): Promise<string[]> {
+  const { sessionId } = client;
+  const log = await gantry.log(sessionId);
+  const found: string[] = [];
+  const check = (holds: boolean, what: string): void => {
+    if (!holds) found.push(`${sessionId}: ${what}`);
+  };
+
+  log.forEach((event, at) => check(event.seq === at + 1, `seq ${event.seq} stands at place ${at + 1}`));
+  check(new Set(log.map((event) => event.id)).size === log.length, "an event id comes twice");
+
+  const queued = only(log, "run.queued").map((event) => event.run_id);
+  const ended = only(log, "run.ended");
+  const taken = client.prompts.flatMap(({ runId }) => runId ?? []);
+  for (const runId of taken) check(queued.includes(runId), `${runId} was accepted and is not in the log`);
+  for (const runId of queued) {
+    const ends = ended.filter((event) => event.run_id === runId).length;
+    check(ends === 1, `${runId} has ended ${ends} times`);
+    const starts = only(log, "run.started").filter((event) => event.run_id === runId).length;
+    check(starts <= 1, `${runId} has started ${starts} times`);
+  }
+  check(ended.length === queued.length, `${queued.length} runs were queued and ${ended.length} have ended`);
+  check(log.at(-1)?.type === "session.status_idle" && waitingIn(log).length === 0, "the session is not idle");
+  const runs = (await (await gantry.fetch(`/v1/sessions/${sessionId}/runs?limit=1000`)).json()) as {
+    data: { id: string; state: string }[];
+  };
+  for (const run of runs.data) check(run.state === "ended", `${run.id} is ${run.state} in the table of runs`);
+
+  auditEffects(client, log, check);
+  auditMemory(client, log, calls, check);
+  return found;
+}
+
+type Check = (holds: boolean, what: string) => void;
+
+/** Each prompt's effects at most once; those of a good run exactly once; what was refused not at all. */
+function auditEffects(client: Client, log: readonly StoredEvent[], check: Check): void {
+  const lines = client.effects().split("\n");
+  const count = (effect: string): number => lines.filter((line) => line === effect).length;
+  const denied = new Set(
+    only(log, "user.tool_confirmation").flatMap((event) => (event.result === "deny" ? event.tool_use_id : [])),
+  );
+  const allowed = new Set(
+    only(log, "user.tool_confirmation").flatMap((event) => (event.result === "allow" ? event.tool_use_id : [])),
+  );
+  for (const { toolUseId, allow } of client.answers)
+    check((allow ? allowed : denied).has(toolUseId), `an answer to ${toolUseId} was taken and is not in the log`);
+  const outcomes = new Map(only(log, "run.ended").map((event) => [event.run_id, event.outcome]));
+  for (const { effects, runId } of client.prompts) {
+    for (const effect of effects) {
+      const times = count(effect);
+      check(times <= 1, `${effect} happened ${times} times`);
+      const uses = only(log, "agent.tool_use").filter((event) => JSON.stringify(event.input).includes(effect));
+      if (uses.length > 0 && uses.every((use) => denied.has(use.id)))
+        check(times === 0, `${effect} happened although it was refused`);
+      if (client.asks && times > 0)
+        check(
+          uses.some((use) => allowed.has(use.id)),
+          `${effect} happened and nobody had allowed it`,
+        );
+      const good = outcomes.get(runId) === "succeeded" && !uses.some((use) => denied.has(use.id));
+      if (good) check(times === 1, `${effect} of a good run happened ${times} times`);
+    }
+  }
+}
+
+/** The last conversation that the model was shown knows every prompt that was answered. */
+function auditMemory(client: Client, log: readonly StoredEvent[], calls: readonly ModelCall[], check: Check): void {
+  const outcomes = new Map(only(log, "run.ended").map((event) => [event.run_id, event.outcome]));
+  const good = client.prompts.filter(({ runId }) => outcomes.get(runId) === "succeeded");
+  const last = good.at(-1);
+  const shown = last && calls.findLast((call) => call.messages.includes(last.marker))?.messages;
+  for (const { marker } of good) check(shown?.includes(marker) === true, `${marker} was forgotten`);
+}
+
+/** The ledger against the model's own log. Calls that were under way while something was broken may be missing. */
+export async function auditUsage(
+  gantry: Gantry,
+  calls: readonly ModelCall[],
+  outages: readonly { from: number; to: number }[],
+): Promise<string[]> {
+  const { data } = (await (await gantry.fetch("/v1/usage")).json()) as {
+    data: { requests: number; input_tokens: number; output_tokens: number }[];
+  };
+  const ledger = { input: 0, output: 0 };
+  for (const row of data) {
+    ledger.input += row.input_tokens;
+    ledger.output += row.output_tokens;
+  }
+  const undisturbed = (call: ModelCall): boolean =>
+    call.state === "served" && !outages.some(({ from, to }) => call.at < to + 1_000 && call.endedAt + 2_000 > from);
+  const sum = (of: readonly ModelCall[], what: "input" | "output"): number =>
+    of.reduce((total, call) => total + call[what], 0);
+  const found: string[] = [];
+  for (const what of ["input", "output"] as const) {
+    const least = sum(calls.filter(undisturbed), what);
+    const most = calls.reduce(
+      (total, call) => total + (call.state === "served" ? call[what] : call[what] + call.sent),
+      0,
+    );
+    if (ledger[what] < least)
+      found.push(`the ledger counts ${ledger[what]} ${what} tokens, the model served at least ${least}`);
+    if (ledger[what] > most) found.push(`the ledger counts ${ledger[what]} ${what} tokens, the model served ${most}`);
+  }
+  return found;
+}
+
+/** What must not be left when the product has been stopped. */
+export function auditRest(gantry: Gantry): string[] {
+  const left = Object.entries(gantry.processes()).flatMap(([part, pids]) => pids.map((pid) => `${part} ${pid}`));
+  const litter = readdirSync(gantry.state, { recursive: true, encoding: "utf8" }).filter(
+    (path) => /\.(tmp|part|partial)$/.test(path) && !path.includes("/workspace/") && !path.includes("/engine/"),
+  );
+  const spares = readdirSync(join(gantry.state, "sandboxes")).includes(".pool")
+    ? readdirSync(join(gantry.state, "sandboxes", ".pool"))
+    : [];
+  return [
+    ...left.map((process) => `left running: ${process}`),
+    ...litter.map((path) => `left behind: ${path}`),
+    ...spares.map((name) => `left behind: the spare ${name}`),
+  ];
+}

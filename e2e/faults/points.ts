@@ -1,0 +1,33 @@
+/** Where in the life of a prompt something may go wrong. */
+export const POINTS = [
+  "submit",
+  "queued",
+  "model",
+  "streaming",
+  "tool",
+  "approval",
+  "answer",
+  "interrupt",
+  "ended",
+] as const;
+export type Point = (typeof POINTS)[number];
+
+/** Tells whoever waits that a point was reached. */
+export class Points {
+  #waiting: { point: Point; nth: number; resolve: () => void }[] = [];
+
+  reached(point: Point): void {
+    for (const each of this.#waiting) if (each.point === point && --each.nth === 0) each.resolve();
+    this.#waiting = this.#waiting.filter((each) => each.nth > 0);
+  }
+
+  /** Resolves when the point is reached for the nth time from now on, or after `patienceMs`. */
+  async next(point: Point, nth: number, patienceMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.#waiting.push({ point, nth, resolve });
+      timer = setTimeout(resolve, patienceMs);
+    });
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,170 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { StoredEvent } from "@gantry/protocol/event.ts";
+import { script } from "../gantry.ts";
+import type { Gantry } from "../gantry.ts";
+import type { Points } from "./points.ts";
+import type { Random } from "./random.ts";
+
+/** What a client did and was told; the auditor compares it with what is stored. */
+export interface Prompt {
+  /** Stands in the prompt's text, and so in every conversation that remembers it. */
+  readonly marker: string;
+  /** Lines that its tool calls append to the file `effects`, one each. */
+  readonly effects: readonly string[];
+  /** Set when the product said that it took it. */
+  runId: string | null;
+}
+
+export interface Answer {
+  readonly toolUseId: string;
+  readonly allow: boolean;
+}
+
+/** One session of a seed, driven by a client of its own that lives through every fault. */
+export class Client {
+  readonly sessionId: string;
+  /** Each tool call is asked for. */
+  readonly asks: boolean;
+  readonly prompts: Prompt[] = [];
+  /** Answers that the product said it took. */
+  readonly answers: Answer[] = [];
+  readonly #gantry: Gantry;
+  readonly #random: Random;
+  readonly #points: Points;
+  readonly #over = new AbortController();
+  readonly #answered = new Set<string>();
+  readonly #answerer: Promise<void>;
+
+  constructor(gantry: Gantry, sessionId: string, asks: boolean, random: Random, points: Points) {
+    this.#gantry = gantry;
+    this.sessionId = sessionId;
+    this.asks = asks;
+    this.#random = random;
+    this.#points = points;
+    this.#answerer = this.#answer();
+  }
+
+  /** Sends prompts, some while others run, and stops one now and then. */
+  async work(prompts: number): Promise<void> {
+    const random = this.#random;
+    await sleep(random.int(0, 400));
+    for (let n = 0; n < prompts; n++) {
+      const prompt = this.#plan();
+      await this.send(prompt);
+      if (random.chance(0.15)) {
+        await sleep(random.int(0, 1_500));
+        this.#points.reached("interrupt");
+        await this.#post({ type: "user.interrupt" });
+      }
+      if (random.chance(0.5)) await sleep(random.int(0, 1_500));
+    }
+  }
+
+  /** Sends one prompt. Whether it was taken is noted; a client that was cut off does not know. */
+  async send(prompt: Prompt, text?: string): Promise<void> {
+    this.prompts.push(prompt);
+    this.#points.reached("submit");
+    const body = { type: "user.message", content: [{ type: "text", text: text ?? this.#text(prompt) }] };
+    const answer = (await this.#post(body)) as { data?: { run_id?: string }[] } | null;
+    prompt.runId = answer?.data?.[0]?.run_id ?? null;
+    if (prompt.runId && this.prompts.filter((each) => each.runId).length > 1) this.#points.reached("queued");
+  }
+
+  /** Resolves when everything has ended and nothing waits; rejects after a minute. */
+  async untilAtRest(): Promise<void> {
+    await this.#gantry.untilLog(
+      this.sessionId,
+      (log) => {
+        const open = new Set(log.map((e) => (e.type === "run.queued" ? e.run_id : null)));
+        for (const event of log) if (event.type === "run.ended") open.delete(event.run_id);
+        open.delete(null);
+        return open.size === 0 && (log.length === 0 || log.at(-1)?.type === "session.status_idle");
+      },
+      `${this.sessionId} to come to rest`,
+    );
+    this.#points.reached("ended");
+  }
+
+  async stop(): Promise<void> {
+    this.#over.abort();
+    await this.#answerer;
+  }
+
+  #plan(): Prompt {
+    const marker = `mark-${this.#name()}`;
+    const effects = Array.from({ length: this.#random.int(0, 2) }, () => `effect-${this.#name()}`);
+    return { marker, effects, runId: null };
+  }
+
+  #name(): string {
+    return this.#random.int(0, 2 ** 40).toString(36);
+  }
+
+  #text({ marker, effects }: Prompt): string {
+    const random = this.#random;
+    const stream = { text: "word ".repeat(random.int(4, 30)), chunk: 5, chunkMs: random.int(0, 30) };
+    const calls = effects.map((effect) => ({
+      ...(random.chance(0.3) ? stream : {}),
+      tool: "Bash",
+      input: { command: `echo ${effect} >> effects; for i in $(seq ${random.int(1, 12)}); do sleep 0.1; done` },
+    }));
+    return `${marker} ${script(...calls, { ...stream, text: `${stream.text}end of ${marker}` })}`;
+  }
+
+  /** Looks every moment whether something waits, and answers it after a while. */
+  async #answer(): Promise<void> {
+    const dueAt = new Map<string, number>();
+    let effects = "";
+    for (; !this.#over.signal.aborted; await sleep(60)) {
+      const now = this.effects();
+      if (now !== effects) this.#points.reached("tool");
+      effects = now;
+      if (!this.asks) continue;
+      const log = await this.#gantry.log(this.sessionId).catch((): StoredEvent[] => []);
+      for (const id of waitingIn(log)) {
+        if (this.#answered.has(id)) continue;
+        if (!dueAt.has(id)) this.#points.reached("approval");
+        const due = dueAt.get(id) ?? Date.now() + this.#random.int(0, 2_500);
+        dueAt.set(id, due);
+        if (Date.now() < due) continue;
+        const allow = this.#random.chance(0.8);
+        const event = { type: "user.tool_confirmation", tool_use_id: id, result: allow ? "allow" : "deny" };
+        this.#points.reached("answer");
+        if (await this.#post(event)) {
+          this.#answered.add(id);
+          this.answers.push({ toolUseId: id, allow });
+        }
+      }
+    }
+  }
+
+  /** The file that tool calls write to. */
+  effects(): string {
+    const file = join(this.#gantry.workspace(this.sessionId), "effects");
+    return existsSync(file) ? readFileSync(file, "utf8") : "";
+  }
+
+  async #post(event: object): Promise<unknown> {
+    try {
+      const response = await this.#gantry.fetch(`/v1/sessions/${this.sessionId}/events`, {
+        method: "POST",
+        body: JSON.stringify({ events: [event] }),
+        signal: AbortSignal.timeout(20_000),
+      });
+      const answer: unknown = await response.json();
+      return response.ok ? answer : null;
+    } catch {
+      return null;
+    }
+  }
+}
+
+/** Ids of calls that wait, as the log last said. */
+export function waitingIn(log: readonly StoredEvent[]): readonly string[] {
+  const status = log.findLast((e) => e.type === "session.status_idle" || e.type === "session.status_running");
+  if (status?.type !== "session.status_idle" || status.stop_reason.type !== "requires_action") return [];
+  const answered = new Set(log.map((e) => (e.type === "user.tool_confirmation" ? e.tool_use_id : "")));
+  return (status.stop_reason.event_ids ?? []).filter((id) => !answered.has(id));
+}
