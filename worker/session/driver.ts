@@ -9,7 +9,7 @@ import { engineStart } from "./engine-start.ts";
 import { acceptFrame } from "./frames.ts";
 import { RestingLink } from "./resting-link.ts";
 import { Gate } from "./gate.ts";
-import { NoCapacity } from "../sandbox/sandbox.ts";
+import { Place } from "./place.ts";
 import type { Link } from "./link.ts";
 import type { Run } from "./run-queue.ts";
 import { SAID, endRun, failRun, sayItGoesOn, sayItWaits, startRun } from "./telling.ts";
@@ -37,8 +37,7 @@ export class Driver {
   #dialling = false;
   #lastHeardAt = 0;
   #unreachableSince: number | null = null;
-  /** The run that has said that it waits for a machine. */
-  #waitsForPlaceOf: string | null = null;
+  readonly #place = new Place();
   #redialMs = REDIAL_MS;
   readonly #alarm: Armed;
   readonly #resting = new RestingLink();
@@ -249,25 +248,12 @@ export class Driver {
       // The run may have been interrupted meanwhile, and nobody would close this link.
       if (!this.#isAtWork()) this.kick();
     } catch (error) {
-      if (error instanceof NoCapacity) this.#waitsForPlace();
-      else this.#unreachableSince ??= now();
+      this.#unreachableSince = this.#place.isAwaited(this.#deps, error) ? null : (this.#unreachableSince ?? now());
       report({ event: "dial_failed", error: String(error) });
       this.#redialSoon();
     } finally {
       this.#dialling = false;
     }
-  }
-
-  /** No machine is free: the run says so once, and waits for as long as it takes. One that had begun is not there any more. */
-  #waitsForPlace(): void {
-    const { queue, log, now, newEventId } = this.#deps;
-    const run = queue.running();
-    if (run?.sentTo !== null) return void (this.#unreachableSince ??= now());
-    this.#unreachableSince = null;
-    if (this.#waitsForPlaceOf === run.id) return;
-    this.#waitsForPlaceOf = run.id;
-    log.append([{ id: newEventId(), runId: run.id, at: now(), event: { type: "sandbox.waiting", position: 0 } }]);
-    log.announce();
   }
 
   /** The runner closes a link over what it cannot read. Sent again and again it would close every one: the run ends. */

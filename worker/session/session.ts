@@ -93,12 +93,7 @@ export class Session extends DurableObject<Env> {
       queue: this.#queue,
       account: () => this.#account(),
     });
-    this.#rest = new Rest({
-      sandbox: this.#sandbox,
-      setAlarm: (at) => alarms.set("sandbox", at),
-      isIdle: () => this.#queue.status() === "idle",
-      isSaving: () => this.#settings.pendingSave() !== null,
-    });
+    this.#rest = new Rest(this.#sandbox, alarms, this.#queue, this.#settings);
     const peers = peersOf(env, this.#settings, () => this.#account(), {
       sql,
       sessionId,
@@ -120,10 +115,7 @@ export class Session extends DurableObject<Env> {
       triage: { sql, steps: stepsOf(env), owner: () => ({ account: this.#account(), sessionId }) },
       dial: (hello, on) => dial(this.#sandbox, sessionId, { ...hello, mirror: this.#snapshots.transcripts.ends() }, on),
       files: this.#snapshots,
-      setAlarm: (at) => {
-        alarms.set("driver", at);
-        this.#rest.runsUntil(at);
-      },
+      setAlarm: (at) => this.#rest.runsUntil(at),
       now: () => Date.now(),
       newEventId: () => newId("event"),
       newToken: (offered) =>
