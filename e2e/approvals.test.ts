@@ -42,7 +42,7 @@ async function post(path: string, body: unknown): Promise<Record<string, unknown
 const isWaiting = (log: StoredEvent[]): boolean => idleReason(log) === "requires_action";
 const isDone = (log: StoredEvent[]): boolean => ![undefined, "requires_action"].includes(idleReason(log));
 function idleReason(log: StoredEvent[]): string | undefined {
-  const last = log.at(-1);
+  const last = lastStatus(log);
   return last?.type === "session.status_idle" ? last.stop_reason.type : undefined;
 }
 
@@ -57,8 +57,12 @@ async function waiting(prompt: string): Promise<{ sessionId: string; ids: string
   return { sessionId, ids: openIn(log) };
 }
 
+/** What was last told of the session's status: other events may follow it. */
+const lastStatus = (log: StoredEvent[]): StoredEvent | undefined =>
+  log.findLast((e) => e.type === "session.status_idle" || e.type === "session.status_running");
+
 function openIn(log: StoredEvent[]): string[] {
-  const last = log.at(-1);
+  const last = lastStatus(log);
   return (last?.type === "session.status_idle" && last.stop_reason.event_ids) || [];
 }
 

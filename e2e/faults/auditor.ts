@@ -4,7 +4,7 @@ import type { StoredEvent } from "@gantry/protocol/event.ts";
 import type { Gantry } from "../gantry.ts";
 import type { ModelCall } from "./model.ts";
 import type { Client } from "./workload.ts";
-import { waitingIn } from "./workload.ts";
+import { statusIn, waitingIn } from "./workload.ts";
 
 /**
  * Reads what is stored (the log and the runs of each session, the ledger, the files that tools wrote) and the model's
@@ -38,7 +38,7 @@ export async function auditSession(gantry: Gantry, client: Client, calls: readon
     check(starts <= 1, `${runId} has started ${starts} times`);
   }
   check(ended.length === queued.length, `${queued.length} runs were queued and ${ended.length} have ended`);
-  check(log.at(-1)?.type === "session.status_idle" && waitingIn(log).length === 0, "the session is not idle");
+  check(statusIn(log) === "idle" && waitingIn(log).length === 0, "the session is not idle");
   const runs = (await (await gantry.fetch(`/v1/sessions/${sessionId}/runs?limit=1000`)).json()) as {
     data: { id: string; state: string }[];
   };

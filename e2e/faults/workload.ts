@@ -80,7 +80,7 @@ export class Client {
         const open = new Set(log.map((e) => (e.type === "run.queued" ? e.run_id : null)));
         for (const event of log) if (event.type === "run.ended") open.delete(event.run_id);
         open.delete(null);
-        return open.size === 0 && (log.length === 0 || log.at(-1)?.type === "session.status_idle");
+        return open.size === 0 && statusIn(log) !== "running";
       },
       `${this.sessionId} to come to rest`,
     );
@@ -161,9 +161,22 @@ export class Client {
   }
 }
 
+/** What the log last said of the session; null before the first run. */
+export function statusIn(log: readonly StoredEvent[]): "idle" | "running" | null {
+  const status = lastStatus(log);
+  return status && (status.type === "session.status_idle" ? "idle" : "running");
+}
+
+function lastStatus(
+  log: readonly StoredEvent[],
+): Extract<StoredEvent, { type: "session.status_idle" | "session.status_running" }> | null {
+  const status = log.findLast((e) => e.type === "session.status_idle" || e.type === "session.status_running");
+  return status?.type === "session.status_idle" || status?.type === "session.status_running" ? status : null;
+}
+
 /** Ids of calls that wait, as the log last said. */
 export function waitingIn(log: readonly StoredEvent[]): readonly string[] {
-  const status = log.findLast((e) => e.type === "session.status_idle" || e.type === "session.status_running");
+  const status = lastStatus(log);
   if (status?.type !== "session.status_idle" || status.stop_reason.type !== "requires_action") return [];
   const answered = new Set(log.map((e) => (e.type === "user.tool_confirmation" ? e.tool_use_id : "")));
   return (status.stop_reason.event_ids ?? []).filter((id) => !answered.has(id));
