@@ -19,7 +19,30 @@ export type Action =
   | `resource.${"create" | "update" | "delete"}`
   | `template.${"create" | "update" | "archive"}`
   | `key.${"create" | "revoke"}`
-  | `session.${"create" | "message"}`;
+  | `session.${"create" | "update" | "archive" | "delete" | "message"}`
+  | `run.${"cancel" | "interrupt"}`
+  | "approval.answer";
+
+/** An entry of a change that was made elsewhere, to be added afterwards. */
+export interface NewAuditEntry extends Actor {
+  readonly at: number;
+  readonly action: Action;
+  readonly target: string;
+}
+
+/** Adds entries of changes that were made elsewhere. One that was added before is not added again. */
+export async function addAuditEntries(env: Env, entries: readonly NewAuditEntry[]): Promise<void> {
+  const db = await catalog(env);
+  const statement = db.prepare(
+    `INSERT INTO audit (at, account, key_id, action, target, request_id) SELECT ?1, ?2, ?3, ?4, ?5, ?6
+      WHERE NOT EXISTS (SELECT 1 FROM audit WHERE request_id = ?6 AND action = ?4 AND target = ?5)`,
+  );
+  await db.batch(
+    entries.map(({ at, account, keyId, action, target, requestId }) =>
+      statement.bind(at, account, keyId, action, target, requestId),
+    ),
+  );
+}
 
 /** Logs a change that was made elsewhere than in the catalog. */
 export async function noteChange(env: Env, actor: Actor, action: Action, target: string): Promise<void> {

@@ -10,7 +10,7 @@ import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
 import { toAnswer } from "./confirmation.ts";
 import { checkPrompt } from "./prompt.ts";
-import { createdOf, readQuery } from "./query.ts";
+import { actorOf, createdOf, readQuery } from "./query.ts";
 import { AGENT_MAX_TURNS, completeOptions } from "./run-options.ts";
 import { answerWithRun } from "./runs.ts";
 import { sessionStub, submit, unknownSession } from "./sessions.ts";
@@ -74,7 +74,7 @@ async function send(
   const processed_at = new Date().toISOString();
   switch (event.type) {
     case "user.interrupt":
-      return { type: event.type, interrupted: await stub.interrupt(account) };
+      return { type: event.type, interrupted: await stub.interrupt(account, actorOf(c)) };
     case "user.message": {
       const options = completeOptions(c.env, { maxTurns: AGENT_MAX_TURNS });
       const submission = { prompt: event.content, options, trigger: "api", ...(system ? { system } : {}) };
@@ -88,14 +88,15 @@ async function send(
       const call = waiting.find((each) => each.toolUseId === event.tool_use_id);
       if (!call || call.kind === "client") throw nothingWaits(index, "tool_use_id");
       const { answer, event: told } = toAnswer(event, call, `events[${index}]`);
-      if (!(await stub.answer(account, event.tool_use_id, answer, told))) throw nothingWaits(index, "tool_use_id");
+      if (!(await stub.answer(account, event.tool_use_id, answer, told, actorOf(c))))
+        throw nothingWaits(index, "tool_use_id");
       return { ...told, processed_at };
     }
     case "user.custom_tool_result": {
       const { custom_tool_use_id, content = [], is_error } = event;
       const stored = { type: event.type, custom_tool_use_id, content, is_error: is_error === true };
       const answer = { type: "result" as const, content, isError: is_error === true };
-      if (!(await stub.answer(account, custom_tool_use_id, answer, stored)))
+      if (!(await stub.answer(account, custom_tool_use_id, answer, stored, actorOf(c))))
         throw nothingWaits(index, "custom_tool_use_id");
       return { ...stored, processed_at };
     }

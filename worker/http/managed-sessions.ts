@@ -20,7 +20,7 @@ import type { PageRequest } from "../storage/paging.ts";
 import { archiveInIndex, indexSession, listSessionIds, removeFromIndex } from "../storage/session-index.ts";
 import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
-import { createdOf, pageOf, readQuery } from "./query.ts";
+import { actorOf, createdOf, pageOf, readQuery } from "./query.ts";
 import { toResource } from "./resources.ts";
 import { AGENT_MAX_TURNS, completeOptions } from "./run-options.ts";
 import { checkPrompt } from "./prompt.ts";
@@ -37,7 +37,7 @@ export async function createSession(c: Context<App>): Promise<Response> {
   const start = await resolveStart(c, await withTemplate(c, body));
   const id = await sessionIdFor(c, { ...fromAgent(start.setup.engine), ...start.options });
   const resources = await toSessionResources(c.env, id, start.resources);
-  await indexSession(c.env, { id, account, createdAt: Date.now(), agentId: start.agentId });
+  await indexSession(c.env, { id, account, createdAt: Date.now(), agentId: start.agentId }, actorOf(c));
   await sessionStub(c.env, id).create(account, start.setup, resources);
   for (const [place, event] of (body.initial_events ?? []).entries()) {
     const options = completeOptions(c.env, { maxTurns: AGENT_MAX_TURNS });
@@ -61,10 +61,11 @@ export async function updateSession(c: Context<App>): Promise<Response> {
   const { account } = c.get("principal");
   const facts = await stub.facts(account);
   if (!facts) throw unknownSession(id);
-  await stub.change(account, {
+  const patch = {
     ...(body.title === undefined ? {} : { title: body.title }),
     ...(body.metadata ? { metadata: patchMetadata(facts.setup.metadata, body.metadata, true) } : {}),
-  });
+  };
+  await stub.change(account, patch, actorOf(c));
   return c.json(await tell(c, id));
 }
 
@@ -73,7 +74,7 @@ export async function archiveSession(c: Context<App>): Promise<Response> {
   const archivedAt = Date.now();
   const facts = await sessionStub(c.env, id).change(c.get("principal").account, { archivedAt });
   if (!facts) throw unknownSession(id);
-  await archiveInIndex(c.env, id, archivedAt);
+  await archiveInIndex(c.env, actorOf(c), id, archivedAt);
   return c.json(await tell(c, id));
 }
 
@@ -87,7 +88,7 @@ export async function deleteSession(c: Context<App>): Promise<Response> {
     throw new RequestRefused({ code: "conflict", reason: "The session is running; interrupt it first." });
   // The object ends itself as its last act, which its caller sees as an error.
   await stub.destroy(account).catch(() => null);
-  await removeFromIndex(c.env, id);
+  await removeFromIndex(c.env, actorOf(c), id);
   return c.json({ id, type: "session_deleted" } satisfies BetaManagedAgentsDeletedSession);
 }
 

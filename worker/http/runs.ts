@@ -6,7 +6,7 @@ import type { ListedRun } from "../session/run-queue.ts";
 import { toIso } from "../storage/catalog.ts";
 import { preferredWait } from "./accept.ts";
 import type { App } from "./context.ts";
-import { readQuery } from "./query.ts";
+import { actorOf, readQuery } from "./query.ts";
 import { sessionStub, unknownSession } from "./sessions.ts";
 
 /** `GET /v1/sessions/{id}/runs`: every prompt of a session, oldest first, with its place in the queue while it waits. */
@@ -88,7 +88,7 @@ function toRunFacts(run: RunFacts, sessionId: string) {
 /** `POST /v1/sessions/{id}/runs/{run}/cancel`: out of the queue, or stopped; its one `run.ended` is in the log. */
 export async function cancelRun(c: Context<App>): Promise<Response> {
   const [sessionId, runId] = [c.req.param("id") ?? "", c.req.param("run") ?? ""];
-  const cancelled = await sessionStub(c.env, sessionId).cancel(c.get("principal").account, runId);
+  const cancelled = await sessionStub(c.env, sessionId).cancel(c.get("principal").account, runId, actorOf(c));
   if (cancelled === null) throw unknownSession(sessionId);
   if (!cancelled)
     throw new RequestRefused({ code: "not_found", what: `A queued or running run ${JSON.stringify(runId)}` });

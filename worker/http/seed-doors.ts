@@ -3,7 +3,6 @@ import { AgentMessage, QueryRequest } from "@gantry/protocol/api/doors.ts";
 import type { RunEnded, StoredEvent } from "@gantry/protocol/event.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Context } from "hono";
-import type { Env } from "../env.ts";
 import { modelsOf } from "../models.ts";
 import { SOCKET_MAX_TURNS, toSocketRequest } from "../session/sockets.ts";
 import { readJson } from "./body.ts";
@@ -11,6 +10,7 @@ import type { App } from "./context.ts";
 import { tellingRequestId } from "./idempotency.ts";
 import { namedSession } from "./named-session.ts";
 import { toLines } from "./ndjson.ts";
+import { actorOf } from "./query.ts";
 import { VERSION } from "./root.ts";
 import { completeOptions } from "./run-options.ts";
 import { runErrorStatus } from "@gantry/protocol/seed-lines.ts";
@@ -26,7 +26,7 @@ export async function demoSocket(c: Context<App>): Promise<Response> {
   }
   const { account } = c.get("principal");
   const name = c.req.param("sessionId") ?? "";
-  const sessionId = await demoSession(c.env, account, name);
+  const sessionId = await demoSession(c, name);
   const stub = sessionStub(c.env, sessionId);
   if (!(await stub.exists(account))) throw unknownSession(sessionId);
   const after = Math.max(0, Math.trunc(Number(c.req.query("after"))) || 0);
@@ -36,15 +36,14 @@ export async function demoSocket(c: Context<App>): Promise<Response> {
 }
 
 /** The session that the WebSocket and `/agent/message` share: by its id, or by a name of the client's. */
-async function demoSession(env: Env, account: string, name: string): Promise<string> {
-  return name.startsWith("sesn_") ? name : namedSession(env, account, "demo", name, "sessionId");
+async function demoSession(c: Context<App>, name: string): Promise<string> {
+  return name.startsWith("sesn_") ? name : namedSession(c.env, actorOf(c), "demo", name, "sessionId");
 }
 
 /** `POST /agent/message`: for clients without WebSocket; the same sessions as theirs. Answers when the run has ended. */
 export async function agentMessage(c: Context<App>): Promise<Response> {
   const { message, sessionId: name, model } = await readJson(c.req.raw, AgentMessage);
-  const { account } = c.get("principal");
-  const sessionId = await demoSession(c.env, account, name);
+  const sessionId = await demoSession(c, name);
   const { ended, headers } = await runToEnd(
     c,
     sessionId,
@@ -59,8 +58,7 @@ export async function agentMessage(c: Context<App>): Promise<Response> {
 /** `POST /query`: prompts of one `accountId` run one after the other, in order; of two, side by side. */
 export async function query(c: Context<App>): Promise<Response> {
   const body = await readJson(c.req.raw, QueryRequest);
-  const { account } = c.get("principal");
-  const sessionId = await namedSession(c.env, account, "query", body.accountId, "accountId");
+  const sessionId = await namedSession(c.env, actorOf(c), "query", body.accountId, "accountId");
   const { ended, headers } = await runToEnd(c, sessionId, body.query, "query");
   if (ended.outcome === "succeeded") return c.json({ success: true, response: ended.result }, 200, headers);
   const error = ended.error?.message ?? `The run was ${ended.outcome}.`;

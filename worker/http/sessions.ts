@@ -9,7 +9,9 @@ import type { Submission } from "../session/facts.ts";
 import { report } from "../log.ts";
 import { newSessionId } from "../sandbox/spares.ts";
 import { indexSession } from "../storage/session-index.ts";
+import type { Actor } from "../accounts/audit.ts";
 import type { App } from "./context.ts";
+import { actorOf } from "./query.ts";
 import { idFor } from "./idempotency.ts";
 import { checkSpace } from "./space.ts";
 
@@ -36,10 +38,10 @@ export interface Accepted {
 }
 
 /** Notes a new session for lists, beside the prompt's way. */
-export function index(env: Env, id: string, account: string): void {
+export function index(env: Env, id: string, actor: Actor): void {
   waitUntil(
-    indexSession(env, { id, account, createdAt: Date.now(), agentId: null }).catch((error: unknown) =>
-      report({ event: "index_not_told", sessionId: id, error: String(error) }),
+    indexSession(env, { id, account: actor.account, createdAt: Date.now(), agentId: null }, actor).catch(
+      (error: unknown) => report({ event: "index_not_told", sessionId: id, error: String(error) }),
     ),
   );
 }
@@ -70,7 +72,7 @@ export async function submit(
   const stub = sessionStub(env, id);
   if (sessionId === undefined) {
     await stub.create(account);
-    index(env, id, account);
+    index(env, id, actorOf(c));
   }
   const runId = c.get("origin") === undefined ? {} : { runId: await idFor(c, "run", place) };
   const submitted = await stub.submit(account, { ...submission, ...runId });

@@ -12,7 +12,7 @@ import { Gate } from "./gate.ts";
 import { Place } from "./place.ts";
 import type { Link } from "./link.ts";
 import type { Run } from "./run-queue.ts";
-import { SAID, endRun, failRun, sayItGoesOn, sayItWaits, startRun } from "./telling.ts";
+import { SAID, endRun, failRun, sayItGoesOn, sayItWaits, startRun, takeAnswer } from "./telling.ts";
 
 /** While a run is active the watchdog looks this often. */
 export const WATCHDOG_MS = 3_000;
@@ -149,20 +149,11 @@ export class Driver {
    * The answer may be told to the runner again; it takes each once. A parked run goes on when all is answered.
    */
   answer(toolUseId: string, answer: ToolAnswer, event: SessionEvent): boolean {
-    const { queue, approvals, transaction, log, now, newEventId } = this.#deps;
+    const { queue, approvals, transaction, log } = this.#deps;
     const call = approvals.get(toolUseId);
     const run = queue.running();
     if (!call || call.answer || call.runId !== run?.id) return false;
-    transaction(() => {
-      approvals.answer(toolUseId, answer);
-      const events: SessionEvent[] = [event];
-      if (approvals.open().length === 0) {
-        queue.setStatus("running");
-        events.push({ type: "session.status_running" });
-        if (run.state === "parked") queue.unpark(run.id);
-      }
-      log.append(events.map((each) => ({ id: newEventId(), runId: run.id, at: now(), event: each })));
-    });
+    transaction(() => takeAnswer(this.#deps, run, toolUseId, answer, event));
     log.announce();
     if (run.state === "parked") this.kick();
     else this.#tellAnswers(run);
@@ -429,11 +420,9 @@ export class Driver {
         const asked = run !== null && approvals.noteQuestions(events);
         const waited = approvals.open().length > 0;
         approvals.noteResults(events);
-        if (run && !ended) {
-          if (asked) sayItWaits(this.#deps, run);
-          // What was asked is over without an answer.
-          else if (waited && approvals.open().length === 0) sayItGoesOn(this.#deps, run);
-        }
+        if (run && !ended && asked) sayItWaits(this.#deps, run);
+        // What was asked is over without an answer.
+        else if (run && !ended && waited && approvals.open().length === 0) sayItGoesOn(this.#deps, run);
         if (run && ended) endRun(this.#deps, run, ended.event as RunEnded, ended);
         lease.advance(frame.frame);
       });

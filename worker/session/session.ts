@@ -2,7 +2,9 @@ import { DurableObject } from "cloudflare:workers";
 import { engineSessionIdOf, engineToken, isEngineToken, newId } from "@gantry/protocol/ids.ts";
 import type { ModelUsage, SessionEvent } from "@gantry/protocol/event.ts";
 import type { ToolAnswer } from "@gantry/protocol/link.ts";
+import type { Actor } from "../accounts/audit.ts";
 import type { Env } from "../env.ts";
+import { AuditOutbox } from "./audit-outbox.ts";
 import { report } from "../log.ts";
 import { contextTokensOf, modelsOf } from "../models.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
@@ -10,7 +12,6 @@ import { sandboxOf } from "../sandbox/of-session.ts";
 import { Approvals } from "./approvals.ts";
 import type { WaitingCall } from "./approvals.ts";
 import { stepsOf } from "../triage/steps.ts";
-import { markWaiting } from "../storage/session-index.ts";
 import { Driver } from "./driver.ts";
 import type { SessionFacts, Submission, Submitted } from "./facts.ts";
 import { EventLog } from "./event-log.ts";
@@ -37,6 +38,7 @@ import { createTables, numberOf, tablesExist, textOf } from "./sql.ts";
 import { Sockets, fromSocketRequest, readSocketMessage } from "./sockets.ts";
 import { streamLog } from "./stream.ts";
 import type { StreamShape } from "./stream.ts";
+import { tellWaiting } from "./tell-waiting.ts";
 import { Threads } from "./threads.ts";
 import type { Thread } from "./threads.ts";
 
@@ -54,6 +56,7 @@ export class Session extends DurableObject<Env> {
   readonly #lease: Lease;
   readonly #approvals: Approvals;
   readonly #threads: Threads;
+  readonly #audit: AuditOutbox;
   readonly #resources: Resources;
   readonly #settings: Settings;
   readonly #driver: Driver;
@@ -77,6 +80,7 @@ export class Session extends DurableObject<Env> {
     this.#lease = new Lease(sql);
     this.#approvals = new Approvals(sql);
     this.#threads = new Threads(sql);
+    this.#audit = new AuditOutbox(sql, env, (work) => ctx.waitUntil(work));
     this.#resources = new Resources(sql);
     this.#settings = new Settings(sql);
     const sessionId = ctx.id.name ?? "";
@@ -84,31 +88,20 @@ export class Session extends DurableObject<Env> {
     this.#blocked = new BlockedHosts(this.#log, this.#queue);
     const transaction = <T>(work: () => T): T => ctx.storage.transactionSync(work);
     const alarms = new Alarms(sql, (at) => void (at === null ? ctx.storage.deleteAlarm() : ctx.storage.setAlarm(at)));
+    const state = { log: this.#log, queue: this.#queue, approvals: this.#approvals, threads: this.#threads };
     this.#snapshots = snapshotsOf(env, this.#sandbox, sessionId, {
+      ...state,
       sql,
       settings: this.#settings,
       transaction,
       setAlarm: (at) => alarms.set("snapshots", at),
-      log: this.#log,
-      queue: this.#queue,
       account: () => this.#account(),
     });
     this.#rest = new Rest(this.#sandbox, alarms, this.#queue, this.#settings);
-    const peers = peersOf(env, this.#settings, () => this.#account(), {
-      sql,
-      sessionId,
-      transaction,
-      log: this.#log,
-      queue: this.#queue,
-      approvals: this.#approvals,
-      threads: this.#threads,
-    });
+    const peers = peersOf(env, this.#settings, () => this.#account(), { ...state, sql, sessionId, transaction });
     this.#driver = new Driver({
-      log: this.#log,
-      queue: this.#queue,
+      ...state,
       lease: this.#lease,
-      approvals: this.#approvals,
-      threads: this.#threads,
       peers,
       onEnded: (run) => ctx.waitUntil(tellWhoWaits(env, this.#account(), run)),
       transaction,
@@ -280,10 +273,11 @@ export class Session extends DurableObject<Env> {
   change(
     account: string,
     patch: Partial<Pick<SessionSetup, "title" | "metadata" | "archivedAt">>,
+    actor?: Actor,
   ): SessionFacts | null {
     if (!this.#mayUse(account)) return null;
     this.#settings.saveSetup({ ...(this.#settings.setup() ?? NO_SETUP), ...patch, updatedAt: Date.now() });
-    return this.facts(account);
+    return this.#audit.note(this.facts(account), actor, "session.update", this.ctx.id.name ?? "");
   }
 
   /** Adds a resource, gives one another sealed credential, or takes one away. False: no such session or resource. */
@@ -305,6 +299,7 @@ export class Session extends DurableObject<Env> {
   /** Forgets the session: its log, its queue, its files. False for an unknown one. */
   async destroy(account: string): Promise<boolean> {
     if (!this.#mayUse(account)) return false;
+    await this.#audit.empty();
     this.#exists = false;
     for (const socket of this.ctx.getWebSockets()) socket.close(1000, "the session was deleted");
     await this.#sandbox.destroy();
@@ -317,8 +312,9 @@ export class Session extends DurableObject<Env> {
   }
 
   /** Answers a tool call that waits. Null for an unknown session; false when no such call waits. */
-  answer(account: string, toolUseId: string, answer: ToolAnswer, event: SessionEvent): boolean | null {
-    return this.#mayUse(account) ? this.#driver.answer(toolUseId, answer, event) : null;
+  answer(account: string, toolUseId: string, answer: ToolAnswer, event: SessionEvent, actor: Actor): boolean | null {
+    if (!this.#mayUse(account)) return null;
+    return this.#audit.note(this.#driver.answer(toolUseId, answer, event), actor, "approval.answer", toolUseId);
   }
 
   /** Tool calls that wait for an answer. Null for an unknown session. */
@@ -327,13 +323,14 @@ export class Session extends DurableObject<Env> {
   }
 
   /** Stops the run in progress. Null when this account has no such session; false when nothing runs. */
-  interrupt(account: string): boolean | null {
-    return this.#mayUse(account) ? this.#driver.interrupt() : null;
+  interrupt(account: string, actor: Actor): boolean | null {
+    if (!this.#mayUse(account)) return null;
+    return this.#audit.note(this.#driver.interrupt(), actor, "run.interrupt", this.ctx.id.name ?? "");
   }
 
   /** Takes a run out of the queue, or stops it. Null for an unknown session; false when it has ended or never was. */
-  cancel(account: string, runId: string): boolean | null {
-    return this.#mayUse(account) ? this.#driver.cancel(runId) : null;
+  cancel(account: string, runId: string, actor?: Actor): boolean | null {
+    return this.#mayUse(account) ? this.#audit.note(this.#driver.cancel(runId), actor, "run.cancel", runId) : null;
   }
 
   /** The session's threads beside the primary one, oldest first. Null for an unknown session. */
@@ -466,17 +463,11 @@ export class Session extends DurableObject<Env> {
     await this.#rest.watch();
   }
 
-  /** Tells the index of sessions when this one begins to wait for somebody, or no longer does; tried again by the alarm. */
+  /** Tells others what they have not heard yet. */
   #tellIndex(): void {
     if (!this.#exists) return;
-    const waits = this.#approvals.open().length > 0;
-    if (waits === this.#settings.toldWaiting()) return;
-    this.ctx.waitUntil(
-      markWaiting(this.env, this.ctx.id.name ?? "", waits).then(
-        () => this.#settings.saveToldWaiting(waits),
-        (error: unknown) => report({ event: "index_not_told", sessionId: this.ctx.id.name, error: String(error) }),
-      ),
-    );
+    this.#audit.tell();
+    tellWaiting(this.ctx, this.env, this.#approvals, this.#settings);
   }
 
   #model(): string {

@@ -55,6 +55,7 @@ export function createTables(sql: Sql): void {
   sql.exec(`CREATE TABLE IF NOT EXISTS peer_calls (
     tool_use_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, tool TEXT NOT NULL, input TEXT NOT NULL, target TEXT NOT NULL, target_run TEXT NOT NULL,
     state TEXT NOT NULL, answer TEXT)`);
+  sql.exec(`CREATE TABLE IF NOT EXISTS audit_outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, entry TEXT NOT NULL)`);
   sql.exec(`CREATE TABLE IF NOT EXISTS triage (run_id TEXT PRIMARY KEY, context TEXT)`);
   sql.exec(`CREATE TABLE IF NOT EXISTS resources (
     id TEXT PRIMARY KEY, mount TEXT NOT NULL, secret TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL)`);

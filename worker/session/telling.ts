@@ -1,4 +1,5 @@
 import type { RunEnded, RunError, SessionEvent } from "@gantry/protocol/event.ts";
+import type { ToolAnswer } from "@gantry/protocol/link.ts";
 import { stopReasonOf } from "./decide.ts";
 import type { DriverDeps } from "./driver-deps.ts";
 import type { NewEvent } from "./event-log.ts";
@@ -84,4 +85,22 @@ export function startRun({ queue, log, now, newEventId }: Deps, next: Run): void
 /** Ends a run that the runner did not end: as stopped, when somebody wanted that. Inside a transaction. */
 export function failRun(deps: Deps, run: Run, error: RunError): void {
   endRun(deps, run, run.interruptRequested ? { outcome: "interrupted", error: null } : { outcome: "failed", error });
+}
+
+/** Stores an answer to a tool call that waits, with its event; a run that waits for nothing else goes on. Inside a transaction. */
+export function takeAnswer(
+  { queue, approvals, log, now, newEventId }: Deps,
+  run: Run,
+  toolUseId: string,
+  answer: ToolAnswer,
+  event: SessionEvent,
+): void {
+  approvals.answer(toolUseId, answer);
+  const events: SessionEvent[] = [event];
+  if (approvals.open().length === 0) {
+    queue.setStatus("running");
+    events.push({ type: "session.status_running" });
+    if (run.state === "parked") queue.unpark(run.id);
+  }
+  log.append(events.map((each) => ({ id: newEventId(), runId: run.id, at: now(), event: each })));
 }

@@ -34,6 +34,7 @@ const SCHEMA = [
     seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, account TEXT NOT NULL, key_id TEXT NOT NULL, action TEXT NOT NULL,
     target TEXT NOT NULL, request_id TEXT NOT NULL)`,
   `CREATE INDEX IF NOT EXISTS audit_by_account ON audit (account, seq)`,
+  `CREATE INDEX IF NOT EXISTS audit_by_request ON audit (request_id)`,
   `CREATE TABLE IF NOT EXISTS sessions (
     id TEXT PRIMARY KEY, account TEXT NOT NULL, created_at INTEGER NOT NULL, agent_id TEXT, archived_at INTEGER,
     waiting INTEGER NOT NULL DEFAULT 0)`,

@@ -1,3 +1,5 @@
+import { auditStatement } from "../accounts/audit.ts";
+import type { Actor } from "../accounts/audit.ts";
 import type { Env } from "../env.ts";
 import { SESSION_AGE, catalog } from "./catalog.ts";
 import type { Page, PageRequest } from "./paging.ts";
@@ -15,17 +17,24 @@ export interface IndexedSession {
 }
 
 /** Notes a new session. Called before the session is made: a row without a session is skipped by lists. */
-export async function indexSession(env: Env, { id, account, createdAt, agentId }: IndexedSession): Promise<void> {
+export async function indexSession(
+  env: Env,
+  { id, account, createdAt, agentId }: IndexedSession,
+  actor?: Actor,
+): Promise<void> {
   const db = await catalog(env);
-  await db
+  const insert = db
     .prepare("INSERT OR IGNORE INTO sessions (id, account, created_at, agent_id) VALUES (?, ?, ?, ?)")
-    .bind(id, account, createdAt, agentId)
-    .run();
+    .bind(id, account, createdAt, agentId);
+  await db.batch([insert, ...(actor ? [auditStatement(db, actor, "session.create", id)] : [])]);
 }
 
-export async function archiveInIndex(env: Env, id: string, archivedAt: number): Promise<void> {
+export async function archiveInIndex(env: Env, actor: Actor, id: string, archivedAt: number): Promise<void> {
   const db = await catalog(env);
-  await db.prepare("UPDATE sessions SET archived_at = ? WHERE id = ?").bind(archivedAt, id).run();
+  await db.batch([
+    db.prepare("UPDATE sessions SET archived_at = ? WHERE id = ? AND archived_at IS NULL").bind(archivedAt, id),
+    auditStatement(db, actor, "session.archive", id),
+  ]);
 }
 
 /** Notes whether a session waits for somebody's answer. */
@@ -47,9 +56,12 @@ export async function waitingSessionIds(env: Env, account: string): Promise<stri
   return results.map((row) => row.id);
 }
 
-export async function removeFromIndex(env: Env, id: string): Promise<void> {
+export async function removeFromIndex(env: Env, actor: Actor, id: string): Promise<void> {
   const db = await catalog(env);
-  await db.prepare("DELETE FROM sessions WHERE id = ?").bind(id).run();
+  await db.batch([
+    db.prepare("DELETE FROM sessions WHERE id = ?").bind(id),
+    auditStatement(db, actor, "session.delete", id),
+  ]);
 }
 
 export interface SessionFilter {
