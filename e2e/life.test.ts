@@ -278,7 +278,8 @@ describe("a place for every engine", () => {
     await until(async () => (await sandboxOf(gantry, second.sessionId)).position === 0, "the second to wait");
     const third = await begin(untilGo("third"));
     await until(async () => (await sandboxOf(gantry, third.sessionId)).position === 1, "the third to wait");
-    expect(await health(gantry)).toMatchObject({ engines: 1, waiting: 2 });
+    await until(async () => (await health(gantry)).waiting === 2, "two to be seen waiting");
+    expect(await health(gantry)).toMatchObject({ engines: 1 });
     expect((await sandboxOf(gantry, third.sessionId)).state).toBe("starting");
     const told = (await gantry.log(third.sessionId)).find((event) => event.type === "sandbox.waiting");
     expect(told).toMatchObject({ position: 1 });
@@ -289,7 +290,7 @@ describe("a place for every engine", () => {
       letGo(gantry, run.sessionId);
       expect(await run.end).toMatchObject({ type: "result" });
     }
-    expect(await health(gantry)).toMatchObject({ waiting: 0 });
+    await until(async () => (await health(gantry)).waiting === 0, "nobody to be seen waiting");
     // The engine of the first made way; its session goes on.
     expect((await sandboxOf(gantry, first.sessionId)).state).toBe("stopped");
     const again = await gantry.run({ prompt: "What is 6 * 7?", sessionId: first.sessionId });
@@ -306,7 +307,8 @@ describe("a place for every engine", () => {
     expect(await second.end).toMatchObject({ type: "error", error: "interrupted" });
     expect(performance.now() - sentAt).toBeLessThan(20_000);
     await untilState(gantry, second.sessionId, "stopped");
-    expect(await health(gantry)).toMatchObject({ engines: 1, waiting: 0 });
+    await until(async () => (await health(gantry)).waiting === 0, "nobody to be seen waiting");
+    expect(await health(gantry)).toMatchObject({ engines: 1 });
     letGo(gantry, first.sessionId);
     expect(await first.end).toMatchObject({ type: "result" });
     expect(engineOf(gantry, second.sessionId)).toEqual([]);

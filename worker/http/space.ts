@@ -40,13 +40,15 @@ export async function runnerHealth(env: Env): Promise<RunnerHealth | null> {
 async function askRunner(env: Env): Promise<RunnerHealth | null> {
   // In the cloud there is none that all share.
   if (env.RUNNER_URL === undefined) return null;
+  const at = Date.now();
   const health = await fetch(`${env.RUNNER_URL}/health`, {
     headers: { authorization: `Bearer ${env.RUNNER_TOKEN ?? ""}` },
     signal: AbortSignal.timeout(2_000),
   })
     .then((response) => response.json<RunnerHealth>())
     .catch(() => null);
-  known = { at: Date.now(), health };
+  // True when it was asked; a slow answer is not a fresh one, and an older one not the newest.
+  if (known === null || known.at <= at) known = { at, health };
   return health;
 }
 
