@@ -7,6 +7,7 @@ import { parseAdditionalArgs } from "./additional-args.ts";
 import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
 import { tellingRequestId } from "./idempotency.ts";
+import { continuedSession } from "./named-session.ts";
 import { STREAM_HEADERS, toBody, toLines } from "./ndjson.ts";
 import { completeOptions } from "./run-options.ts";
 import { findRun, laterAt } from "./runs.ts";
@@ -29,7 +30,7 @@ export async function claudeCode(c: Context<App>): Promise<Response> {
     ...(body.maxTurns === undefined ? {} : { maxTurns: body.maxTurns }),
     ...(body.permissionMode === undefined ? {} : { permissionMode: body.permissionMode }),
   });
-  const accepted = await submit(c, body.sessionId, {
+  const accepted = await submit(c, await continuedSession(c, body.sessionId), {
     prompt: [{ type: "text", text: body.prompt }],
     options,
     trigger: "claude-code",

@@ -8,7 +8,7 @@ import { SOCKET_MAX_TURNS, toSocketRequest } from "../session/sockets.ts";
 import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
 import { tellingRequestId } from "./idempotency.ts";
-import { namedSession } from "./named-session.ts";
+import { clientSession, namedSession } from "./named-session.ts";
 import { toLines } from "./ndjson.ts";
 import { actorOf } from "./query.ts";
 import { VERSION } from "./root.ts";
@@ -26,7 +26,7 @@ export async function demoSocket(c: Context<App>): Promise<Response> {
   }
   const { account } = c.get("principal");
   const name = c.req.param("sessionId") ?? "";
-  const sessionId = await demoSession(c, name);
+  const sessionId = await clientSession(c, name);
   const stub = sessionStub(c.env, sessionId);
   if (!(await stub.exists(account))) throw unknownSession(sessionId);
   const after = Math.max(0, Math.trunc(Number(c.req.query("after"))) || 0);
@@ -35,15 +35,10 @@ export async function demoSocket(c: Context<App>): Promise<Response> {
   );
 }
 
-/** The session that the WebSocket and `/agent/message` share: by its id, or by a name of the client's. */
-async function demoSession(c: Context<App>, name: string): Promise<string> {
-  return name.startsWith("sesn_") ? name : namedSession(c.env, actorOf(c), "demo", name, "sessionId");
-}
-
 /** `POST /agent/message`: for clients without WebSocket; the same sessions as theirs. Answers when the run has ended. */
 export async function agentMessage(c: Context<App>): Promise<Response> {
   const { message, sessionId: name, model } = await readJson(c.req.raw, AgentMessage);
-  const sessionId = await demoSession(c, name);
+  const sessionId = await clientSession(c, name);
   const { ended, headers } = await runToEnd(
     c,
     sessionId,
