@@ -106,9 +106,12 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
     hostOf,
     sessions: () => [...hosts].map(([id, host]) => ({ id, busy: host.busy })),
   };
+  const isHosted = (sessionId: string): boolean =>
+    isId("session", sessionId) && (settings.session ?? sessionId) === sessionId;
+
   const server = createServer((request, response) => {
     const snapshots = matchSnapshotRoute(request);
-    if (snapshots && authorised(request, settings.token) && isId("session", snapshots.sessionId)) {
+    if (snapshots && authorised(request, settings.token) && isHosted(snapshots.sessionId)) {
       void answerSnapshots(request, response, snapshots.rest, runnerId, hostOf(snapshots.sessionId));
       return;
     }
@@ -123,8 +126,7 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
 
   server.on("upgrade", (request, socket, head) => {
     const sessionId = /^\/sessions\/([^/]+)\/link$/.exec(request.url ?? "")?.[1];
-    const known =
-      sessionId !== undefined && isId("session", sessionId) && (settings.session ?? sessionId) === sessionId;
+    const known = sessionId !== undefined && isHosted(sessionId);
     if (!authorised(request, settings.token) || !known) {
       socket.end(`HTTP/1.1 ${known ? "401 Unauthorized" : "404 Not Found"}\r\nconnection: close\r\n\r\n`);
       return;

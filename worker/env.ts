@@ -51,6 +51,8 @@ export interface Env {
   readonly GANTRY_RUN_MINUTES?: string;
   /** Names that are left out of snapshots wherever they stand in the workspace, comma-separated. */
   readonly GANTRY_SNAPSHOT_EXCLUDE?: string;
+  /** How many snapshots of a session are kept. */
+  readonly GANTRY_SNAPSHOT_KEEP?: string;
   /** Minutes between snapshots in a long run. */
   readonly GANTRY_SNAPSHOT_MINUTES?: string;
   /** Largest file that is saved, most bytes and most files and folders of a snapshot. */

@@ -105,7 +105,6 @@ export class SessionFiles {
       rmSync(join(base, NAME_FILE), { force: true });
       for (const part of [workspace, ...["home", "engine", "tmp"].map((name) => join(base, name))])
         await emptyFolder(part);
-      for (const part of ["projects", "tasks", "file-history"]) mkdirSync(join(base, "engine", part));
       const restored = await restore(this.#place, stream);
       const folder = nameOf(base);
       rmSync(join(base, TORN_FILE));

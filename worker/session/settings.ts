@@ -107,6 +107,15 @@ export class Settings {
     this.#write("pending_save", save);
   }
 
+  /** How many packs of snapshots there are to be before garbage is looked for. */
+  tidyAtPacks(): number {
+    return (this.#read("tidy_at_packs") as number | null) ?? 32;
+  }
+
+  saveTidyAtPacks(packs: number): void {
+    this.#write("tidy_at_packs", packs);
+  }
+
   #read(key: string): unknown {
     const value = textOf(this.#sql.exec("SELECT value FROM settings WHERE key = ?", key).toArray()[0], "value");
     return value === "" ? null : JSON.parse(value);

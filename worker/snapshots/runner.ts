@@ -38,7 +38,7 @@ export interface RunnerFiles {
 }
 
 /** The runner behind a sandbox's port. */
-export function runnerFiles(sandbox: Sandbox, sessionId: string): RunnerFiles {
+export function runnerFiles(sandbox: Pick<Sandbox, "getTcpPort">, sessionId: string): RunnerFiles {
   const ask = async (path: string, body: BodyInit, timeoutMs: number): Promise<Response> => {
     const response = await sandbox
       .getTcpPort(RUNNER_PORT)

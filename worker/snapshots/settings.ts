@@ -11,6 +11,7 @@ import type { SnapshotsDeps } from "./snapshots.ts";
 import { packPrefix, packStore } from "./store.ts";
 
 const DEFAULT_MINUTES = 5;
+const DEFAULT_KEEP = 20;
 const DEFAULT_MAX_FILE_BYTES = 2 * 1024 ** 3;
 const DEFAULT_MAX_BYTES = 8 * 1024 ** 3;
 const DEFAULT_MAX_ENTRIES = 300_000;
@@ -42,6 +43,7 @@ export function snapshotsOf(
       maxBytes: positive(env.GANTRY_SNAPSHOT_MAX_BYTES, DEFAULT_MAX_BYTES),
       maxEntries: positive(env.GANTRY_SNAPSHOT_MAX_ENTRIES, DEFAULT_MAX_ENTRIES),
     },
+    keep: positive(env.GANTRY_SNAPSHOT_KEEP, DEFAULT_KEEP),
     everyMs: positive(env.GANTRY_SNAPSHOT_MINUTES, DEFAULT_MINUTES) * 60_000,
     append: (runId, event) => void log.append([{ id: newId("event"), runId, at: Date.now(), event }]),
     announce: () => log.announce(),

@@ -5,10 +5,13 @@ import type { Restored, ScanRequest, SnapshotRoot } from "@gantry/protocol/snaps
 import type { PendingSave, Settings } from "../session/settings.ts";
 import type { Sql, Transaction } from "../session/sql.ts";
 import type { KeyRing } from "./keys.ts";
+import { collectGarbage } from "./gc.ts";
 import { NoSnapshotKey } from "./keys.ts";
-import { DamagedStore, PackReader } from "./packs.ts";
+import { DamagedStore, PackReader, PackWriter } from "./packs.ts";
 import type { PackStore } from "./packs.ts";
-import { SnapshotReader } from "./restore.ts";
+import { SnapshotReader } from "./reader.ts";
+import { rewrite } from "./rewrite.ts";
+import type { Changes } from "./rewrite.ts";
 import { SnapshotFailed } from "./runner.ts";
 import type { RunnerFiles } from "./runner.ts";
 import { save } from "./save.ts";
@@ -30,6 +33,8 @@ const LATER_MS = 600_000;
 const LATER_TRIES = 150;
 /** A save in progress whose object dies is found again by the alarm after this time. */
 const WATCH_MS = 30_000;
+/** So many packs more than at the last time, and it is time to tidy up: the work stays small beside that of the saves. */
+const TIDY_PACKS = 16;
 /** A restore is tried this often before its run is given up. */
 const RESTORE_TRIES = 5;
 
@@ -57,6 +62,8 @@ export interface SnapshotsDeps {
   readonly runningRun: () => string | null;
   readonly now: () => number;
   readonly pause: (ms: number) => Promise<void>;
+  /** How many snapshots are kept. */
+  readonly keep: number;
   /** Milliseconds between saves in a long run. */
   readonly everyMs: number;
   readonly report: (entry: Record<string, unknown>) => void;
@@ -71,6 +78,8 @@ export class Snapshots {
   readonly transcripts: Transcripts;
   readonly #deps: SnapshotsDeps;
   #saving: Promise<void> | null = null;
+  /** Whoever changes what is stored: one after the other. */
+  #turn: Promise<unknown> = Promise.resolve();
   #restoring: Promise<Restored> | null = null;
 
   constructor(deps: SnapshotsDeps) {
@@ -101,7 +110,15 @@ export class Snapshots {
     if (!pending) return setAlarm(null);
     setAlarm(now() + WATCH_MS);
     if (this.#saving || this.#restoring) return;
-    this.#saving = this.#save(pending).finally(() => (this.#saving = null));
+    this.#saving = this.#inTurn(async () => {
+      await this.#save(pending);
+      await this.#tidy();
+    }).finally(() => (this.#saving = null));
+  }
+
+  /** Resolves when nothing is being saved or written. */
+  async idle(): Promise<void> {
+    await this.#turn;
   }
 
   /** A reader of snapshots. One for each reading: it holds packs. */
@@ -126,6 +143,50 @@ export class Snapshots {
     return this.#prepare(welcome.runnerId, runId);
   }
 
+  /**
+   * A new snapshot that differs from the newest as asked; the session's next run begins with it. Not while a run is in
+   * progress: what the sandbox holds would be lost.
+   */
+  async write(changes: Changes): Promise<Snapshot> {
+    return this.#inTurn(() => this.#write(changes));
+  }
+
+  async #write(changes: Changes): Promise<Snapshot> {
+    if (this.#deps.runningRun() !== null) throw new SnapshotFailed("busy", "A run is in progress.");
+    const reader = this.reader();
+    const latest = this.tables.latest();
+    const writer = new PackWriter(this.#deps.store, this.#deps.keys(), this.#deps.prefix(), (pack) =>
+      this.#deps.transaction(() => this.tables.addPack(pack)),
+    );
+    const { root, hash } = await rewrite(
+      reader,
+      writer,
+      latest && (await reader.root(latest)),
+      changes,
+      this.#deps.now(),
+    );
+    return this.#beginWith({ root: hash, files: root.files, bytes: root.bytes }, false);
+  }
+
+  /** The session's next run begins with the files of an earlier snapshot; the conversation in it is of then, too. */
+  goBackTo(snapshot: Snapshot): Snapshot {
+    if (this.#deps.runningRun() !== null) throw new SnapshotFailed("busy", "A run is in progress.");
+    return this.#beginWith(snapshot, true);
+  }
+
+  /** @param otherTalk the conversation in it is another one than the newest: what is mirrored does not follow on it. */
+  #beginWith({ root, files, bytes }: Pick<Snapshot, "root" | "files" | "bytes">, otherTalk: boolean): Snapshot {
+    const { transaction, settings, lastSeq, now } = this.#deps;
+    const snapshot = { id: newId("snapshot"), root, runId: null, seq: lastSeq(), at: now(), files, bytes };
+    transaction(() => {
+      this.tables.add(snapshot);
+      if (otherTalk) this.transcripts.forget();
+      // No folder has this name: whatever the runner has, it gets these files.
+      settings.saveFolder(`from ${snapshot.id}`);
+    });
+    return snapshot;
+  }
+
   /** Gives a snapshot to another session of the same account. Its contents are shared, not copied. */
   async shareWith(sessionId: string, snapshot: Snapshot): Promise<SharedSnapshot> {
     const packs = this.tables.packs().map(({ id, ...pack }) => ({ ...pack, objects: this.tables.objectsOf(id) }));
@@ -138,13 +199,10 @@ export class Snapshots {
 
   /** Takes a shared snapshot as this session's newest: its next sandbox begins with these files. */
   take(shared: SharedSnapshot): void {
-    const { transaction, now } = this.#deps;
-    transaction(() => {
+    this.#deps.transaction(() => {
       for (const pack of shared.packs) this.tables.addPack(pack);
-      this.tables.add({ ...shared.snapshot, id: newId("snapshot"), runId: null, seq: this.#deps.lastSeq(), at: now() });
-      // No folder has this name: whatever the runner has, it gets these files.
-      this.#deps.settings.saveFolder("taken");
     });
+    this.#beginWith(shared.snapshot, true);
   }
 
   /** The session is deleted: nothing of it stays in the store that no other session holds. */
@@ -187,7 +245,11 @@ export class Snapshots {
     this.transcripts.cutTornLines();
     const reader = this.reader();
     const root: SnapshotRoot | null = snapshot && (await reader.root(snapshot));
-    const restored = await runner.restore(reader.stream(root, this.transcripts.pieces()));
+    let cause: unknown = null;
+    const stream = reader.stream(root, this.transcripts.pieces(), (error) => (cause = error));
+    const restored = await runner.restore(stream).catch((error: unknown) => {
+      throw cause ?? error;
+    });
     if (restored.files < (root?.files ?? 0)) throw new SnapshotFailed("bad_contents", "Not all files came back.");
     transaction(() => {
       settings.saveFolder(restored.folder);
@@ -271,6 +333,33 @@ export class Snapshots {
       });
       announce();
     }
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(work);
+    this.#turn = mine.catch(() => {});
+    return mine;
+  }
+
+  /** From time to time: removes what no kept snapshot needs. */
+  async #tidy(): Promise<void> {
+    const { settings, keys, report, keep } = this.#deps;
+    const packs = this.tables.packs().length;
+    if (packs < settings.tidyAtPacks() || this.#restoring) return;
+    try {
+      const done = await collectGarbage({
+        ...this.#deps,
+        tables: this.tables,
+        keys: keys(),
+        reader: this.reader(),
+        prefix: this.#deps.prefix(),
+        keep,
+      });
+      report({ event: "snapshots_tidied", ...done });
+    } catch (error) {
+      report({ event: "snapshots_not_tidied", error: String(error) });
+    }
+    settings.saveTidyAtPacks(this.tables.packs().length + Math.max(TIDY_PACKS, keep));
   }
 
   /** After a save: the next one, if it was asked for meanwhile or a run is in progress. */

@@ -86,6 +86,10 @@ export class SnapshotTables {
     );
   }
 
+  remove(id: string): void {
+    this.#sql.exec("DELETE FROM snapshots WHERE id = ?", id);
+  }
+
   has(hash: string): boolean {
     return this.#sql.exec("SELECT 1 FROM objects WHERE hash = ?", hash).toArray().length > 0;
   }
@@ -134,6 +138,15 @@ export class SnapshotTables {
       .exec("SELECT hash, at, size FROM objects WHERE pack = ?", pack)
       .toArray()
       .map((row) => ({ hash: textOf(row, "hash"), at: numberOf(row, "at"), size: numberOf(row, "size") }));
+  }
+
+  removeObject(hash: string): void {
+    this.#sql.exec("DELETE FROM objects WHERE hash = ?", hash);
+  }
+
+  /** Forgets a pack whose objects are all elsewhere, or gone. */
+  removePack(id: number): void {
+    this.#sql.exec("DELETE FROM packs WHERE id = ?", id);
   }
 }
 

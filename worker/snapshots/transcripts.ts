@@ -87,6 +87,11 @@ export class Transcripts {
     }
   }
 
+  /** The session goes on from another state: what was said after it is not part of it. */
+  forget(): void {
+    this.#sql.exec("DELETE FROM transcripts");
+  }
+
   /** Whether there is anything. */
   get empty(): boolean {
     return this.#sql.exec("SELECT 1 FROM transcripts LIMIT 1").toArray().length === 0;

@@ -1,0 +1,423 @@
+import { execFileSync } from "node:child_process";
+import { Buffer } from "node:buffer";
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { memoryDatabase } from "../session/testing/sqlite.ts";
+import { SnapshotFailed } from "./runner.ts";
+import { SnapshotWorld } from "./testing/world.ts";
+import type { TestSession } from "./testing/world.ts";
+
+/** Saving and bringing back, with R2, D1, the runner's server and a disk; what is hostile or breaks is put in between. */
+
+let world: SnapshotWorld;
+beforeAll(async () => {
+  world = await SnapshotWorld.start();
+});
+afterAll(() => world.stop());
+
+/** A session with a folder, as its first run makes it. */
+function begin(
+  change: Parameters<SnapshotWorld["session"]>[0] = {},
+): TestSession & { base: string; workspace: string } {
+  const session = world.session(change);
+  const base = world.folder(session.id);
+  for (const part of ["workspace", "engine/projects/p"]) mkdirSync(join(base, part), { recursive: true });
+  return { ...session, base, workspace: join(base, "workspace") };
+}
+
+/** Everything below a folder: kinds, modes, times, contents, with names as bytes. */
+function look(folder: string): Record<string, unknown> {
+  const found: Record<string, unknown> = {};
+  const visit = (path: Buffer, name: string): void => {
+    const stats = lstatSync(path);
+    const kind = stats.isDirectory() ? "folder" : stats.isSymbolicLink() ? "link" : "file";
+    found[name] = {
+      kind,
+      mode: kind === "link" ? null : stats.mode & 0o7777,
+      micros: Math.round(stats.mtimeMs * 1000),
+      contents:
+        kind === "file"
+          ? readFileSync(path).toString("base64")
+          : kind === "link"
+            ? readlinkSync(path, "buffer").toString("base64")
+            : null,
+    };
+    if (kind !== "folder") return;
+    for (const child of readdirSync(path, { encoding: "buffer" }))
+      visit(Buffer.concat([path, Buffer.from("/"), child]), `${name}/${child.toString("latin1")}`);
+  };
+  visit(Buffer.from(folder), "");
+  return found;
+}
+
+function lose(session: { base: string }): void {
+  execFileSync("chmod", ["-R", "u+rwx", session.base]);
+  rmSync(session.base, { recursive: true });
+}
+
+describe("a folder comes back as it was", () => {
+  it("with names, modes, times, links and empty folders of every kind", async () => {
+    const session = begin();
+    const at = (name: string | Buffer): Buffer =>
+      Buffer.concat([Buffer.from(`${session.workspace}/`), Buffer.from(name as string)]);
+    mkdirSync(at("empty"));
+    mkdirSync(at("deep/er/est"), { recursive: true });
+    writeFileSync(at("deep/er/est/file"), "x");
+    for (const name of ["ünïcödé", "a\nnewline", " space ", "-rf", "emoji 🙂", "CON", "a\\b", "..."])
+      writeFileSync(at(name), name);
+    writeFileSync(at(Buffer.from([0x66, 0xff, 0xfe, 0xc3])), "no UTF-8");
+    writeFileSync(at("no bytes"), "");
+    writeFileSync(at("large"), Buffer.alloc(2_500_000, "large"));
+    writeFileSync(at("program"), "#!/bin/sh\n", { mode: 0o755 });
+    writeFileSync(at("read only"), "r");
+    chmodSync(at("read only"), 0o400);
+    symlinkSync("/etc/passwd", at("out"));
+    symlinkSync("../../..", at("up"));
+    symlinkSync("deep", at("inner"));
+    symlinkSync(Buffer.from([0x2f, 0xff]), at("to no UTF-8"));
+    mkdirSync(at("closed"));
+    writeFileSync(at("closed/inside"), "i");
+    utimesSync(at("deep"), 1, 2.000003);
+    chmodSync(at("closed"), 0o500);
+    const before = look(session.workspace);
+    expect(await session.save()).toMatchObject({ type: "workspace.snapshot", skipped_count: 0 });
+    lose(session);
+    expect(await session.restore()).toMatchObject({ type: "session.restored" });
+    expect(look(session.workspace)).toEqual(before);
+    // And what came back is known to be what was saved: nothing is stored again.
+    const count = session.events.length;
+    await session.save();
+    expect(session.events.length).toBe(count);
+  });
+
+  it("whatever is in it", async () => {
+    const name = fc
+      .string({ minLength: 1, maxLength: 12, unit: "grapheme" })
+      .filter((text) => !/[/\0]/.test(text) && text !== "." && text !== ".." && Buffer.byteLength(text) < 200);
+    const tree = fc.uniqueArray(
+      fc.record({
+        folder: fc.array(fc.constantFrom("a", "b", "ü"), { maxLength: 3 }),
+        name,
+        contents: fc.uint8Array({ maxLength: 50 }),
+        mode: fc.constantFrom(0o600, 0o644, 0o755, 0o400),
+        micros: fc.integer({ min: 0, max: 2_000_000_000_000_000 }),
+        isLink: fc.boolean(),
+      }),
+      {
+        maxLength: 25,
+        selector: ({ folder, name: last }) => [...folder, last].join("/").toLowerCase().normalize("NFC"),
+      },
+    );
+    const session = begin();
+    await fc.assert(
+      fc.asyncProperty(tree, async (files) => {
+        rmSync(session.workspace, { recursive: true, force: true });
+        mkdirSync(session.workspace, { recursive: true });
+        for (const { folder, name: last, contents, mode, micros, isLink } of files) {
+          const path = join(session.workspace, ...folder, last);
+          mkdirSync(join(session.workspace, ...folder), { recursive: true });
+          if (existsSync(path) || lstatSync(path, { throwIfNoEntry: false })) continue;
+          if (isLink) symlinkSync(Buffer.from(contents.filter((byte) => byte !== 0)).toString("latin1") || "x", path);
+          else {
+            writeFileSync(path, contents, { mode });
+            utimesSync(path, 0, micros / 1e6);
+          }
+        }
+        const before = look(session.workspace);
+        await session.save();
+        rmSync(session.base, { recursive: true });
+        await session.restore();
+        expect(look(session.workspace)).toEqual(before);
+      }),
+      { numRuns: 15 },
+    );
+  }, 120_000);
+
+  it("with the lines that were said after the snapshot, and says where one is missing", async () => {
+    const session = begin();
+    const file = "engine/projects/p/s.jsonl";
+    writeFileSync(join(session.base, file), "one\n");
+    await session.save();
+    const tell = (path: string, at: number, data: string): void =>
+      session.snapshots.hear({ type: "transcript", file: path, at, data });
+    tell(file, 0, "one\n");
+    tell(file, 4, "two\nthr");
+    tell(file, 11, "ee\nto");
+    tell("engine/projects/p/other.jsonl", 50, "after a gap\n");
+    lose(session);
+    expect(await session.restore()).toMatchObject({
+      transcript_lines: 2,
+      missing: expect.arrayContaining(["the end of engine/projects/p/other.jsonl"]) as unknown,
+    });
+    expect(readFileSync(join(session.base, file), "utf8")).toBe("one\ntwo\nthree\n");
+  });
+});
+
+describe("what it costs", () => {
+  it("follows the change, not the size", async () => {
+    const session = begin();
+    for (let folder = 0; folder < 20; folder++) {
+      mkdirSync(join(session.workspace, `f${folder}`));
+      for (let file = 0; file < 100; file++)
+        writeFileSync(join(session.workspace, `f${folder}`, `${file}`), `${folder} ${file} `.repeat(200));
+    }
+    expect(await session.save()).toMatchObject({
+      files: 2000,
+      new_bytes: expect.toSatisfy((bytes: number) => bytes > 1_500_000) as unknown,
+    });
+    writeFileSync(join(session.workspace, "f7", "7"), "changed");
+    expect(await session.save()).toMatchObject({
+      files: 2000,
+      new_bytes: expect.toSatisfy((bytes: number) => bytes < 150_000) as unknown,
+    });
+    const count = session.events.length;
+    await session.save();
+    expect(session.events.length).toBe(count);
+  });
+
+  it("does not grow with the number of saves, and every kept snapshot stays whole", async () => {
+    const session = begin({ keep: 3 });
+    const contents: string[] = [];
+    for (let run = 0; run < 70; run++) {
+      contents.push(`${run} `.repeat(20_000));
+      writeFileSync(join(session.workspace, "file"), contents[run] ?? "");
+      await session.save();
+    }
+    expect(session.snapshots.tables.all().length).toBeLessThan(40);
+    const stored = await world.env.FILES.list({ prefix: `snapshots/acct/${session.id}/` });
+    expect(stored.objects.length).toBeLessThan(50);
+    expect(new Set(stored.objects.map((object) => object.key))).toEqual(
+      new Set(session.snapshots.tables.packs().map((pack) => pack.key)),
+    );
+    const reader = session.snapshots.reader();
+    for (const snapshot of session.snapshots.tables.all()) {
+      const root = await reader.root(snapshot);
+      const entry = await reader.entry(root, "workspace/file");
+      if (entry?.t !== "f") throw new Error("no file");
+      const text = await new Response(reader.contents(entry)).text();
+      expect(text).toBe(contents[Number(snapshot.runId?.slice(4)) - 1]);
+    }
+    await session.snapshots.forget();
+    expect((await world.env.FILES.list({ prefix: `snapshots/acct/${session.id}/` })).objects).toEqual([]);
+  }, 120_000);
+});
+
+describe("what is left out or refused", () => {
+  it("is said: pipes, files that are too large, names that are excluded", async () => {
+    const session = begin({ limits: { maxFileBytes: 1000, exclude: ["node_modules"] } });
+    execFileSync("sh", ["-c", 'mkfifo "$1"', "sh", join(session.workspace, "pipe")]);
+    writeFileSync(join(session.workspace, "sparse"), "");
+    truncateSync(join(session.workspace, "sparse"), 2 ** 40);
+    mkdirSync(join(session.workspace, "node_modules"));
+    writeFileSync(join(session.workspace, "node_modules", "x"), "x");
+    writeFileSync(join(session.workspace, "kept"), "k");
+    expect(await session.save()).toMatchObject({
+      type: "workspace.snapshot",
+      files: 1,
+      skipped_count: 2,
+      skipped: expect.arrayContaining([
+        { path: "workspace/pipe", reason: "a pipe" },
+        { path: "workspace/sparse", reason: "larger than 1000 bytes" },
+      ]) as unknown,
+    });
+  });
+
+  it.each([
+    ["too many files", { maxEntries: 5 }],
+    ["too many bytes", { maxBytes: 100 }],
+  ])("%s: the log says so, and the snapshot before stays", async (_name, limits) => {
+    const database = memoryDatabase();
+    const session = begin({ database });
+    writeFileSync(join(session.workspace, "first"), "f");
+    await session.save();
+    const first = session.snapshots.tables.latest();
+    for (let file = 0; file < 10; file++) writeFileSync(join(session.workspace, `file${file}`), `${file}`.repeat(50));
+    const strict = world.session({ id: session.id, limits, database });
+    expect(await strict.save()).toMatchObject({
+      type: "workspace.snapshot_failed",
+      error: { type: "too_large", retry_status: { type: "exhausted" } },
+    });
+    expect(strict.snapshots.tables.latest()).toEqual(first);
+    expect(strict.alarmAt()).toBeNull();
+  });
+});
+
+describe("a store that fails", () => {
+  it.each(["hold", "put"] as const)(
+    "at %s: it is tried again, and what was saved before can be restored",
+    async (step) => {
+      let broken = false;
+      const session = begin({
+        store: (store) => ({
+          ...store,
+          [step]: (...args: never[]) =>
+            broken ? Promise.reject(new Error("down")) : (store[step] as (...all: never[]) => Promise<void>)(...args),
+        }),
+      });
+      writeFileSync(join(session.workspace, "file"), "first");
+      await session.save();
+      writeFileSync(join(session.workspace, "file"), "second");
+      broken = true;
+      expect(await session.save()).toBeUndefined();
+      expect(session.alarmAt()).toBeGreaterThan(Date.now());
+      for (let attempt = 0; attempt < 8; attempt++) {
+        session.snapshots.watch();
+        await session.snapshots.idle();
+      }
+      expect(session.events.filter((event) => event.type === "workspace.snapshot_failed")).toMatchObject([
+        { error: { type: "store_unavailable", retry_status: { type: "retrying" } } },
+      ]);
+      broken = false;
+      session.snapshots.watch();
+      await session.snapshots.idle();
+      expect(session.events.at(-1)).toMatchObject({ type: "workspace.snapshot" });
+      lose(session);
+      await session.restore();
+      expect(readFileSync(join(session.workspace, "file"), "utf8")).toBe("second");
+    },
+  );
+
+  it("that has changed what it holds: nothing is restored, and nothing is begun without the files", async () => {
+    const session = begin();
+    writeFileSync(join(session.workspace, "file"), "precious");
+    await session.save();
+    const [pack] = session.snapshots.tables.packs();
+    const object = new Uint8Array(await (await world.env.FILES.get(pack?.key ?? ""))!.arrayBuffer());
+    object[40] = (object[40] ?? 0) ^ 1;
+    await world.env.FILES.put(pack?.key ?? "", object);
+    lose(session);
+    await expect(session.restore()).rejects.toThrow("is not what was stored");
+    expect(existsSync(join(session.workspace, "file"))).toBe(false);
+  });
+
+  it("without the key, or with another one: typed errors", async () => {
+    const database = memoryDatabase();
+    const session = begin({ database });
+    writeFileSync(join(session.workspace, "file"), "f");
+    await session.save();
+    const none = world.session({ id: session.id, database, keys: "" });
+    writeFileSync(join(session.workspace, "file"), "g");
+    expect(await none.save()).toMatchObject({ error: { type: "not_configured" } });
+    const other = world.session({ id: session.id, database, keys: `k2:${"B".repeat(43)}` });
+    lose(session);
+    await expect(other.restore()).rejects.toThrow('no key "k1"');
+    const both = world.session({ id: session.id, database, keys: `k2:${"B".repeat(43)},k1:${"A".repeat(43)}` });
+    await both.restore();
+    expect(readFileSync(join(session.workspace, "file"), "utf8")).toBe("f");
+  });
+});
+
+describe("a runner that lies", () => {
+  const file = (change: object): object => ({
+    t: "f",
+    p: "workspace/x",
+    m: 0o644,
+    n: 0,
+    s: 1,
+    c: ["A".repeat(43)],
+    ...change,
+  });
+  it.each([
+    ["contents of another hash", async () => {}, "objects"],
+    ["a path that leads out", async () => file({ p: "workspace/../../x" }), "page"],
+    ["an absolute path", async () => file({ p: "/etc/passwd" }), "page"],
+    ["a path with NUL", async () => file({ p: "workspace/a\0b" }), "page"],
+    ["the engine's configuration", async () => file({ p: "engine/settings.json" }), "page"],
+    ["more pieces than its size has", async () => file({ c: ["A".repeat(43), "B".repeat(43)] }), "page"],
+    ["a set-uid bit", async () => file({ m: 0o4755 }), "page"],
+  ] as const)("%s: nothing of it is kept", async (_name, entry, where) => {
+    const session = begin({
+      runner: (runner) => ({
+        ...runner,
+        async *objects(scan, wanted) {
+          for await (const [hash, bytes] of runner.objects(scan, wanted)) {
+            if (where === "objects")
+              throw new SnapshotFailed("bad_contents", "The runner sent contents that do not have their hash.");
+            const text = Buffer.from(bytes).toString("utf8");
+            // In place of the page: what the session makes of an entry, once the hash is right.
+            yield [hash, text.startsWith("[") ? Buffer.from(JSON.stringify([await entry()])) : bytes];
+          }
+        },
+      }),
+    });
+    writeFileSync(join(session.workspace, "file"), "f");
+    for (let attempt = 0; attempt < 7; attempt++) await session.save();
+    expect(session.snapshots.tables.latest()).toBeNull();
+  });
+
+  it("about who it is: a sandbox that no longer holds the session cannot save", async () => {
+    const session = begin();
+    writeFileSync(join(session.workspace, "file"), "true");
+    await session.save();
+    const kept = session.snapshots.tables.latest();
+    session.settings.saveFolder("another");
+    writeFileSync(join(session.workspace, "file"), "of a zombie");
+    expect(await session.save()).toMatchObject({
+      type: "workspace.snapshot_failed",
+      error: { type: "sandbox_unavailable" },
+    });
+    expect(session.snapshots.tables.latest()).toEqual(kept);
+  });
+});
+
+describe("a snapshot", () => {
+  it("is listed, read, changed and gone back to", async () => {
+    const session = begin();
+    mkdirSync(join(session.workspace, "src"));
+    for (const name of ["src/a", "src/b", "src-c", "z"]) writeFileSync(join(session.workspace, name), name);
+    await session.save();
+    const first = session.snapshots.tables.latest();
+    const reader = session.snapshots.reader();
+    const root = await reader.root(first!);
+    const names = async (folder: string): Promise<string[]> =>
+      (await reader.list(root, folder)).map((entry) => entry.p);
+    expect(await names("workspace")).toEqual(["workspace/src", "workspace/src-c", "workspace/z"]);
+    expect(await names("workspace/src")).toEqual(["workspace/src/a", "workspace/src/b"]);
+    expect(await reader.entry(root, "workspace/nope")).toBeNull();
+    await session.snapshots.write({
+      put: new Map([
+        ["workspace/new/file", { contents: Buffer.from("new") }],
+        ["workspace/z", { contents: Buffer.from("changed") }],
+      ]),
+      remove: ["workspace/src"],
+    });
+    await expect(
+      session.snapshots.write({ put: new Map([["workspace/z/y", { contents: Buffer.from("") }]]), remove: [] }),
+    ).rejects.toThrow("is not a folder");
+    await session.restore();
+    expect(Object.keys(look(session.workspace)).toSorted()).toEqual(["", "/new", "/new/file", "/src-c", "/z"]);
+    expect(readFileSync(join(session.workspace, "z"), "utf8")).toBe("changed");
+    session.snapshots.goBackTo(first!);
+    await session.restore();
+    expect(readFileSync(join(session.workspace, "src/a"), "utf8")).toBe("src/a");
+    expect(session.snapshots.tables.latest()).toMatchObject({ files: 4 });
+  });
+
+  it("is shared with another session, and each lets go of it by itself", async () => {
+    const one = begin();
+    writeFileSync(join(one.workspace, "file"), "shared");
+    await one.save();
+    const two = world.session();
+    two.snapshots.take(await one.snapshots.shareWith(two.id, one.snapshots.tables.latest()!));
+    await one.snapshots.forget();
+    await two.restore();
+    expect(readFileSync(join(world.folder(two.id), "workspace", "file"), "utf8")).toBe("shared");
+    await two.snapshots.forget();
+    expect((await world.env.FILES.list({ prefix: `snapshots/acct/${one.id}/` })).objects).toEqual([]);
+  });
+});
