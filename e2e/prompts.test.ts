@@ -379,7 +379,6 @@ describe("what a session is made with", () => {
 
   it.each([
     ["a budget", { budget: { type: "limit" } }, "budget"],
-    ["vaults", { vault_ids: ["vlt_1"] }, "vault_ids"],
     ["an outcome", { initial_events: [{ type: "user.define_outcome", description: "x" }] }, "initial_events[0].type"],
     ["a memory store", { resources: [{ type: "memory_store", memory_store_id: "x" }] }, "resources[0].type"],
     ["an inline agent without a model", { agent: { type: "inline" } }, "agent.model"],

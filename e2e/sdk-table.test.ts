@@ -8,6 +8,7 @@ import { start } from "./sdk-table/context.ts";
 import type { Check, Context } from "./sdk-table/context.ts";
 import { RESOURCES as RESOURCES_OF_SESSIONS } from "./sdk-table/resources.ts";
 import { SESSIONS, THREADS } from "./sdk-table/sessions.ts";
+import { VAULTS } from "./sdk-table/vaults.ts";
 
 /**
  * Every method of Anthropic's own client for Managed Agents, found by looking at the client, and whether it works here.
@@ -21,6 +22,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   ...THREADS,
   ...RESOURCES_OF_SESSIONS,
   ...FILES,
+  ...VAULTS,
 };
 
 /** Resources of `client.beta` that the table is about. */

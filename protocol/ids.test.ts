@@ -13,6 +13,8 @@ const KINDS: readonly IdKind[] = [
   "file",
   "key",
   "thread",
+  "vault",
+  "credential",
 ];
 
 describe("newId", () => {

@@ -12,6 +12,8 @@ export type IdKind =
   | "thread"
   | "resource"
   | "template"
+  | "vault"
+  | "credential"
   | "snapshot";
 
 const PREFIX = {
@@ -27,6 +29,8 @@ const PREFIX = {
   thread: "sthr_",
   resource: "sesrsc_",
   template: "tmpl_",
+  vault: "vlt_",
+  credential: "vcrd_",
   snapshot: "snap_",
 } as const;
 

@@ -49,6 +49,8 @@ const McpSetup = z.object({
   url: z.string(),
   policy: ToolPolicy.or(z.literal("off")),
   tools: z.record(z.string(), ToolPolicy.or(z.literal("off"))),
+  /** Asked through the Worker, which adds the credential: its place in `/sandbox/mcp/`. */
+  place: z.number().int().optional(),
 });
 
 /** An agent that the main one may start, under its name. */

@@ -99,7 +99,7 @@ export class Engine {
     this.#permissionMode = options.permissionMode;
     const tools = options.agent ? toolsOf(options.agent, options.permissionMode) : engineTools(options.model);
     const attendance: Partial<Options> = options.agent
-      ? attended(options.agent, args.handlers.onToolRequest, folders, this.#spoken)
+      ? attended(options.agent, command.models, args.handlers.onToolRequest, folders, this.#spoken)
       : {};
     const sdkOptions: Options = {
       cwd: folders.workspace,

@@ -1,7 +1,7 @@
-import type { AgentDefinition, Options, SDKMessage } from "@anthropic-ai/claude-agent-sdk";
+import type { AgentDefinition, McpHttpServerConfig, Options, SDKMessage } from "@anthropic-ai/claude-agent-sdk";
 import { lstat, readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { AgentSetup, PermissionMode, ToolPolicy } from "@gantry/protocol/link.ts";
+import type { AgentSetup, EngineStart, PermissionMode, ToolPolicy } from "@gantry/protocol/link.ts";
 import type { EngineHandlers } from "./agent.ts";
 import { peerLimitsOf } from "@gantry/protocol/peers.ts";
 import { clientTools } from "./client-tools.ts";
@@ -46,17 +46,20 @@ export function toolsOf(agent: AgentSetup, mode: PermissionMode): string[] {
 /** Options of a run that somebody answers for: policies of tools, permissions that are asked for, the client's tools. */
 export function attended(
   agent: AgentSetup,
+  models: EngineStart["models"],
   ask: EngineHandlers["onToolRequest"],
   folders: SessionFolders,
   spoken: SpokenPlan,
 ): Partial<Options> {
   return {
     mcpServers: {
-      ...toServers(agent.mcpServers),
+      ...toServers(agent.mcpServers, models),
       ...peerTools(agent, (call, signal) => ask({ kind: "peer", ...call }, signal)),
       ...clientTools(agent.customTools, (call, signal) => ask({ kind: "client", ...call }, signal)),
     },
-    ...(agent.subAgents ? { agents: Object.fromEntries(agent.subAgents.agents.map(toDefinition)) } : {}),
+    ...(agent.subAgents
+      ? { agents: Object.fromEntries(agent.subAgents.agents.map((each) => toDefinition(each, models))) }
+      : {}),
     hooks: {
       PreToolUse: [
         {
@@ -107,7 +110,7 @@ async function readPlan({ config }: SessionFolders): Promise<string | null> {
 
 type SubAgent = NonNullable<AgentSetup["subAgents"]>["agents"][number];
 
-function toDefinition(agent: SubAgent): [string, AgentDefinition] {
+function toDefinition(agent: SubAgent, models: EngineStart["models"]): [string, AgentDefinition] {
   const { name, description, prompt, model, effort, tools, mcpServers } = agent;
   const definition: AgentDefinition = {
     description,
@@ -115,16 +118,29 @@ function toDefinition(agent: SubAgent): [string, AgentDefinition] {
     model: engineModel(model),
     tools: [...Object.keys(tools), ...mcpServers.map((server) => `mcp__${server.name}`)],
     ...(effort === undefined ? {} : { effort }),
-    ...(mcpServers.length === 0 ? {} : { mcpServers: [toServers(mcpServers)] }),
+    ...(mcpServers.length === 0 ? {} : { mcpServers: [toServers(mcpServers, models)] }),
   };
   return [name, definition];
 }
 
-function toServers(servers: AgentSetup["mcpServers"]): Record<string, { type: "http"; url: string }> {
+/** With a place, a server is asked through the Worker: the session's token opens it there, and no other ever comes here. */
+function toServers(
+  servers: AgentSetup["mcpServers"],
+  models: EngineStart["models"],
+): Record<string, McpHttpServerConfig> {
   return Object.fromEntries(
     servers
       .filter(({ url }) => peerLimitsOf(url) === null)
-      .map(({ name, url }) => [name, { type: "http" as const, url }]),
+      .map(({ name, url, place }) => [
+        name,
+        place === undefined
+          ? { type: "http" as const, url }
+          : {
+              type: "http" as const,
+              url: `${models.baseUrl}/sandbox/mcp/${place}`,
+              headers: { authorization: `Bearer ${models.token}` },
+            },
+      ]),
   );
 }
 

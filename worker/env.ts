@@ -19,6 +19,8 @@ export interface Env {
   readonly GANTRY_ENCRYPTION_KEY?: string;
   /** Hosts (with port) of repositories that are taken although they are not public; comma-separated. */
   readonly GANTRY_TRUSTED_GIT_HOSTS?: string;
+  /** Hosts of MCP servers (with port, comma-separated) that may be private, for sessions with vaults. */
+  readonly GANTRY_TRUSTED_MCP_HOSTS?: string;
   /** Admin key. Without one only keys that were made earlier are taken. */
   readonly GANTRY_API_KEY?: string;
   /** For requests that name no permission mode. */

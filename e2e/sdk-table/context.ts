@@ -70,11 +70,14 @@ export async function makeSession(
 
 type Event = Anthropic.Beta.Sessions.BetaManagedAgentsSessionEvent;
 
-/** The events of a session, once it is idle. */
+/** Not what this server says of its own upkeep, which may come after the end of a run. */
+export const isTheirs = (event: { type: string }): boolean => !/^(workspace|sandbox)\./.test(event.type);
+
+/** The events of a session, once it is idle, without our own upkeep. */
 export async function untilIdle(client: Anthropic, id: string, reason = "end_turn"): Promise<Event[]> {
   let events: Event[] = [];
   await until(async () => {
-    events = await all(client.beta.sessions.events.list(id));
+    events = (await all(client.beta.sessions.events.list(id))).filter(isTheirs);
     const last = events.at(-1);
     return last?.type === "session.status_idle" && last.stop_reason.type === reason;
   }, `session ${id} to be idle with ${reason}`);

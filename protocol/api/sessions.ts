@@ -64,7 +64,6 @@ export const START = {
 /** Nobody's yet: refused with a reason rather than as an unknown field. */
 const NOT_YET = {
   budget: z.never({ error: "is not supported: GANTRY_SESSION_BUDGET_USD sets one for all sessions" }).optional(),
-  vault_ids: z.array(z.string()).max(0, "vaults are not supported").optional(),
 };
 
 /** Beyond Managed Agents, `agent` may be left out (plain Claude Code), and so may `environment_id`. */
@@ -73,6 +72,7 @@ export const SessionCreate = z.strictObject({
   ...NOT_YET,
   /** Ours: a starting point. What the request says itself counts more; of metadata both are there. */
   template: z.string().optional(),
+  vault_ids: z.array(z.string()).max(20).optional(),
   initial_events: z.array(UserMessage).max(50).optional(),
 });
 export type SessionCreate = z.infer<typeof SessionCreate>;

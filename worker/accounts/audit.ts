@@ -19,6 +19,7 @@ export type Action =
   | `resource.${"create" | "update" | "delete"}`
   | `template.${"create" | "update" | "archive"}`
   | `key.${"create" | "revoke"}`
+  | `${"vault" | "credential"}.${"create" | "update" | "archive" | "delete"}`
   | `session.${"create" | "update" | "archive" | "delete" | "message"}`
   | `run.${"cancel" | "interrupt"}`
   | "approval.answer";

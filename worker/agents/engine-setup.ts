@@ -1,7 +1,8 @@
 import type { BetaManagedAgentsSessionAgent } from "@anthropic-ai/sdk/resources/beta/sessions/sessions";
 import type { AgentSetup, ToolPolicy } from "@gantry/protocol/link.ts";
+import { peerLimitsOf } from "@gantry/protocol/peers.ts";
 import type { SessionSetup } from "../session/settings.ts";
-import { rosterOf } from "./session-agent.ts";
+import { rosterOf, serversOf } from "./session-agent.ts";
 
 /** Built-in tools: Managed Agents' name → the engine's. */
 export const ENGINE_TOOLS: Readonly<Record<string, string>> = {
@@ -16,6 +17,37 @@ export const ENGINE_TOOLS: Readonly<Record<string, string>> = {
 };
 
 const POLICY: Readonly<Record<string, ToolPolicy>> = { always_allow: "allow", always_ask: "ask", auto: "auto" };
+
+/** The same for a session with vaults: MCP servers are asked through the Worker, which knows the credentials. */
+export function throughVaults(
+  engine: SessionSetup["engine"],
+  agent: BetaManagedAgentsSessionAgent,
+): SessionSetup["engine"] {
+  if (!engine.tools) return engine;
+  const all = serversOf(agent);
+  const placed = (servers: AgentSetup["mcpServers"]): AgentSetup["mcpServers"] =>
+    servers.map((server) =>
+      peerLimitsOf(server.url) === null
+        ? { ...server, place: all.findIndex((each) => each.url === server.url) }
+        : server,
+    );
+  const { mcpServers, subAgents } = engine.tools;
+  return {
+    ...engine,
+    tools: {
+      ...engine.tools,
+      mcpServers: placed(mcpServers),
+      ...(subAgents === undefined
+        ? {}
+        : {
+            subAgents: {
+              ...subAgents,
+              agents: subAgents.agents.map((each) => ({ ...each, mcpServers: placed(each.mcpServers) })),
+            },
+          }),
+    },
+  };
+}
 
 /** What the engine gets of an agent: model, prompt, and which tools it has under which policy. */
 export function toEngineSetup(agent: BetaManagedAgentsSessionAgent): SessionSetup["engine"] {

@@ -86,3 +86,10 @@ export function rosterOf({ multiagent }: Pick<BetaManagedAgentsSessionAgent, "mu
   if (subagents.type === "disabled") return { agents: [], inline: false };
   return { agents: subagents.predefined_agents, inline: subagents.inline_agents.type === "enabled" };
 }
+
+/** The MCP servers of an agent and of those it may start. */
+export function serversOf(
+  agent: Pick<BetaManagedAgentsSessionAgent, "mcp_servers" | "multiagent">,
+): BetaManagedAgentsSessionAgent["mcp_servers"] {
+  return [...agent.mcp_servers, ...rosterOf(agent).agents.flatMap((each) => each.mcp_servers)];
+}

@@ -49,6 +49,7 @@ import {
 import { archiveThread, listThreads, retrieveThread } from "./threads.ts";
 import { eventSocket, streamEvents } from "./streams.ts";
 import { listUsage } from "./usage.ts";
+import * as vaults from "./vaults.ts";
 
 /** Answers a request that has passed the guards. */
 export type Door = (c: Context<App>) => Response | Promise<Response>;
@@ -103,6 +104,22 @@ export const DOORS: Readonly<Record<RouteName, Door>> = {
   "GET /sandbox/git/:resource/:rest{.+}": fromSandbox,
   "POST /sandbox/git/:resource/:rest{.+}": fromSandbox,
   "POST /sandbox/outputs": fromSandbox,
+  "GET /sandbox/mcp/:place": fromSandbox,
+  "POST /sandbox/mcp/:place": fromSandbox,
+  "DELETE /sandbox/mcp/:place": fromSandbox,
+  "POST /v1/vaults": vaults.createVaultDoor,
+  "GET /v1/vaults": vaults.listVaultsDoor,
+  "GET /v1/vaults/:id": vaults.retrieveVault,
+  "POST /v1/vaults/:id": vaults.updateVaultDoor,
+  "DELETE /v1/vaults/:id": vaults.deleteVaultDoor,
+  "POST /v1/vaults/:id/archive": vaults.archiveVaultDoor,
+  "POST /v1/vaults/:id/credentials": vaults.createCredentialDoor,
+  "GET /v1/vaults/:id/credentials": vaults.listCredentialsDoor,
+  "GET /v1/vaults/:id/credentials/:credential": vaults.retrieveCredential,
+  "POST /v1/vaults/:id/credentials/:credential": vaults.updateCredentialDoor,
+  "DELETE /v1/vaults/:id/credentials/:credential": vaults.deleteCredentialDoor,
+  "POST /v1/vaults/:id/credentials/:credential/archive": vaults.archiveCredentialDoor,
+  "POST /v1/vaults/:id/credentials/:credential/mcp_oauth_validate": vaults.validateCredential,
   "POST /v1/agents": createAgentDoor,
   "GET /v1/agents": listAgentsDoor,
   "GET /v1/agents/:id": retrieveAgent,

@@ -157,7 +157,7 @@ function toSession(facts: SessionFacts, env: Env): BetaManagedAgentsSession {
     title: setup.title,
     updated_at: toIso(Math.max(setup.updatedAt, facts.createdAt, facts.lastAt)),
     usage: toUsage(usage),
-    vault_ids: [],
+    vault_ids: [...(setup.vaultIds ?? [])],
   } satisfies BetaManagedAgentsSession;
 }
 

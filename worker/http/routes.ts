@@ -20,6 +20,13 @@ import {
   ThreadListQuery,
 } from "@gantry/protocol/api/sessions.ts";
 import { TemplateCreate, TemplateListQuery, TemplateUpdate } from "@gantry/protocol/api/templates.ts";
+import {
+  CredentialCreate,
+  CredentialUpdate,
+  VaultCreate,
+  VaultListQuery,
+  VaultUpdate,
+} from "@gantry/protocol/api/vaults.ts";
 import { z } from "zod";
 
 /**
@@ -180,6 +187,43 @@ export const ROUTES = {
     access: "sandbox",
     summary: "For the runner: a file that the agent made",
     query: z.strictObject({ name: z.string() }),
+  },
+  "GET /sandbox/mcp/:place": {
+    access: "sandbox",
+    summary: "For the engine: an MCP server, with the vault's credential",
+  },
+  "POST /sandbox/mcp/:place": { access: "sandbox", summary: "The same" },
+  "DELETE /sandbox/mcp/:place": { access: "sandbox", summary: "The same" },
+  "POST /v1/vaults": { access: CATALOG_CHANGE, summary: "Make a vault for credentials", body: VaultCreate },
+  "GET /v1/vaults": { access: CATALOG_LOOK, summary: "Vaults, newest first", query: VaultListQuery },
+  "GET /v1/vaults/:id": { access: CATALOG_LOOK, summary: "One vault" },
+  "POST /v1/vaults/:id": { access: CATALOG_CHANGE, summary: "Change a vault's name or metadata", body: VaultUpdate },
+  "DELETE /v1/vaults/:id": { access: CATALOG_CHANGE, summary: "Delete a vault and what is in it" },
+  "POST /v1/vaults/:id/archive": { access: CATALOG_CHANGE, summary: "Archive a vault and destroy its secrets" },
+  "POST /v1/vaults/:id/credentials": {
+    access: CATALOG_CHANGE,
+    summary: "Put a credential for an MCP server into a vault; its secret is never shown",
+    body: CredentialCreate,
+  },
+  "GET /v1/vaults/:id/credentials": {
+    access: CATALOG_LOOK,
+    summary: "Credentials of a vault, newest first, without their secrets",
+    query: VaultListQuery,
+  },
+  "GET /v1/vaults/:id/credentials/:credential": { access: CATALOG_LOOK, summary: "One of them" },
+  "POST /v1/vaults/:id/credentials/:credential": {
+    access: CATALOG_CHANGE,
+    summary: "Another secret, name or metadata",
+    body: CredentialUpdate,
+  },
+  "DELETE /v1/vaults/:id/credentials/:credential": { access: CATALOG_CHANGE, summary: "Delete a credential" },
+  "POST /v1/vaults/:id/credentials/:credential/archive": {
+    access: CATALOG_CHANGE,
+    summary: "Archive a credential and destroy its secret",
+  },
+  "POST /v1/vaults/:id/credentials/:credential/mcp_oauth_validate": {
+    access: CATALOG_CHANGE,
+    summary: "Whether its server takes a credential",
   },
   "POST /v1/agents": { access: CATALOG_CHANGE, summary: "Configure an agent", body: AgentCreate },
   "GET /v1/agents": { access: CATALOG_LOOK, summary: "Agents, newest first", query: AgentListQuery },

@@ -4,7 +4,7 @@ import { Metadata } from "@gantry/protocol/api/common.ts";
 import { sleepAfterMsOf } from "@gantry/protocol/api/environments.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Context } from "hono";
-import { toEngineSetup } from "../agents/engine-setup.ts";
+import { throughVaults, toEngineSetup } from "../agents/engine-setup.ts";
 import { agentOf } from "../agents/session-agent.ts";
 import { getEnvironment } from "../environments/store.ts";
 import { resolveResources } from "../resources/resolve.ts";
@@ -12,6 +12,7 @@ import type { WantedResource } from "../resources/resolve.ts";
 import type { WantedOptions } from "../session/run-defaults.ts";
 import type { SessionSetup } from "../session/settings.ts";
 import { getTemplate } from "../templates/store.ts";
+import { checkVaults } from "../vaults/store.ts";
 import type { App } from "./context.ts";
 import { found } from "./query.ts";
 import { AGENT_MAX_TURNS, completeOptions } from "./run-options.ts";
@@ -25,12 +26,12 @@ export interface SessionStart {
 }
 
 /** A request, or a template: where a session begins. */
-type Start = Partial<Omit<SessionCreate, "initial_events" | "template" | "budget" | "vault_ids">>;
+type Start = Partial<Omit<SessionCreate, "initial_events" | "template" | "budget">>;
 
 /** The request, over what its template says. Of metadata both are there; what else the request says replaces. */
 export async function withTemplate(
   c: Context<App>,
-  { template: id, initial_events: _events, budget: _budget, vault_ids: _vaults, ...own }: SessionCreate,
+  { template: id, initial_events: _events, budget: _budget, ...own }: SessionCreate,
 ): Promise<Start> {
   if (id === undefined) return own;
   const template = found(await getTemplate(c.env, c.get("principal").account, id), "Template", id);
@@ -49,7 +50,10 @@ export async function resolveStart(c: Context<App>, start: Start): Promise<Sessi
   const agent = start.agent === undefined ? null : await agentOf(env, account, start.agent);
   const environment = start.environment_id === undefined ? null : await environmentOf(c, start.environment_id);
   const sleepAfterMs = environment ? sleepAfterMsOf(environment.metadata) : undefined;
-  const fromAgent = agent === null ? {} : toEngineSetup(agent);
+  const vaultIds = start.vault_ids ?? [];
+  await checkVaults(env, account, vaultIds);
+  const plain = agent === null ? {} : toEngineSetup(agent);
+  const fromAgent = agent === null || vaultIds.length === 0 ? plain : throughVaults(plain, agent);
   if (start.ask_user_question && fromAgent.tools === undefined)
     throw refused("ask_user_question", "needs an agent: without one nobody is asked");
   const engine: SessionSetup["engine"] = {
@@ -75,6 +79,7 @@ export async function resolveStart(c: Context<App>, start: Start): Promise<Sessi
       metadata: start.metadata ?? {},
       engine,
       ...(sleepAfterMs === undefined ? {} : { sleepAfterMs }),
+      ...(vaultIds.length === 0 ? {} : { vaultIds }),
       archivedAt: null,
       updatedAt: Date.now(),
     },

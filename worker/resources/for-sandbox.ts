@@ -1,9 +1,12 @@
 import { RequestRefused } from "@gantry/protocol/error.ts";
+import type { BetaManagedAgentsSessionAgent } from "@anthropic-ai/sdk/resources/beta/sessions/sessions";
+import { serversOf } from "../agents/session-agent.ts";
 import type { Env } from "../env.ts";
 import { filenameOf, mimeTypeOf } from "../files/names.ts";
 import { openFile, storeFile } from "../files/store.ts";
 import type { Session } from "../session/session.ts";
 import { unseal } from "../storage/seal.ts";
+import { proxyMcp } from "../vaults/mcp-proxy.ts";
 import { fetchGit } from "./git.ts";
 import { secretName } from "./resolve.ts";
 
@@ -15,7 +18,8 @@ export interface FromSandbox {
 }
 
 /**
- * `/sandbox/*`: what a sandbox may ask of us: its files, fetches from its repositories, and to take what the agent made.
+ * `/sandbox/*`: what a sandbox may ask of us: its files, fetches from its repositories, its agent's MCP servers with a
+ * credential it never sees, and to take what the agent made.
  * Nothing else, and nothing of another session. On one machine it shows its session's token (`http/from-sandbox.ts`); a
  * container has nothing to show, its only way out knows it (`sandbox/egress.ts`).
  */
@@ -26,6 +30,7 @@ export async function answerSandbox(env: Env, from: FromSandbox, request: Reques
   if (kind === "files" && request.method === "GET") return file(env, from, session, id);
   if (kind === "git") return git(env, from, session, id, rest.join("/"), request);
   if (kind === "outputs" && request.method === "POST") return output(env, from, url.searchParams.get("name"), request);
+  if (kind === "mcp") return mcp(env, from, session, id, request);
   throw unknown(`${request.method} ${url.pathname}`);
 }
 
@@ -58,6 +63,22 @@ async function git(
   const { mount, secret } = resource;
   const token = secret === null ? null : await unseal(env, secretName(from.sessionId, id), secret);
   return fetchGit(env, request, mount.url, rest === "info/refs" ? "info/refs" : "git-upload-pack", token);
+}
+
+/** An MCP server of the session's agent, by its place among all that the agent and its roster have. */
+async function mcp(
+  env: Env,
+  from: FromSandbox,
+  session: DurableObjectStub<Session>,
+  place: string,
+  request: Request,
+): Promise<Response> {
+  const setup = (await session.facts(from.account))?.setup;
+  const agent = setup?.agent ? (JSON.parse(setup.agent) as BetaManagedAgentsSessionAgent) : null;
+  const url = agent === null || !/^\d{1,4}$/.test(place) ? undefined : serversOf(agent)[Number(place)]?.url;
+  const vaultIds = setup?.vaultIds ?? [];
+  if (url === undefined || vaultIds.length === 0) throw unknown(`MCP server ${JSON.stringify(place)}`);
+  return proxyMcp(env, from.account, { url, vaultIds }, request);
 }
 
 /** A file that the agent left for whoever uses the session. */

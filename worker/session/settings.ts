@@ -8,6 +8,8 @@ export interface SessionSetup {
   /** The agent as it was at creation, in the API's shape, as JSON; null for a session without one. */
   readonly agent: string | null;
   readonly environmentId: string | null;
+  /** Vaults whose credentials open the agent's MCP servers; absent: none. */
+  readonly vaultIds?: readonly string[];
   readonly title: string | null;
   readonly metadata: Readonly<Record<string, string>>;
   /** What the engine gets of the agent. */

@@ -30,6 +30,13 @@ const SCHEMA = [
   `CREATE INDEX IF NOT EXISTS files_by_account ON files (account, id)`,
   `CREATE INDEX IF NOT EXISTS files_not_ready ON files (created_at) WHERE state <> 'ready'`,
   `CREATE INDEX IF NOT EXISTS files_by_end ON files (expires_at) WHERE expires_at IS NOT NULL`,
+  `CREATE TABLE IF NOT EXISTS vaults (
+    id TEXT PRIMARY KEY, account TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, archived_at INTEGER, body TEXT NOT NULL)`,
+  `CREATE INDEX IF NOT EXISTS vaults_by_account ON vaults (account, id)`,
+  `CREATE TABLE IF NOT EXISTS credentials (
+    id TEXT PRIMARY KEY, vault_id TEXT NOT NULL, account TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+    archived_at INTEGER, server_url TEXT NOT NULL, body TEXT NOT NULL, sealed TEXT NOT NULL)`,
+  `CREATE INDEX IF NOT EXISTS credentials_by_vault ON credentials (vault_id, id)`,
   `CREATE TABLE IF NOT EXISTS audit (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, account TEXT NOT NULL, key_id TEXT NOT NULL, action TEXT NOT NULL,
     target TEXT NOT NULL, request_id TEXT NOT NULL)`,
