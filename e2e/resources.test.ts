@@ -1,6 +1,6 @@
 import Anthropic, { toFile } from "@anthropic-ai/sdk";
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Gantry, script, until } from "./gantry.ts";
@@ -303,6 +303,31 @@ describe("repositories", () => {
     const events = await gantry.untilLog(session.id, (log) => log.some((e) => e.type === "run.ended"), "the end");
     expect(events.find((event) => event.type === "run.ended")).toMatchObject({ outcome: "interrupted" });
     await until(() => gantry.processes().child.length === 0, "git to be gone");
+  });
+});
+
+describe("a new sandbox", () => {
+  it("has the files again, and the repository as the agent left it", async () => {
+    git.make("kept", { "a.txt": "a" });
+    const file = await upload("read me", "x.txt");
+    const session = await create([
+      { type: "file", file_id: file.id },
+      { type: "github_repository", url: `http://${git.host}/kept.git` },
+    ]);
+    await run(session.id, bash("printf changed > kept/a.txt"));
+    await gantry.untilLog(session.id, (log) => log.some((event) => event.type === "workspace.snapshot"), "a snapshot");
+    await gantry.stop();
+    rmSync(join(gantry.state, "sandboxes"), { recursive: true });
+    await gantry.start(gantry.port);
+    git.requests.length = 0;
+    const mounted = join(mntOf(session.id), "session", "uploads", file.id);
+    const { results, ended } = await run(
+      session.id,
+      bash(`cat kept/a.txt ${mounted}; git -C kept fetch -q && echo fetched`),
+    );
+    expect([ended && "outcome" in ended && ended.outcome, results]).toEqual(["succeeded", ["changedread mefetched"]]);
+    // Fetched by the agent; nothing was cloned again.
+    expect(git.requests.filter(({ method }) => method === "GET")).toHaveLength(1);
   });
 });
 
