@@ -46,6 +46,13 @@ function tieWorkerd(state: string): void {
   endOrphan(pidFile);
 }
 
+/** Removes the blobs that a workerd was killed while it wrote: nothing knows of them. Before another one starts. */
+export function sweepTorn(storage: string): void {
+  if (!existsSync(storage)) return;
+  for (const path of readdirSync(storage, { recursive: true, encoding: "utf8" }))
+    if (/[/\\]blobs[/\\]\.[^/\\]+\.tmp$/.test(path)) rmSync(join(storage, path), { force: true });
+}
+
 function endOrphan(pidFile: string): void {
   if (!existsSync(pidFile)) return;
   const pid = Number(readFileSync(pidFile, "utf8"));
@@ -66,6 +73,7 @@ function endOrphan(pidFile: string): void {
 export async function startWorker(options: WorkerOptions): Promise<WorkerProcess> {
   mkdirSync(options.state, { recursive: true });
   tieWorkerd(options.state);
+  sweepTorn(join(options.state, "storage"));
   const stored = JSON.parse(readFileSync(join(BUILD, "options.json"), "utf8")) as V4WorkerOptions & {
     bindings?: Record<string, Json>;
   };

@@ -16,7 +16,12 @@ const only = <T extends StoredEvent["type"]>(log: readonly StoredEvent[], type: 
   log.filter((event): event is Of<T> => event.type === type);
 
 /** Findings about one session. */
-export async function auditSession(gantry: Gantry, client: Client, calls: readonly ModelCall[]): Promise<string[]> {
+export async function auditSession(
+  gantry: Gantry,
+  client: Client,
+  calls: readonly ModelCall[],
+  losses: readonly number[],
+): Promise<string[]> {
   const { sessionId } = client;
   const log = await gantry.log(sessionId);
   const found: string[] = [];
@@ -44,15 +49,21 @@ export async function auditSession(gantry: Gantry, client: Client, calls: readon
   };
   for (const run of runs.data) check(run.state === "ended", `${run.id} is ${run.state} in the table of runs`);
 
-  auditEffects(client, log, check);
-  auditMemory(client, log, calls, check);
+  const kept = (runId: string | null): boolean => wasKept(log, runId, losses);
+  auditEffects(client, log, kept, check);
+  auditMemory(client, log, kept, calls, check);
   return found;
 }
 
 type Check = (holds: boolean, what: string) => void;
 
 /** Each prompt's effects at most once; those of a good run exactly once; what was refused not at all. */
-function auditEffects(client: Client, log: readonly StoredEvent[], check: Check): void {
+function auditEffects(
+  client: Client,
+  log: readonly StoredEvent[],
+  kept: (runId: string | null) => boolean,
+  check: Check,
+): void {
   const lines = client.effects().split("\n");
   const count = (effect: string): number => lines.filter((line) => line === effect).length;
   const denied = new Set(
@@ -77,15 +88,34 @@ function auditEffects(client: Client, log: readonly StoredEvent[], check: Check)
           `${effect} happened and nobody had allowed it`,
         );
       const good = outcomes.get(runId) === "succeeded" && !uses.some((use) => denied.has(use.id));
-      if (good) check(times === 1, `${effect} of a good run happened ${times} times`);
+      if (good && kept(runId)) check(times === 1, `${effect} of a good run happened ${times} times`);
     }
   }
 }
 
+/**
+ * Whether what a run left must still be there: a loss of the sandbox's disk takes what no snapshot held by then. A
+ * moment is left for what was told and not yet stored when it struck.
+ */
+function wasKept(log: readonly StoredEvent[], runId: string | null, losses: readonly number[]): boolean {
+  const end = log.find((event) => event.type === "run.ended" && event.run_id === runId);
+  const endAt = Date.parse(end?.processed_at ?? "");
+  const savedAt = log
+    .filter((event) => event.type === "workspace.snapshot" && event.seq > (end?.seq ?? Infinity))
+    .map((event) => Date.parse(event.processed_at));
+  return losses.every((lostAt) => endAt > lostAt || savedAt.some((at) => at < lostAt));
+}
+
 /** The last conversation that the model was shown knows every prompt that was answered. */
-function auditMemory(client: Client, log: readonly StoredEvent[], calls: readonly ModelCall[], check: Check): void {
+function auditMemory(
+  client: Client,
+  log: readonly StoredEvent[],
+  kept: (runId: string | null) => boolean,
+  calls: readonly ModelCall[],
+  check: Check,
+): void {
   const outcomes = new Map(only(log, "run.ended").map((event) => [event.run_id, event.outcome]));
-  const good = client.prompts.filter(({ runId }) => outcomes.get(runId) === "succeeded");
+  const good = client.prompts.filter(({ runId }) => outcomes.get(runId) === "succeeded" && kept(runId));
   const last = good.at(-1);
   const shown = last && calls.findLast((call) => call.messages.includes(last.marker))?.messages;
   for (const { marker } of good) check(shown?.includes(marker) === true, `${marker} was forgotten`);

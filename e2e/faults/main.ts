@@ -128,7 +128,12 @@ class Arena {
     const startedAt = Date.now();
     const code = await this.gantry.stop();
     const took = Date.now() - startedAt;
+    const left = Object.values(this.gantry.processes()).flat();
+    // What a kill left in the middle of writing goes at the next start.
+    await this.gantry.start();
+    await this.gantry.stop();
     const findings = auditRest(this.gantry);
+    if (left.length > 0) findings.push(`left running: ${left.join(", ")}`);
     if (code !== 0) findings.push(`it ended with ${code}`);
     // Nothing ran: whoever waits then waits for acknowledgements that do not come.
     if (took > 7_000) findings.push(`it took ${took} ms to stop although nothing ran`);
@@ -173,7 +178,7 @@ async function play(arena: Arena, seed: number): Promise<{ findings: string[]; f
         await client.untilAtRest();
       }),
     );
-    for (const client of clients) findings.push(...(await auditSession(gantry, client, model.calls)));
+    for (const client of clients) findings.push(...(await auditSession(gantry, client, model.calls, nemesis.losses)));
     const before = findings.length;
     for (let tries = 0; tries < 20; tries++) {
       findings.length = before;

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, renameSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { until } from "../gantry.ts";
@@ -20,6 +20,7 @@ export type Fault =
   | { readonly kind: "freeze"; readonly part: Part; readonly ms: number }
   | { readonly kind: "disk"; readonly ms: number }
   | { readonly kind: "store"; readonly ms: number }
+  | { readonly kind: "lose" }
   | { readonly kind: "model"; readonly fault: Model["fault"]; readonly ms: number };
 
 export interface Planned {
@@ -64,7 +65,8 @@ function chooseFault(random: Random, { longestMs, canFillDisk }: Possible): Faul
   if (roll <= 58) return { kind: "stop" };
   if (roll <= 72) return { kind: "freeze", part: random.pick(PARTS), ms };
   if (roll <= 79 && canFillDisk) return { kind: "disk", ms: Math.min(ms, 3_000) };
-  if (roll <= 86) return { kind: "store", ms: Math.min(ms, 5_000) };
+  if (roll <= 84) return { kind: "lose" };
+  if (roll <= 89) return { kind: "store", ms: Math.min(ms, 5_000) };
   return { kind: "model", fault: random.pick(FAULTS_OF_A_MODEL), ms: Math.min(ms, 3_000) };
 }
 
@@ -76,7 +78,9 @@ export function describeFault({ point, nth, fault }: Planned): string {
         ? `freeze ${fault.part} ${fault.ms} ms`
         : fault.kind === "model"
           ? `model ${fault.fault}`
-          : fault.kind;
+          : fault.kind === "lose"
+            ? "lose the sandboxes"
+            : fault.kind;
   return `${what} at ${point}#${nth}`;
 }
 
@@ -85,6 +89,8 @@ export class Nemesis {
   readonly #model: Model;
   /** A filler file on the small disk that the state is on; null where there is none. */
   readonly #filler: string | null;
+  /** When the disk of the sandboxes was lost: what was not in a snapshot by then is gone. */
+  readonly losses: number[] = [];
   /** Times in which the Worker may have lost what it had not written. */
   readonly outages: { from: number; to: number }[] = [];
   /** One at a time: what is being mended is not broken. */
@@ -120,6 +126,11 @@ export class Nemesis {
         break;
       case "disk":
         await this.#fillDisk(fault.ms);
+        break;
+      case "lose":
+        this.#gantry.kill("runner", "engine");
+        this.losses.push(Date.now());
+        this.#loseSandboxes();
         break;
       case "store":
         await this.#hideStore(fault.ms);
@@ -164,6 +175,13 @@ export class Nemesis {
     closeSync(file);
     await sleep(ms);
     rmSync(this.#filler);
+  }
+
+  /** As when a machine is replaced: nothing of the sandboxes is left, the sessions are elsewhere. */
+  #loseSandboxes(): void {
+    const sandboxes = join(this.#gantry.state, "sandboxes");
+    for (const name of readdirSync(sandboxes))
+      rmSync(join(sandboxes, name), { recursive: true, force: true, maxRetries: 10 });
   }
 
   /** The folder of blobs is not there for a while. */
