@@ -170,6 +170,27 @@ describe("GET /v1/sessions/{id}/events/stream", () => {
   });
 });
 
+describe("messages of the engine", () => {
+  it("come to those who ask, with the prompt, and without a secret", async () => {
+    const printed = script({ text: "look", tool: "Bash", input: { command: "printenv" } }, { text: "done" });
+    const asked = await send("/claude-code", { prompt: printed, includeRaw: true, stream: false, verbose: true }, {});
+    const { messages, sessionId } = (await asked.json()) as {
+      messages: { type: string; message: { type: string } }[];
+      sessionId: string;
+    };
+    const raw = messages.filter(({ type }) => type === "raw");
+    expect(new Set(raw.map((line) => line.message.type))).toEqual(new Set(["system", "assistant", "user", "result"]));
+    expect(JSON.stringify(raw)).toContain("ANTHROPIC_BASE_URL=");
+    expect(JSON.stringify(raw)).not.toContain("gst_");
+    const path = `/v1/sessions/${sessionId}/events`;
+    const [event] = message("What is 7 * 6?").events;
+    const lines = await send(path, { events: [{ ...event, include_raw: true }] }, { accept: "application/x-ndjson" });
+    expect(typesOf(await lines.text(), "ndjson")).toContain("engine.message");
+    const others = await send(path, message("What is 1 + 1?"), { accept: "application/x-ndjson" });
+    expect(typesOf(await others.text(), "ndjson")).not.toContain("engine.message");
+  });
+});
+
 describe("GET /v1/sessions/{id}/runs/{run}", () => {
   it("is 404 for what is not there", async () => {
     const id = await newSession();

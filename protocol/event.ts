@@ -272,6 +272,8 @@ export const RunnerEvent = z.discriminatedUnion("type", [
     size_bytes: z.number().int(),
   }),
   z.object({ type: z.literal("session.error"), error: SessionError }),
+  /** A message of the engine as it came, for a run that asked for it. What is in it is the Agent SDK's. */
+  z.object({ type: z.literal("engine.message"), message: z.record(z.string(), z.unknown()) }),
   z.object({ type: z.literal("span.model_request_start"), model: z.string() }),
   z.object({
     type: z.literal("span.model_request_end"),

@@ -93,6 +93,8 @@ export const RunOptions = z.object({
   startedBy: z.array(z.string()).optional(),
   /** What the operator tells the model beside this prompt (`system.message`). */
   context: z.string().optional(),
+  /** The engine's own messages become events too. */
+  includeRaw: z.boolean().optional(),
 });
 export type RunOptions = z.infer<typeof RunOptions>;
 

@@ -54,6 +54,11 @@ describe("events to lines", () => {
       [{ type: "run.started", model: "demo/claude", permission_mode: "acceptEdits" }],
       [{ type: "status", status: "running", model: "demo/claude", permissionMode: "acceptEdits" }],
     ],
+    [
+      "a message of the engine",
+      [{ type: "engine.message", message: { type: "system", subtype: "init" } }],
+      [{ type: "raw", message: { type: "system", subtype: "init" } }],
+    ],
     ["text at once", [said("m", "hello")], [piece("hello", "m")]],
     [
       "text in pieces, which the whole does not repeat",

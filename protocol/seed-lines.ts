@@ -9,6 +9,7 @@ export type SeedLine = {
     | "tool_call"
     | "tool_result"
     | "permission_denied"
+    | "raw"
     | "result"
     | "error";
 } & Record<string, unknown>;
@@ -70,6 +71,8 @@ export class SeedLines {
       }
       case "permission.denied":
         return [{ type: "permission_denied", tool: event.tool, message: event.message, hint: HINT }];
+      case "engine.message":
+        return [{ type: "raw", message: event.message }];
       case "session.error":
         return event.error.retry_status.type === "retrying"
           ? [{ type: "status", status: "retrying", message: event.error.message }]

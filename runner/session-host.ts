@@ -20,6 +20,7 @@ import { RunFiles } from "./run-files.ts";
 import { Refused } from "./snapshot/scan.ts";
 import { endOf, interruption, welcomeOf, whyNotBegun } from "./telling.ts";
 import { hasTranscript } from "./workspace.ts";
+import { toRawEvent } from "./raw.ts";
 
 type Hello = Extract<Command, { type: "hello" }>;
 
@@ -341,6 +342,8 @@ export class SessionHost {
         onMessage: (message) => {
           if (this.#engine !== engine) return;
           if (this.#questions.waiting > 0) this.#waitsFrom();
+          const raw = this.#run?.command.options.includeRaw ? toRawEvent(message) : null;
+          if (raw) this.#record({ ...raw, id: newId("event") });
           const { state, events } = translate(this.#state, message, () => newId("event"));
           this.#state = state;
           for (const event of events) this.#record(event);

@@ -13,6 +13,8 @@ export const ClaudeCodeRequest = z.strictObject({
   /** `false`: one object at the end. Not given: as the `Accept` header says. */
   stream: z.boolean().optional(),
   verbose: z.boolean().default(false),
+  /** The engine's own messages too, as lines of the type `raw`. */
+  includeRaw: z.boolean().optional(),
   maxTurns: RunOptions.shape.maxTurns.optional(),
   permissionMode: z.string().optional(),
   sessionId: z.string().optional(),

@@ -31,7 +31,12 @@ export const SessionAgent = z.union([
 ]);
 export type SessionAgent = z.infer<typeof SessionAgent>;
 
-const UserMessage = z.strictObject({ type: z.literal("user.message"), content: z.array(PromptBlock).min(1) });
+const UserMessage = z.strictObject({
+  type: z.literal("user.message"),
+  content: z.array(PromptBlock).min(1),
+  /** Ours: the engine's own messages become `engine.message` events. */
+  include_raw: z.boolean().optional(),
+});
 
 /** What an operator says to the model with the prompt before it. */
 const SystemMessage = z.strictObject({

@@ -29,6 +29,7 @@ export async function claudeCode(c: Context<App>): Promise<Response> {
     ...(body.model === undefined ? {} : { model: body.model }),
     ...(body.maxTurns === undefined ? {} : { maxTurns: body.maxTurns }),
     ...(body.permissionMode === undefined ? {} : { permissionMode: body.permissionMode }),
+    ...(body.includeRaw ? { includeRaw: true } : {}),
   });
   const accepted = await submit(c, await continuedSession(c, body.sessionId), {
     prompt: [{ type: "text", text: body.prompt }],

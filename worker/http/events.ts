@@ -76,7 +76,8 @@ async function send(
     case "user.interrupt":
       return { type: event.type, interrupted: await stub.interrupt(account, actorOf(c)) };
     case "user.message": {
-      const options = completeOptions(c.env, { maxTurns: AGENT_MAX_TURNS });
+      const raw = event.include_raw ? { includeRaw: true } : {};
+      const options = completeOptions(c.env, { maxTurns: AGENT_MAX_TURNS, ...raw });
       const submission = { prompt: event.content, options, trigger: "api", ...(system ? { system } : {}) };
       const run = await submit(c, sessionId, submission, index);
       const { runId, eventId } = run;

@@ -40,7 +40,8 @@ export async function createSession(c: Context<App>): Promise<Response> {
   await indexSession(c.env, { id, account, createdAt: Date.now(), agentId: start.agentId }, actorOf(c));
   await sessionStub(c.env, id).create(account, start.setup, resources);
   for (const [place, event] of (body.initial_events ?? []).entries()) {
-    const options = completeOptions(c.env, { maxTurns: AGENT_MAX_TURNS });
+    const raw = event.include_raw ? { includeRaw: true } : {};
+    const options = completeOptions(c.env, { maxTurns: AGENT_MAX_TURNS, ...raw });
     await submit(c, id, { prompt: event.content, options, trigger: "api" }, place);
   }
   return c.json(await tell(c, id));
