@@ -18,9 +18,8 @@ import type { TranslateState, TranslatedEvent } from "./translate.ts";
 import { closeThreads, noThreads } from "./threads.ts";
 import { RunFiles } from "./run-files.ts";
 import { Refused } from "./snapshot/scan.ts";
-import { endOf, interruption, welcomeOf, whyNotBegun } from "./telling.ts";
+import { endOf, interruption, rawEvents, welcomeOf, whyNotBegun } from "./telling.ts";
 import { hasTranscript } from "./workspace.ts";
-import { toRawEvent } from "./raw.ts";
 
 type Hello = Extract<Command, { type: "hello" }>;
 
@@ -342,11 +341,9 @@ export class SessionHost {
         onMessage: (message) => {
           if (this.#engine !== engine) return;
           if (this.#questions.waiting > 0) this.#waitsFrom();
-          const raw = this.#run?.command.options.includeRaw ? toRawEvent(message) : null;
-          if (raw) this.#record({ ...raw, id: newId("event") });
           const { state, events } = translate(this.#state, message, () => newId("event"));
           this.#state = state;
-          for (const event of events) this.#record(event);
+          for (const event of [...rawEvents(message, this.#run?.command.options), ...events]) this.#record(event);
         },
         onToolRequest: (request, signal) => this.#ask(request, signal),
         onExit: (reason) => {

@@ -1,8 +1,12 @@
+import type { SDKMessage } from "@anthropic-ai/claude-agent-sdk";
 import type { RunEnded, RunError } from "@gantry/protocol/event.ts";
+import { newId } from "@gantry/protocol/ids.ts";
 import { PROTOCOL_VERSION } from "@gantry/protocol/link.ts";
-import type { Report } from "@gantry/protocol/link.ts";
+import type { Report, RunOptions } from "@gantry/protocol/link.ts";
 import type { ActiveRun, HostSettings } from "./host-settings.ts";
 import { ResourceUnavailable } from "./mounts/unavailable.ts";
+import { toRawEvent } from "./raw.ts";
+import type { TranslatedEvent } from "./translate.ts";
 
 /** What a session's host says of itself and of its runs. */
 
@@ -57,4 +61,10 @@ export function endOf(run: ActiveRun, result: string, reason: string, type: RunE
 export function whyNotBegun(error: unknown): [reason: string, type: RunError["type"]] {
   const reason = error instanceof Error ? error.message : String(error);
   return [reason, error instanceof ResourceUnavailable ? "resource_unavailable" : "engine_failed"];
+}
+
+/** What a run that asked for it hears of a message beside what is made of it. */
+export function rawEvents(message: SDKMessage, options: Pick<RunOptions, "includeRaw"> | undefined): TranslatedEvent[] {
+  const raw = options?.includeRaw ? toRawEvent(message) : null;
+  return raw ? [{ ...raw, id: newId("event") }] : [];
 }
