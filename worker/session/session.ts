@@ -42,10 +42,6 @@ import { tellWaiting } from "./tell-waiting.ts";
 import { Threads } from "./threads.ts";
 import type { Thread } from "./threads.ts";
 
-/** What a client may send to see that the other side is there: it is answered without waking the object. */
-const PING = '{"type":"ping"}';
-const PONG = '{"type":"pong"}';
-
 /**
  * A session: a conversation and its files. One object each, named by the session's id; it owns the log, the queue and
  * the driver, and only passes calls on to them.
@@ -124,8 +120,7 @@ export class Session extends DurableObject<Env> {
     this.#exists = tablesExist(sql);
     // A session of an earlier version gets the tables that are new since.
     if (this.#exists) createTables(sql);
-    this.#sockets = new Sockets(this.#log, () => ctx.getWebSockets());
-    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
+    this.#sockets = new Sockets(this.#log, ctx);
   }
 
   /** Opens a WebSocket that shows the log from `after` on. The door has authenticated it; see `socketRequest`. */
@@ -134,13 +129,8 @@ export class Session extends DurableObject<Env> {
     if (!this.#mayUse(opening.account)) return new Response("session", { status: 404 });
     const after = this.#place(cursor);
     if (after === null) return new Response("event", { status: 404 });
-    const { 0: client, 1: server } = new WebSocketPair();
-    this.ctx.acceptWebSocket(server);
     this.opened(opening.account);
-    this.#sockets.open(server, { ...opening, after });
-    // A client that offered subprotocols wants one of them named.
-    const headers = request.headers.has("sec-websocket-protocol") ? { "sec-websocket-protocol": "gantry" } : {};
-    return new Response(null, { status: 101, webSocket: client, headers });
+    return this.#sockets.accept(request, { ...opening, after });
   }
 
   override webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): void {
@@ -157,9 +147,7 @@ export class Session extends DurableObject<Env> {
   }
 
   override webSocketClose(socket: WebSocket, code: number, reason: string): void {
-    this.#sockets.closed(socket);
-    // 1005 and 1006 are told, never sent.
-    socket.close(code === 1005 || code === 1006 ? 1000 : code, reason);
+    this.#sockets.closed(socket, code, reason);
   }
 
   /** Makes the session. A second call for the same id changes nothing. Returns whether it is new. */

@@ -43,6 +43,10 @@ const WINDOW_CHARS = 1_000_000;
  */
 const MAX_UNREAD_CHARS: Record<SocketView, number> = { events: 8_000_000, demo: 64_000_000 };
 
+/** What a client may send to see that the other side is there: it is answered without waking the object. */
+const PING = '{"type":"ping"}';
+const PONG = '{"type":"pong"}';
+
 /** Close code: come back with `after`. */
 const READ_ON = 4008;
 
@@ -59,30 +63,40 @@ const SAVE_MS = 500;
  */
 export class Sockets {
   readonly #log: EventLog;
-  readonly #all: () => WebSocket[];
+  readonly #ctx: DurableObjectState;
   #states: Map<WebSocket, SocketState> | null = null;
   readonly #unsaved = new Set<WebSocket>();
   #saving = false;
 
-  constructor(log: EventLog, all: () => WebSocket[]) {
+  constructor(log: EventLog, ctx: DurableObjectState) {
     this.#log = log;
-    this.#all = all;
+    this.#ctx = ctx;
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
   }
 
-  open(socket: WebSocket, state: Omit<SocketState, "unread" | "mark">): void {
+  /** Opens a socket for an upgrade request that may have it. */
+  accept(request: Request, state: Omit<SocketState, "unread" | "mark">): Response {
+    const { 0: client, 1: socket } = new WebSocketPair();
+    this.#ctx.acceptWebSocket(socket);
     const whole = { ...state, unread: 0, mark: null };
     socket.serializeAttachment(whole);
     this.#known().set(socket, whole);
     this.#show(socket, whole);
+    // A client that offered subprotocols wants one of them named.
+    const headers = request.headers.has("sec-websocket-protocol") ? { "sec-websocket-protocol": "gantry" } : {};
+    return new Response(null, { status: 101, webSocket: client, headers });
   }
 
   stateOf(socket: WebSocket): SocketState {
     return this.#known().get(socket) ?? (socket.deserializeAttachment() as SocketState);
   }
 
-  closed(socket: WebSocket): void {
+  /** The socket is gone, or the client closes it, with this code. */
+  closed(socket: WebSocket, code?: number, reason?: string): void {
     this.#states?.delete(socket);
     this.#unsaved.delete(socket);
+    // 1005 and 1006 are told, never sent.
+    if (code !== undefined) socket.close(code === 1005 || code === 1006 ? 1000 : code, reason);
   }
 
   /** The client says that it has read everything up to `seq`. */
@@ -110,7 +124,7 @@ export class Sockets {
   /** After an eviction the sockets are there and nothing else is. */
   #known(): Map<WebSocket, SocketState> {
     this.#states ??= new Map(
-      this.#all().map((socket) => [socket, socket.deserializeAttachment() as SocketState] as const),
+      this.#ctx.getWebSockets().map((socket) => [socket, socket.deserializeAttachment() as SocketState] as const),
     );
     return this.#states;
   }
