@@ -31,7 +31,7 @@ classifier:
   model: demo/small
   when: { contains: classify }
   instructions: Answer what you can.
-  timeout_seconds: 1
+  timeout_seconds: 5
 `;
 
 let gantry: Gantry;
