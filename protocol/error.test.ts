@@ -26,6 +26,11 @@ const EXAMPLES: { [Code in ErrorCode]: { error: Extract<ApiError, { code: Code }
     says: "additionalArgs[1]: is wrong",
   },
   conflict: { error: { code: "conflict", reason: "version 2 by now" }, status: 409, says: "version 2 by now" },
+  precondition_failed: {
+    error: { code: "precondition_failed", header: "If-Match" },
+    status: 412,
+    says: "If-Match: the file is not as this header demands.",
+  },
   idempotency_mismatch: { error: { code: "idempotency_mismatch" }, status: 409, says: "another request" },
   idempotency_in_flight: { error: { code: "idempotency_in_flight" }, status: 409, says: "not been answered" },
   body_too_large: { error: { code: "body_too_large", maxBytes: 7 }, status: 413, says: "7 bytes" },

@@ -16,6 +16,8 @@ export type ApiError =
   | { readonly code: "invalid_request"; readonly field: string; readonly reason: string; readonly errorCode?: string }
   /** The thing was changed by somebody else in the meantime. */
   | { readonly code: "conflict"; readonly reason: string }
+  /** A condition of the request (`If-Match`, `If-None-Match`) does not hold. */
+  | { readonly code: "precondition_failed"; readonly header: string }
   /** The idempotency key was used for another request. */
   | { readonly code: "idempotency_mismatch" }
   /** The first request with this idempotency key has not been answered yet. */
@@ -41,6 +43,7 @@ export const ERROR_STATUS: Record<ErrorCode, number> = {
   malformed_json: 400,
   invalid_request: 400,
   conflict: 409,
+  precondition_failed: 412,
   idempotency_mismatch: 409,
   idempotency_in_flight: 409,
   not_acceptable: 406,
@@ -72,6 +75,8 @@ export function errorMessage(error: ApiError): string {
       return `${error.field}: ${error.reason}`;
     case "conflict":
       return error.reason;
+    case "precondition_failed":
+      return `${error.header}: the file is not as this header demands.`;
     case "idempotency_mismatch":
       return "This Idempotency-Key was used for another request in the last 24 hours. Use a new one.";
     case "idempotency_in_flight":

@@ -382,6 +382,16 @@ export const SessionEvent = z.discriminatedUnion("type", [
     /** What is missing, in words. */
     missing: z.array(z.string()),
   }),
+  /** The session began as a copy of another: what is before this event happened there. */
+  z.object({ type: z.literal("session.forked"), from_session_id: z.string(), from_seq: z.number().int() }),
+  /** Files and conversation are those of an older state again; the log keeps what happened since. */
+  z.object({
+    type: z.literal("session.rewound"),
+    snapshot_id: z.string(),
+    run_id: z.string().nullable(),
+    /** `seq` of the last event that the agent still knows of. */
+    to_seq: z.number().int(),
+  }),
   ...RunnerEvent.options,
 ]);
 export type SessionEvent = z.infer<typeof SessionEvent>;

@@ -14,6 +14,7 @@ import { Admission } from "./admission.ts";
 import { Pool } from "./pool.ts";
 import { SessionHost } from "./session-host.ts";
 import { placeOf, removeFolder } from "./snapshot/place.ts";
+import { answerFiles, matchFileRoute } from "./files.ts";
 import { answerSnapshots, matchSnapshotRoute } from "./snapshot/routes.ts";
 
 export interface RunnerSettings {
@@ -113,6 +114,11 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
     const snapshots = matchSnapshotRoute(request);
     if (snapshots && authorised(request, settings.token) && isHosted(snapshots.sessionId)) {
       void answerSnapshots(request, response, snapshots.rest, runnerId, hostOf(snapshots.sessionId));
+      return;
+    }
+    const file = matchFileRoute(request);
+    if (file && authorised(request, settings.token) && isId("session", file.sessionId)) {
+      void answerFiles(request, response, runnerId, hostOf(file.sessionId), file.path);
       return;
     }
     // A container that a session dials is that session's alone.

@@ -50,6 +50,17 @@ import { archiveThread, listThreads, retrieveThread } from "./threads.ts";
 import { eventSocket, streamEvents } from "./streams.ts";
 import { listUsage } from "./usage.ts";
 import * as vaults from "./vaults.ts";
+import {
+  archiveWorkspace,
+  deleteWorkspaceFile,
+  diffWorkspace,
+  forkSession,
+  listSnapshots,
+  listWorkspace,
+  readWorkspaceFile,
+  rewindSession,
+  writeWorkspaceFile,
+} from "./workspace.ts";
 
 /** Answers a request that has passed the guards. */
 export type Door = (c: Context<App>) => Response | Promise<Response>;
@@ -82,6 +93,15 @@ export const DOORS: Readonly<Record<RouteName, Door>> = {
   "POST /v1/sessions/:id": updateSession,
   "DELETE /v1/sessions/:id": deleteSession,
   "POST /v1/sessions/:id/archive": archiveSession,
+  "POST /v1/sessions/:id/fork": forkSession,
+  "POST /v1/sessions/:id/rewind": rewindSession,
+  "GET /v1/sessions/:id/snapshots": listSnapshots,
+  "GET /v1/sessions/:id/files": listWorkspace,
+  "GET /v1/sessions/:id/files/:path{.+}": readWorkspaceFile,
+  "PUT /v1/sessions/:id/files/:path{.+}": writeWorkspaceFile,
+  "DELETE /v1/sessions/:id/files/:path{.+}": deleteWorkspaceFile,
+  "GET /v1/sessions/:id/archive": archiveWorkspace,
+  "GET /v1/sessions/:id/diff": diffWorkspace,
   "GET /v1/sessions/:id/sandbox": retrieveSandbox,
   "GET /v1/sessions/:id/runs": listRuns,
   "GET /v1/sessions/:id/runs/:run": retrieveRun,

@@ -130,7 +130,7 @@ export async function listSessions(c: Context<App>): Promise<Response> {
   }
 }
 
-async function tell(c: Context<App>, id: string): Promise<BetaManagedAgentsSession> {
+export async function tell(c: Context<App>, id: string): Promise<BetaManagedAgentsSession> {
   const facts = await sessionStub(c.env, id).facts(c.get("principal").account);
   if (!facts) throw unknownSession(id);
   return toSession(facts, c.env);

@@ -27,6 +27,15 @@ import {
   VaultListQuery,
   VaultUpdate,
 } from "@gantry/protocol/api/vaults.ts";
+import {
+  ArchiveQuery,
+  DiffQuery,
+  SessionFork,
+  SessionRewind,
+  SnapshotListQuery,
+  WorkspaceFileQuery,
+  WorkspaceListQuery,
+} from "@gantry/protocol/api/workspace.ts";
 import { z } from "zod";
 
 /**
@@ -115,6 +124,39 @@ export const ROUTES = {
   "POST /v1/sessions/:id": { access: SESSIONS, summary: "Change a session's title or metadata", body: SessionUpdate },
   "DELETE /v1/sessions/:id": { access: SESSIONS, summary: "Delete a session, its log and its files" },
   "POST /v1/sessions/:id/archive": { access: SESSIONS, summary: "Archive a session: it takes no more prompts" },
+  "POST /v1/sessions/:id/fork": {
+    access: SESSIONS,
+    summary: "A new session that begins where this one stood: log, files and conversation",
+    body: SessionFork,
+  },
+  "POST /v1/sessions/:id/rewind": {
+    access: SESSIONS,
+    summary: "Files and conversation as an older run left them",
+    body: SessionRewind,
+  },
+  "GET /v1/sessions/:id/snapshots": {
+    access: LOOK,
+    summary: "Saved states of a session's files",
+    query: SnapshotListQuery,
+  },
+  "GET /v1/sessions/:id/files": {
+    access: LOOK,
+    summary: "What lies in a folder of the workspace",
+    query: WorkspaceListQuery,
+  },
+  "GET /v1/sessions/:id/files/:path{.+}": {
+    access: LOOK,
+    summary: "A file of the workspace, whole or a range of it",
+    query: WorkspaceFileQuery,
+  },
+  "PUT /v1/sessions/:id/files/:path{.+}": { access: SESSIONS, summary: "Write a file of the workspace" },
+  "DELETE /v1/sessions/:id/files/:path{.+}": { access: SESSIONS, summary: "Remove a file or folder of the workspace" },
+  "GET /v1/sessions/:id/archive": { access: LOOK, summary: "The workspace as a zip file", query: ArchiveQuery },
+  "GET /v1/sessions/:id/diff": {
+    access: LOOK,
+    summary: "What a run, or the session, changed in the workspace",
+    query: DiffQuery,
+  },
   "GET /v1/sessions/:id/sandbox": {
     access: LOOK,
     summary: "How a session's sandbox is: stopped, starting, ready, busy, saving, idle or lost",

@@ -61,7 +61,7 @@ export class Driver {
     const run = queue.running() ?? this.#startNext();
     if (!run || run.state === "parked") {
       // The alarm stays: it finds nothing and is not set again, while taking it away would be a write more.
-      this.#resting.rest(() => this.#isAtWork() || this.#drop("idle"));
+      this.#resting.rest(() => this.#isAtWork() || this.drop("idle"));
       return;
     }
     this.#alarm.arm(this.#deps.now(), WATCHDOG_MS);
@@ -267,7 +267,7 @@ export class Driver {
   }
 
   #redial(reason: string): void {
-    this.#drop(reason);
+    this.drop(reason);
     void this.#connect();
   }
 
@@ -302,7 +302,7 @@ export class Driver {
         const { queue, approvals } = this.#deps;
         if (queue.running()?.id === report.runId) queue.sent(report.runId, null);
         approvals.sent(report.runId, null);
-        return this.#drop("refused", true);
+        return this.drop("refused", true);
       }
       case "parked":
         return this.#letGo(report.runId);
@@ -343,7 +343,7 @@ export class Driver {
         return this.#makeReady(welcome, null);
       case "send":
         // Sent now it could be taken for lost with the runner.
-        return welcome.draining ? this.#drop("draining", true) : this.#makeReady(welcome, run);
+        return welcome.draining ? this.drop("draining", true) : this.#makeReady(welcome, run);
       case "lost":
         if (run) this.#endFailed(run, "sandbox_lost", SAID.lost);
         return this.#makeReady(welcome, null);
@@ -368,7 +368,7 @@ export class Driver {
     preparing.then(begin, () => {
       if (this.#link !== link) return;
       // The next run begins with a link of its own, and that with another try.
-      this.#drop("not restored");
+      this.drop("not restored");
       const run = queue.running();
       if (run?.sentTo === null) this.#endFailed(run, "restore_failed", SAID.withoutFiles);
     });
@@ -404,7 +404,7 @@ export class Driver {
     const decision = onFrame(stored, frame.frame);
     if (decision === "gap") {
       report({ event: "frame_gap", stored, got: frame.frame });
-      return this.#drop("frame gap", true);
+      return this.drop("frame gap", true);
     }
     if (decision === "store") {
       this.#unread = 0;
@@ -441,7 +441,8 @@ export class Driver {
     this.#deps.peers.carryOut((answer) => this.#link?.send({ type: "tool.answer", ...answer }));
   }
 
-  #drop(why: string, redial = false): void {
+  /** The next run begins with a new link: only then a runner is given what it lacks. */
+  drop(why: string, redial = false): void {
     this.#link?.close(why);
     this.#link = null;
     if (redial) this.#redialSoon();

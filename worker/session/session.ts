@@ -1,4 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
+import { accept } from "./accept.ts";
+import type { Parts } from "./accept.ts";
 import { engineSessionIdOf, engineToken, isEngineToken, newId } from "@gantry/protocol/ids.ts";
 import type { ModelUsage, SessionEvent } from "@gantry/protocol/event.ts";
 import type { ToolAnswer } from "@gantry/protocol/link.ts";
@@ -21,12 +23,12 @@ import { Lease, sameText } from "./lease.ts";
 import { dial } from "./link.ts";
 import { pageWithin, resultOf, runWithin, sumUsage } from "./reading.ts";
 import type { RunFacts } from "./reading.ts";
-import { contextOf, deadlineOf, firstOptions, fromAgent, modeOf } from "./run-defaults.ts";
+import { deadlineOf, firstOptions } from "./run-defaults.ts";
 import { peersOf, tellWhoWaits } from "./peer-actions.ts";
 import { Rest } from "./rest.ts";
 import { Resources } from "./resources.ts";
 import type { ResourceChange, SessionResource } from "./resources.ts";
-import { MAX_QUEUED, RunQueue } from "./run-queue.ts";
+import { RunQueue } from "./run-queue.ts";
 import type { ListedRun } from "./run-queue.ts";
 import { askSandbox, sandboxFacts } from "./sandbox-life.ts";
 import type { SandboxFacts } from "./sandbox-life.ts";
@@ -39,6 +41,10 @@ import { Sockets, fromSocketRequest, readSocketMessage } from "./sockets.ts";
 import { streamLog } from "./stream.ts";
 import type { StreamShape } from "./stream.ts";
 import { tellWaiting } from "./tell-waiting.ts";
+import { engineSessionIn, unknown, workspaceOf } from "../workspace/of-session.ts";
+import type { Workspace } from "../workspace/workspace.ts";
+import type { Result } from "../workspace/workspace.ts";
+import type { SessionFork } from "@gantry/protocol/api/workspace.ts";
 import { Threads } from "./threads.ts";
 import type { Thread } from "./threads.ts";
 
@@ -61,6 +67,8 @@ export class Session extends DurableObject<Env> {
   readonly #sandbox: Sandbox;
   readonly #blocked: BlockedHosts;
   readonly #rest: Rest;
+  readonly #workspace: Workspace;
+  readonly #parts: Parts;
   #exists: boolean;
   /** Never changes, and every call asks for it. */
   #owner: string | null = null;
@@ -82,26 +90,32 @@ export class Session extends DurableObject<Env> {
     const sessionId = ctx.id.name ?? "";
     this.#sandbox = sandboxOf(ctx, env, this.#settings, () => this.#account());
     this.#blocked = new BlockedHosts(this.#log, this.#queue);
-    const transaction = <T>(work: () => T): T => ctx.storage.transactionSync(work);
-    const alarms = new Alarms(sql, (at) => void (at === null ? ctx.storage.deleteAlarm() : ctx.storage.setAlarm(at)));
-    const state = { log: this.#log, queue: this.#queue, approvals: this.#approvals, threads: this.#threads };
-    this.#snapshots = snapshotsOf(env, this.#sandbox, sessionId, {
-      ...state,
+    const account = (): string => this.#account();
+    const parts: Parts = {
       sql,
+      sessionId,
+      transaction: <T>(work: () => T): T => ctx.storage.transactionSync(work),
+      log: this.#log,
+      queue: this.#queue,
+      lease: this.#lease,
+      approvals: this.#approvals,
+      threads: this.#threads,
       settings: this.#settings,
-      transaction,
+      resources: this.#resources,
+    };
+    const alarms = new Alarms(sql, (at) => void (at === null ? ctx.storage.deleteAlarm() : ctx.storage.setAlarm(at)));
+    this.#parts = parts;
+    this.#snapshots = snapshotsOf(env, this.#sandbox, sessionId, {
+      ...parts,
       setAlarm: (at) => alarms.set("snapshots", at),
-      account: () => this.#account(),
+      account,
     });
     this.#rest = new Rest(this.#sandbox, alarms, this.#queue, this.#settings);
-    const peers = peersOf(env, this.#settings, () => this.#account(), { ...state, sql, sessionId, transaction });
     this.#driver = new Driver({
-      ...state,
-      lease: this.#lease,
-      peers,
+      ...parts,
+      peers: peersOf(env, this.#settings, account, parts),
       onEnded: (run) => ctx.waitUntil(tellWhoWaits(env, this.#account(), run)),
-      transaction,
-      triage: { sql, steps: stepsOf(env), owner: () => ({ account: this.#account(), sessionId }) },
+      triage: { sql, steps: stepsOf(env), owner: () => ({ account: account(), sessionId }) },
       dial: (hello, on) => dial(this.#sandbox, sessionId, { ...hello, mirror: this.#snapshots.transcripts.ends() }, on),
       files: this.#snapshots,
       setAlarm: (at) => this.#rest.runsUntil(at),
@@ -109,13 +123,17 @@ export class Session extends DurableObject<Env> {
       newEventId: () => newId("event"),
       newToken: (offered) =>
         offered !== undefined && isEngineToken(sessionId, offered) ? offered : engineToken(sessionId),
-      engineSessionId: () =>
-        textOf(sql.exec("SELECT engine_session_id FROM session").toArray()[0], "engine_session_id"),
+      engineSessionId: () => engineSessionIn(sql),
       idleMs: () => this.#settings.setup()?.sleepAfterMs,
       models: (model) => ({ ...this.#sandbox.models, ...contextTokensOf(env, model) }),
       mounts: () => this.#resources.list().map((resource) => resource.mount),
       deadlineMs: deadlineOf(env.GANTRY_RUN_MINUTES),
       report: (entry) => report({ sessionId, ...entry }),
+    });
+    this.#workspace = workspaceOf(this.#sandbox, {
+      ...parts,
+      snapshots: this.#snapshots,
+      unlink: () => this.#driver.drop("files are replaced"),
     });
     this.#exists = tablesExist(sql);
     // A session of an earlier version gets the tables that are new since.
@@ -173,47 +191,11 @@ export class Session extends DurableObject<Env> {
   /** Accepts a prompt: when this returns, it is stored, and it will end whatever dies. */
   submit(account: string, submission: Submission): Submitted {
     if (!this.#mayUse(account)) return { ok: false, error: "unknown_session" };
-    const known = submission.runId === undefined ? null : this.#queue.get(submission.runId);
-    if (known) {
-      const { after, id: eventId } = this.#log.beginOf(known.id, known.promptSeq);
-      return { ok: true, runId: known.id, after, eventId, repeated: true };
-    }
-    const setup = this.#settings.setup();
-    if (setup?.archivedAt) return { ok: false, error: "archived" };
-    const waiting = this.#queue.queued();
-    if (waiting >= MAX_QUEUED) return { ok: false, error: "queue_full" };
-    const runId = submission.runId ?? newId("run");
-    const now = Date.now();
-    const options = {
-      ...fromAgent(setup?.engine ?? {}),
-      ...submission.options,
-      ...modeOf(setup, submission),
-      ...contextOf(submission),
-      model: submission.options.model ?? this.#model(),
-    };
-    const eventId = newId("event");
-    const after = this.#log.last();
-    const position = waiting + (this.#queue.running() ? 1 : 0);
-    this.ctx.storage.transactionSync(() => {
-      const events = [
-        { type: "run.queued" as const, position, trigger: submission.trigger },
-        { type: "user.message" as const, content: [...submission.prompt] },
-      ];
-      const system = submission.system && { type: "system.message" as const, content: [...submission.system.content] };
-      const promptSeq = this.#log.append(
-        events.map((event) => ({
-          id: event.type === "user.message" ? eventId : newId("event"),
-          runId,
-          at: now,
-          event,
-        })),
-      );
-      if (system) this.#log.append([{ id: submission.system?.eventId ?? "", runId, at: now, event: system }]);
-      this.#queue.add({ id: runId, trigger: submission.trigger, options, promptSeq, now });
-    });
+    const submitted = accept(this.#parts, submission, this.#model());
+    if (!submitted.ok || submitted.repeated) return submitted;
     this.#log.announce();
     this.#driver.kick();
-    return { ok: true, runId, after, eventId };
+    return submitted;
   }
 
   /** What there is to tell of it. Null for an unknown session. */
@@ -282,6 +264,20 @@ export class Session extends DurableObject<Env> {
   mayReadFile(account: string, fileId: string): boolean {
     const run = this.#mayUse(account) ? this.#queue.running() : null;
     return run !== null && (this.#resources.holds(fileId) || this.#log.payload(run.promptSeq).includes(fileId));
+  }
+
+  /** Its files. Null for an unknown session. */
+  workspace(account: string): Workspace | null {
+    return this.#mayUse(account) ? this.#workspace : null;
+  }
+
+  /** Makes this session as a copy of another of the account. */
+  async forkFrom(account: string, source: string, fork: SessionFork): Promise<Result<object>> {
+    const from = await this.env.SESSION.get(this.env.SESSION.idFromName(source)).workspace(account);
+    if (!from || this.#exists) return unknown(source);
+    const forked = await this.#workspace.copyFrom(from, account, source, fork);
+    this.#exists = forked.ok;
+    return forked;
   }
 
   /** Forgets the session: its log, its queue, its files. False for an unknown one. */

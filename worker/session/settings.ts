@@ -40,8 +40,8 @@ export const NO_SETUP: SessionSetup = {
 };
 /** A save that is to be made, also after a crash. */
 export interface PendingSave {
-  /** The run that ended, or that is in progress. */
-  readonly runId: string;
+  /** The run that ended, or that is in progress; null: files were changed from outside. */
+  readonly runId: string | null;
   /** Rises when it is asked for again: what was being saved before may lack what is new. */
   readonly mark: number;
   /** Tries so far. */

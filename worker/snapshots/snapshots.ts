@@ -96,8 +96,11 @@ export class Snapshots {
     setAlarm(now() + everyMs);
   }
 
-  /** A run has ended, or its engine has: what it left is to be saved. Inside the transaction that ends it. */
-  wantSave(runId: string): void {
+  /**
+   * A run has ended, or its engine has: what it left is to be saved. Inside the transaction that ends it. Null: files
+   * were changed from outside.
+   */
+  wantSave(runId: string | null): void {
     const { settings, setAlarm, now } = this.#deps;
     settings.savePendingSave({ runId, mark: (settings.pendingSave()?.mark ?? 0) + 1, attempts: 0 });
     setAlarm(now() + SETTLE_MS);
@@ -130,7 +133,7 @@ export class Snapshots {
    * Whether the runner that says welcome must be given the session's files first. Null: it has them. The promise
    * resolves when it has, and is rejected when that was tried often enough.
    */
-  prepare(welcome: Welcome, runId: string | null): Promise<void> | null {
+  prepare(welcome: Pick<Welcome, "runnerId" | "folder">, runId: string | null): Promise<void> | null {
     const { settings } = this.#deps;
     if (welcome.folder === undefined) return null; // a runner of an earlier version
     const known = settings.folder();
@@ -203,6 +206,11 @@ export class Snapshots {
       for (const pack of shared.packs) this.tables.addPack(pack);
     });
     this.#beginWith(shared.snapshot, true);
+  }
+
+  /** Whether something is still to be saved. */
+  get saving(): boolean {
+    return this.#deps.settings.pendingSave() !== null && this.#deps.runningRun() === null;
   }
 
   /** The session is deleted: nothing of it stays in the store that no other session holds. */

@@ -52,11 +52,18 @@ export class SnapshotTables {
     );
   }
 
-  /** The newest snapshot of a run. */
+  /** The newest snapshot of a run that has ended; null when the next run began before one was taken. */
   ofRun(runId: string): Snapshot | null {
-    return toSnapshot(
-      this.#sql.exec("SELECT * FROM snapshots WHERE run_id = ? ORDER BY place DESC LIMIT 1", runId).toArray()[0],
-    );
+    const ended = "SELECT seq FROM events WHERE run_id = ? AND type = 'run.ended'";
+    const query = `SELECT * FROM snapshots WHERE run_id = ? AND seq >= (${ended}) ORDER BY place DESC LIMIT 1`;
+    return toSnapshot(this.#sql.exec(query, runId, runId).toArray()[0]);
+  }
+
+  /** The newest from before the run that a snapshot is of. */
+  before({ id, runId }: Snapshot): Snapshot | null {
+    const begin = "SELECT MIN(place) FROM snapshots WHERE id = ? OR run_id = ?";
+    const query = `SELECT * FROM snapshots WHERE place < (${begin}) ORDER BY place DESC LIMIT 1`;
+    return toSnapshot(this.#sql.exec(query, id, runId).toArray()[0]);
   }
 
   get(id: string): Snapshot | null {

@@ -137,10 +137,7 @@ export class SnapshotWorld {
         return events.slice(before).findLast((event) => event.type.startsWith("workspace."));
       },
       restore: async () => {
-        await snapshots.prepare(
-          { type: "welcome", protocol: 1, runnerId: this.#runner.id, activeRunId: null, endedRunIds: [], folder: null },
-          null,
-        );
+        await snapshots.prepare({ runnerId: this.#runner.id, folder: null }, null);
         return events.findLast((event) => event.type === "session.restored");
       },
       alarmAt: () => alarmAt,

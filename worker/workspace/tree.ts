@@ -1,0 +1,106 @@
+import { pieceBytes } from "@gantry/protocol/snapshot.ts";
+import type { FileEntry, SnapshotEntry, SnapshotRoot } from "@gantry/protocol/snapshot.ts";
+import type { SnapshotReader } from "../snapshots/reader.ts";
+import { hashOf } from "../snapshots/keys.ts";
+
+/** The part of a snapshot that is the user's; paths of the API are below it. */
+const WORKSPACE = "workspace";
+
+/** The entry's path as the API says it; null for what is not of the workspace, and for the workspace itself. */
+export function pathOf(entry: SnapshotEntry): string | null {
+  return entry.p.startsWith(`${WORKSPACE}/`) ? entry.p.slice(WORKSPACE.length + 1) : null;
+}
+
+/** Names the contents of a file: the same contents have the same tag, whatever their path and time. */
+export async function tagOf(entry: FileEntry): Promise<string> {
+  const [only] = entry.c;
+  return entry.c.length === 1 && only ? only : hashOf(new TextEncoder().encode(`${entry.s}:${entry.c.join(",")}`));
+}
+
+/** A saved workspace, looked into without reading more of it than is asked for. */
+export class Tree {
+  readonly #reader: SnapshotReader;
+  readonly #root: SnapshotRoot;
+
+  constructor(reader: SnapshotReader, root: SnapshotRoot) {
+    this.#reader = reader;
+    this.#root = root;
+  }
+
+  /** The entry at a path of the workspace; "" is the workspace itself. Null when there is none. */
+  async find(path: string): Promise<SnapshotEntry | null> {
+    const wanted = path === "" ? WORKSPACE : `${WORKSPACE}/${path}`;
+    for await (const entry of this.#from(wanted)) return entry.p === wanted ? entry : null;
+    return null;
+  }
+
+  /**
+   * What lies in a folder, sorted by path: its children, or with `deep` all that is below it. Starts after a path of
+   * the workspace, so that a long list can be read in parts.
+   */
+  async *list(folder: string, deep: boolean, after?: string): AsyncGenerator<SnapshotEntry> {
+    const inside = folder === "" ? `${WORKSPACE}/` : `${WORKSPACE}/${folder}/`;
+    const past = after === undefined ? "" : `${WORKSPACE}/${after}`;
+    let from: string | null = past > inside ? past : inside;
+    while (from !== null) {
+      const begin: string = from;
+      from = null;
+      for await (const entry of this.#from(begin)) {
+        if (!entry.p.startsWith(inside)) return;
+        const below = entry.p.indexOf("/", inside.length);
+        if (!deep && below !== -1) {
+          // Not read through: "0" is what follows "/".
+          from = `${entry.p.slice(0, below)}0`;
+          break;
+        }
+        if (entry.p > past) yield entry;
+      }
+    }
+  }
+
+  /** The bytes `from` (included) to `to` (not) of a file, a piece in memory at a time. */
+  contents(entry: FileEntry, from = 0, to = entry.s): ReadableStream<Uint8Array> {
+    const pieces = this.#pieces(entry, from, to);
+    return new ReadableStream<Uint8Array>(
+      {
+        async pull(controller) {
+          const piece = await pieces.next();
+          if (piece.done) controller.close();
+          else controller.enqueue(piece.value);
+        },
+        async cancel() {
+          await pieces.return(undefined);
+        },
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  /** A whole file. The caller knows that it is small. */
+  async bytes(entry: FileEntry): Promise<Uint8Array> {
+    return new Response(this.contents(entry)).bytes();
+  }
+
+  async *#pieces(entry: FileEntry, from: number, to: number): AsyncGenerator<Uint8Array> {
+    const length = pieceBytes(entry.s);
+    for (let index = Math.floor(from / length); index < entry.c.length && index * length < to; index++) {
+      const piece = await this.#reader.object(entry.c[index] ?? "", true);
+      const begin = index * length;
+      yield piece.subarray(Math.max(0, from - begin), Math.min(piece.length, to - begin));
+    }
+  }
+
+  /** Entries from a path on, in their order. */
+  async *#from(path: string): AsyncGenerator<SnapshotEntry> {
+    const { pages } = this.#root;
+    // The last page that begins at or before it.
+    let [low, high] = [0, pages.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((pages[middle]?.first ?? "") <= path) low = middle + 1;
+      else high = middle;
+    }
+    for (const page of pages.slice(Math.max(0, low - 1)))
+      for (const entry of await this.#reader.page(page.hash)) if (entry.p >= path) yield entry;
+  }
+}
