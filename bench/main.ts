@@ -4,12 +4,13 @@ import { router } from "./router/router.ts";
 import { scale } from "./scale/scale.ts";
 import { endOnSignals } from "./scope.ts";
 import { sessions } from "./sessions/sessions.ts";
+import { snapshots } from "./snapshots/snapshots.ts";
 import { fanout } from "./streams/fanout.ts";
 import { idle } from "./streams/idle.ts";
 
 /** `npm run bench`, or `npm run bench -- sessions`: measures, prints a table a group and writes it on its page. */
 
-const GROUPS: readonly Group[] = [sessions, router, fanout, idle, scale];
+const GROUPS: readonly Group[] = [sessions, router, fanout, idle, scale, snapshots];
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !GROUPS.some((group) => group.name === name));

@@ -5,7 +5,7 @@ import type { Hash, Restored, Scan, ScanRequest } from "@gantry/protocol/snapsho
 import type { Buffer } from "node:buffer";
 import { Mirror } from "./mirror.ts";
 import type { TranscriptPiece } from "./mirror.ts";
-import { emptyFolder } from "./place.ts";
+import { emptyFolder, removeFolder } from "./place.ts";
 import type { Place } from "./place.ts";
 import { restore } from "./restore.ts";
 import { Refused, Scanner } from "./scan.ts";
@@ -105,6 +105,8 @@ export class SessionFiles {
       rmSync(join(base, NAME_FILE), { force: true });
       for (const part of [workspace, ...["home", "engine", "tmp"].map((name) => join(base, name))])
         await emptyFolder(part);
+      // Mounted again before the next run, and only what is new is handed over.
+      await removeFolder(join(base, "mnt"));
       const restored = await restore(this.#place, stream);
       const folder = nameOf(base);
       rmSync(join(base, TORN_FILE));
