@@ -60,7 +60,8 @@ export class Questions {
   /** Takes an answer, once. */
   answer(id: string, answer: ToolAnswer): void {
     const call = this.#waiting.get(id);
-    if (!call) return;
+    // The permission for a call is told again under the same id when the call itself already waits for its result.
+    if (!call || (call.isForPeer && answer.type !== "result")) return;
     this.#waiting.delete(id);
     this.#begun.add(id);
     call.resolve(answer);
