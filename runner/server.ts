@@ -197,6 +197,7 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
       for (const host of hosts.values()) host.drain();
       while (Date.now() < until && [...hosts.values()].some((host) => host.busy || host.files.saved.saving))
         await new Promise((r) => setTimeout(r, 25));
+      log({ event: "drained", unsaved: [...hosts.values()].filter((host) => host.busy).length });
       await Promise.all([pool.close(), ...[...hosts.values()].map((host) => host.close())]);
       for (const { socket } of links.values()) socket.terminate();
       server.closeAllConnections();

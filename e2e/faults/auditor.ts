@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
 import type { Gantry } from "../gantry.ts";
@@ -167,4 +167,11 @@ export function auditRest(gantry: Gantry): string[] {
     ...litter.map((path) => `left behind: ${path}`),
     ...spares.map((name) => `left behind: the spare ${name}`),
   ];
+}
+
+/** Sessions of which the runner still waited for an acknowledgement when it gave up waiting; null when it did not say. */
+export function unsavedAtStop(gantry: Gantry): number | null {
+  const lines = readFileSync(join(gantry.state, "log", "gantry.ndjson"), "utf8").split("\n");
+  const last = lines.findLast((line) => line.includes('"event":"drained"'));
+  return last === undefined ? null : (JSON.parse(last) as { unsaved: number }).unsaved;
 }

@@ -5,11 +5,23 @@ import { dirname, join } from "node:path";
 import { ROOT } from "../gantry.ts";
 import { MUTATIONS } from "./mutations.ts";
 
+const SIMULATION = [
+  "node_modules/vitest/vitest.mjs",
+  "run",
+  "--no-color",
+  "--project",
+  "unit",
+  "worker/session/driver.test.ts",
+];
+const PRODUCT = { RUNS: "12", SEED: "1", MAX_SECONDS: process.env["MAX_SECONDS"] ?? "300", STOP_AT: "1" };
+
 /**
  * `npm run test:faults -- --mutate`: takes one rule at a time out of a copy of the tree and expects red, from the
- * simulation of the session and from the started product. `ONLY_MUTATION=text` chooses by name.
+ * simulation of the session and from the started product. `ONLY_MUTATION=text` chooses by name, `PARTS=simulation` one of
+ * the two.
  */
 export function mutate(say: (line: string) => void): boolean {
+  const parts = (process.env["PARTS"] ?? "simulation,product").split(",");
   const copy = copyTree();
   let caught = 0;
   const chosen = MUTATIONS.filter(({ name }) => name.includes(process.env["ONLY_MUTATION"] ?? ""));
@@ -22,21 +34,14 @@ export function mutate(say: (line: string) => void): boolean {
       original.replace(from, () => to),
     );
     say(`${name}`);
-    const simulation = run(
-      copy,
-      ["node_modules/vitest/vitest.mjs", "run", "--project", "unit", "worker/session/driver.test.ts"],
-      {},
-    );
-    say(`  simulation: ${simulation.red ? "red" : "green"}  ${firstLine(simulation.output, /AssertionError|Error: /)}`);
-    const product = run(copy, ["e2e/faults/main.ts"], {
-      RUNS: "12",
-      SEED: "1",
-      MAX_SECONDS: "300",
-      STOP_AT: "1",
-      ...env,
+    const results = parts.map((part) => {
+      const { red, output } =
+        part === "simulation" ? run(copy, SIMULATION, {}) : run(copy, ["e2e/faults/main.ts"], { ...PRODUCT, ...env });
+      const why = output.split("\n").find((line) => /AssertionError|Error: acknowledg|^ {2}\S/.test(line)) ?? "";
+      say(`  ${part}: ${red ? "red" : "green"}  ${red ? why.trim().slice(0, 140) : ""}`);
+      return red;
     });
-    say(`  product:    ${product.red ? "red" : "green"}  ${firstLine(product.output, /^ {2}\S/m)}`);
-    if (simulation.red || product.red) caught += 1;
+    if (results.includes(true)) caught += 1;
     writeFileSync(path, original);
   }
   rmSync(copy, { recursive: true, force: true });
@@ -54,16 +59,12 @@ function run(cwd: string, args: string[], env: Record<string, string>): { red: b
   return { red: status !== 0, output: `${stdout}\n${stderr}` };
 }
 
-function firstLine(output: string, matching: RegExp): string {
-  const line = output.split("\n").find((each) => matching.test(each)) ?? "";
-  return line.trim().slice(0, 140);
-}
-
 /** The tree as it is, with its own workspaces under the same packages. */
 function copyTree(): string {
   const copy = mkdtempSync(join(tmpdir(), "gantry-mutant-"));
   const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "-z"], { cwd: ROOT });
-  for (const file of files.toString().split("\0").filter(Boolean)) {
+  for (const file of files.toString().split("\0")) {
+    if (file === "" || file.endsWith("node_modules")) continue;
     mkdirSync(dirname(join(copy, file)), { recursive: true });
     cpSync(join(ROOT, file), join(copy, file));
   }

@@ -18,10 +18,10 @@ export const MUTATIONS: readonly Mutation[] = [
     env: { LONGEST: "85000", ONLY: "freeze runner" },
   },
   {
-    name: "fencing: reports of a link that was replaced are taken",
-    file: "worker/session/driver.ts",
-    from: "if (mine && this.#link !== mine) return;\n            this.#lastHeardAt",
-    to: "this.#lastHeardAt",
+    name: "fencing: a frame that is stored is stored again",
+    file: "worker/session/decide.ts",
+    from: 'if (frame <= stored) return "repeat";',
+    to: 'if (frame <= stored) return "store";',
     env: {},
   },
   {
