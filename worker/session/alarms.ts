@@ -10,18 +10,30 @@ export type Sleeper = "driver" | "snapshots" | "sandbox";
  */
 export class Alarms {
   readonly #sql: Sql;
-  readonly #setAlarm: (at: number | null) => void;
+  readonly #setAlarm: (at: number) => void;
+  readonly #now: () => number;
+  /** When it fires; null when none is known to be set. */
+  #armedAt: number | null = null;
 
-  constructor(sql: Sql, setAlarm: (at: number | null) => void) {
+  constructor(sql: Sql, setAlarm: (at: number) => void, now: () => number = Date.now) {
     this.#sql = sql;
     this.#setAlarm = setAlarm;
+    this.#now = now;
+  }
+
+  /** It has fired and is gone. */
+  fired(): void {
+    this.#armedAt = null;
   }
 
   /** Sets the time of one, or takes it away. */
   set(name: Sleeper, at: number | null): void {
     if (at === null) this.#sql.exec("DELETE FROM alarms WHERE name = ?", name);
     else this.#sql.exec("INSERT OR REPLACE INTO alarms (name, at) VALUES (?, ?)", name, at);
-    const row = this.#sql.exec("SELECT MIN(at) AS at FROM alarms").toArray()[0];
-    this.#setAlarm(numberOf(row, "at") || null);
+    const first = numberOf(this.#sql.exec("SELECT MIN(at) AS at FROM alarms").toArray()[0], "at");
+    // One that fires too early finds nothing and costs less than moving it: that is a write on the way of a prompt.
+    if (first === 0 || (this.#armedAt !== null && this.#armedAt > this.#now() && this.#armedAt <= first)) return;
+    this.#armedAt = first;
+    this.#setAlarm(first);
   }
 }

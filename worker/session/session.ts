@@ -61,6 +61,7 @@ export class Session extends DurableObject<Env> {
   readonly #audit: AuditOutbox;
   readonly #resources: Resources;
   readonly #settings: Settings;
+  readonly #alarms: Alarms;
   readonly #driver: Driver;
   readonly #snapshots: ReturnType<typeof snapshotsOf>;
   readonly #sockets: Sockets;
@@ -103,14 +104,14 @@ export class Session extends DurableObject<Env> {
       settings: this.#settings,
       resources: this.#resources,
     };
-    const alarms = new Alarms(sql, (at) => void (at === null ? ctx.storage.deleteAlarm() : ctx.storage.setAlarm(at)));
+    this.#alarms = new Alarms(sql, (at) => void ctx.storage.setAlarm(at));
     this.#parts = parts;
     this.#snapshots = snapshotsOf(env, this.#sandbox, sessionId, {
       ...parts,
-      setAlarm: (at) => alarms.set("snapshots", at),
+      setAlarm: (at) => this.#alarms.set("snapshots", at),
       account,
     });
-    this.#rest = new Rest(this.#sandbox, alarms, this.#queue, this.#settings);
+    this.#rest = new Rest(this.#sandbox, this.#alarms, this.#queue, this.#settings);
     this.#driver = new Driver({
       ...parts,
       peers: peersOf(env, this.#settings, account, parts),
@@ -441,6 +442,7 @@ export class Session extends DurableObject<Env> {
 
   override async alarm(): Promise<void> {
     if (!this.#exists) return;
+    this.#alarms.fired();
     this.#driver.watch();
     this.#snapshots.watch();
     this.#tellIndex();

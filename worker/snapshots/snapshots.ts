@@ -23,7 +23,7 @@ type Welcome = Extract<Report, { type: "welcome" }>;
 type FailedEvent = Extract<SessionEvent, { type: "workspace.snapshot_failed" }>;
 
 /** After a run: the engine writes the last lines of its transcript a moment after it has said that it is done. */
-const SETTLE_MS = 100;
+const SETTLE_MS = 500;
 /** First pause before a save is tried again; doubles. */
 const RETRY_MS = 1_000;
 /** Tries after which the log says that it does not work. */
@@ -80,6 +80,8 @@ export class Snapshots {
   #saving: Promise<void> | null = null;
   /** Whoever changes what is stored: one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** When the save after a run begins; null when none is about to. */
+  #dueAt: number | null = null;
   #restoring: Promise<Restored> | null = null;
 
   constructor(deps: SnapshotsDeps) {
@@ -103,13 +105,19 @@ export class Snapshots {
   wantSave(runId: string | null): void {
     const { settings, setAlarm, now } = this.#deps;
     settings.savePendingSave({ runId, mark: (settings.pendingSave()?.mark ?? 0) + 1, attempts: 0 });
-    setAlarm(now() + SETTLE_MS);
+    // Prompts that follow each other quickly do not put it off: it comes for the first of them.
+    if (this.#dueAt !== null && this.#dueAt > now()) return;
+    this.#dueAt = now() + SETTLE_MS;
+    setAlarm(this.#dueAt);
   }
 
   /** Call after `wantSave`, when it is stored, and from the alarm. */
   watch(): void {
     const { settings, setAlarm, now } = this.#deps;
     const pending = settings.pendingSave();
+    // Another's time has come.
+    if (pending && this.#dueAt !== null && this.#dueAt > now()) return setAlarm(this.#dueAt);
+    this.#dueAt = null;
     if (!pending) return setAlarm(null);
     setAlarm(now() + WATCH_MS);
     if (this.#saving || this.#restoring) return;
