@@ -19,6 +19,12 @@ export interface NewEvent {
 /** What a reader is shown: everything, one thread's events by its id, or with null the primary thread's. */
 export type LogView = "all" | { readonly thread: string | null };
 
+/**
+ * What a thread leaves out unless it is asked for by type: upkeep that happens while the session is idle. Clients of
+ * Managed Agents take any event after an idle one for the beginning of something.
+ */
+const NO_UPKEEP = "type NOT IN ('workspace.snapshot', 'workspace.snapshot_failed')";
+
 /** A piece of the log as text, ready for the wire. */
 export interface LogPage {
   /** One JSON object an event, in order. */
@@ -133,7 +139,7 @@ export class EventLog {
    * the same place get the same object, so that what is made of it can be made once for all of them.
    */
   after(seq: number, limit: number, view: LogView = "all"): LogPage {
-    const [which, values] = view === "all" ? ["", []] : ["AND thread IS ?", [view.thread]];
+    const [which, values] = view === "all" ? ["", []] : [`AND thread IS ? AND ${NO_UPKEEP}`, [view.thread]];
     const key = `${seq} ${limit} ${which} ${values[0] ?? ""}`;
     const kept = this.#kept.get(key);
     if (kept) return kept;
@@ -172,6 +178,7 @@ export class EventLog {
     };
     if (cursor !== null) add(order === "asc" ? "seq > ?" : "seq < ?", cursor);
     if (view !== "all") add("thread IS ?", view.thread);
+    if (view !== "all" && !types) add(NO_UPKEEP);
     if (types) add(`type IN (${types.map(() => "?").join(", ")})`, ...types);
     if (notTypes) add(`type NOT IN (${notTypes.map(() => "?").join(", ")})`, ...notTypes);
     for (const [operator, at] of created) add(`at ${operator} ?`, at);
