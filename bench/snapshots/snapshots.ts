@@ -21,7 +21,7 @@ import type { Summary } from "../statistics.ts";
 
 const SMALLEST = 3_125;
 const TIMES = [1, 2, 4, 8];
-const ROUNDS = 5;
+const ROUNDS = 3;
 const LARGEST_FILE = 256 * 1024;
 
 interface Size {

@@ -1,4 +1,4 @@
-import { lstatSync, mkdirSync, readdirSync } from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, readdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
@@ -33,7 +33,23 @@ export function onDisk(place: Place, path: string): string | Buffer {
 
 /** Removes a folder with all that is in it, whatever the modes in it are. */
 export async function removeFolder(path: string | Buffer): Promise<void> {
-  await rm(path, { recursive: true, force: true, maxRetries: 3 });
+  const remove = (): Promise<void> => rm(path, { recursive: true, force: true, maxRetries: 3 });
+  try {
+    await remove();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "EACCES" && code !== "EPERM") throw error;
+    openAll(Buffer.from(path));
+    await remove();
+  }
+}
+
+/** What is in a folder that nobody may write to can be removed by nobody. Follows no link. */
+function openAll(folder: Buffer): void {
+  if (!lstatSync(folder, { throwIfNoEntry: false })?.isDirectory()) return;
+  chmodSync(folder, 0o700);
+  for (const name of readdirSync(folder, { encoding: "buffer" }))
+    openAll(Buffer.concat([folder, Buffer.from("/"), name]));
 }
 
 /** Makes sure of an empty folder. Itself it stays where it can: it may be where a disk is mounted. */

@@ -145,8 +145,9 @@ export class Snapshots {
     const { settings } = this.#deps;
     if (welcome.folder === undefined) return null; // a runner of an earlier version
     const known = settings.folder();
-    if (welcome.folder !== null && (known === null || known === welcome.folder)) {
-      this.#noteFolder(welcome.folder);
+    // Without a snapshot what the runner has is the best there is.
+    if (welcome.folder !== null && (known === null || known === welcome.folder || !this.tables.latest())) {
+      settings.saveFolder(welcome.folder);
       return null;
     }
     // The first run of a session: there is nothing yet.
