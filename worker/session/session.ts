@@ -36,7 +36,7 @@ import { NO_SETUP, Settings } from "./settings.ts";
 import type { SessionSetup } from "./settings.ts";
 import { Alarms } from "./alarms.ts";
 import { snapshotsOf } from "../snapshots/settings.ts";
-import { createTables, numberOf, tablesExist, textOf } from "./sql.ts";
+import { bringUpToDate, createTables, numberOf, tablesExist, textOf } from "./sql.ts";
 import { Sockets, fromSocketRequest, readSocketMessage } from "./sockets.ts";
 import { streamLog } from "./stream.ts";
 import type { StreamShape } from "./stream.ts";
@@ -137,8 +137,7 @@ export class Session extends DurableObject<Env> {
       unlink: () => this.#driver.drop("files are replaced"),
     });
     this.#exists = tablesExist(sql);
-    // A session of an earlier version gets the tables that are new since.
-    if (this.#exists) createTables(sql);
+    if (this.#exists) bringUpToDate(sql);
     this.#sockets = new Sockets(this.#log, ctx);
   }
 
