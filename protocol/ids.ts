@@ -80,9 +80,9 @@ export function engineToken(sessionId: string): string {
 }
 
 /** Whether `text` has the form of a token of that session. */
-export function isEngineToken(sessionId: string, text: string): boolean {
+export function isEngineToken(sessionId: string, text: string | undefined): text is string {
   const prefix = `gst_${sessionId}.`;
-  return text.startsWith(prefix) && SHAPE.test(text.slice(prefix.length));
+  return text !== undefined && text.startsWith(prefix) && SHAPE.test(text.slice(prefix.length));
 }
 
 /** The thread a session begins with. It is not stored anywhere: a session and its primary thread share their number. */
