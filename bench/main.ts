@@ -1,3 +1,5 @@
+import { hasDocker } from "../e2e/containers/cloud.ts";
+import { containers } from "./containers/containers.ts";
 import { circumstances, loadNow, publish, render } from "./report.ts";
 import type { Group } from "./report.ts";
 import { router } from "./router/router.ts";
@@ -10,7 +12,7 @@ import { idle } from "./streams/idle.ts";
 
 /** `npm run bench`, or `npm run bench -- sessions`: measures, prints a table a group and writes it on its page. */
 
-const GROUPS: readonly Group[] = [sessions, router, fanout, idle, scale, snapshots];
+const GROUPS: readonly Group[] = [sessions, router, fanout, idle, scale, snapshots, ...(hasDocker() ? [containers] : [])];
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !GROUPS.some((group) => group.name === name));
