@@ -12,7 +12,15 @@ import { idle } from "./streams/idle.ts";
 
 /** `npm run bench`, or `npm run bench -- sessions`: measures, prints a table a group and writes it on its page. */
 
-const GROUPS: readonly Group[] = [sessions, router, fanout, idle, scale, snapshots, ...(hasDocker() ? [containers] : [])];
+const GROUPS: readonly Group[] = [
+  sessions,
+  router,
+  fanout,
+  idle,
+  scale,
+  snapshots,
+  ...(hasDocker() ? [containers] : []),
+];
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !GROUPS.some((group) => group.name === name));
