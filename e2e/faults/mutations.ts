@@ -35,7 +35,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "order: a frame is acknowledged, and then stored",
     file: "worker/session/driver.ts",
     from: "this.#receive(message);",
-    to: 'if (message.type !== "frame") return this.#receive(message);\n            this.#link?.send({ type: "ack", frame: message.frame });\n            setTimeout(() => this.#receive(message), 60);',
+    to: 'if (message.type !== "frame") return this.#receive(message);\n            this.#link?.send({ type: "ack", frame: message.frame });\n            setTimeout(() => this.#receive(message), 400);',
     env: { ONLY: "kill workerd" },
   },
   {
