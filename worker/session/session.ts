@@ -233,6 +233,8 @@ export class Session extends DurableObject<Env> {
     if (!this.#mayUse(account) || this.#sandbox.costsToStart()) return;
     const setup = this.#settings.setup() ?? NO_SETUP;
     const runs = this.#queue.count();
+    // One that nobody has talked to is for a spare engine: a thousand that are only opened must not start a thousand.
+    if (runs === 0) return;
     // Where triage may answer, no engine starts before it has looked.
     if (stepsOf(this.env).length > 0 || setup.archivedAt !== null || this.#settings.warmedAfter() === runs) return;
     this.#settings.saveWarmedAfter(runs);
