@@ -131,7 +131,9 @@ describe("the document", () => {
     ROUTE_NAMES.filter(
       (name) =>
         name.startsWith("GET") &&
-        !/stream|ws|content|docs|claude-code\/:|:thread|:run|:resource|templates\/:|sandbox\/(git|files)/.test(name),
+        !/stream|ws|content|docs|claude-code\/:|:work|work\/poll|:thread|:run|:resource|templates\/:|sandbox\/(git|files)/.test(
+          name,
+        ),
     ),
   )("describes what %s answers", async (name) => {
     const response = await call(name, name.includes("models/:id") ? { id: "demo/scripted" } : {});

@@ -9,6 +9,7 @@ import type { Check, Context } from "./sdk-table/context.ts";
 import { RESOURCES as RESOURCES_OF_SESSIONS } from "./sdk-table/resources.ts";
 import { SESSIONS, THREADS } from "./sdk-table/sessions.ts";
 import { VAULTS } from "./sdk-table/vaults.ts";
+import { WORK } from "./sdk-table/work.ts";
 
 /**
  * Every method of Anthropic's own client for Managed Agents, found by looking at the client, and whether it works here.
@@ -23,6 +24,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   ...RESOURCES_OF_SESSIONS,
   ...FILES,
   ...VAULTS,
+  ...WORK,
 };
 
 /** Resources of `client.beta` that the table is about. */

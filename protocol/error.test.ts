@@ -31,6 +31,11 @@ const EXAMPLES: { [Code in ErrorCode]: { error: Extract<ApiError, { code: Code }
     status: 412,
     says: "If-Match: the file is not as this header demands.",
   },
+  heartbeat_precondition_failed: {
+    error: { code: "heartbeat_precondition_failed", state: { last_heartbeat: null } },
+    status: 412,
+    says: "another worker",
+  },
   idempotency_mismatch: { error: { code: "idempotency_mismatch" }, status: 409, says: "another request" },
   idempotency_in_flight: { error: { code: "idempotency_in_flight" }, status: 409, says: "not been answered" },
   body_too_large: { error: { code: "body_too_large", maxBytes: 7 }, status: 413, says: "7 bytes" },

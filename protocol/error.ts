@@ -18,6 +18,8 @@ export type ApiError =
   | { readonly code: "conflict"; readonly reason: string }
   /** A condition of the request (`If-Match`, `If-None-Match`) does not hold. */
   | { readonly code: "precondition_failed"; readonly header: string }
+  /** Somebody else may hold the lease of a work item. */
+  | { readonly code: "heartbeat_precondition_failed"; readonly state: Readonly<Record<string, unknown>> }
   /** The idempotency key was used for another request. */
   | { readonly code: "idempotency_mismatch" }
   /** The first request with this idempotency key has not been answered yet. */
@@ -44,6 +46,7 @@ export const ERROR_STATUS: Record<ErrorCode, number> = {
   invalid_request: 400,
   conflict: 409,
   precondition_failed: 412,
+  heartbeat_precondition_failed: 412,
   idempotency_mismatch: 409,
   idempotency_in_flight: 409,
   not_acceptable: 406,
@@ -77,6 +80,8 @@ export function errorMessage(error: ApiError): string {
       return error.reason;
     case "precondition_failed":
       return `${error.header}: the file is not as this header demands.`;
+    case "heartbeat_precondition_failed":
+      return "expected_last_heartbeat is not the last heartbeat: another worker may hold this work.";
     case "idempotency_mismatch":
       return "This Idempotency-Key was used for another request in the last 24 hours. Use a new one.";
     case "idempotency_in_flight":

@@ -205,6 +205,8 @@ export const RunnerEvent = z.discriminatedUnion("type", [
     name: z.string(),
     input: z.record(z.string(), z.unknown()),
     parent_tool_use_id: z.string().optional(),
+    /** The environment's worker carries it out (`user.tool_result`); `ask`: once somebody has allowed it. The run waits. */
+    evaluated_permission: z.enum(["allow", "ask"]).optional(),
     /** A copy, on the primary thread, of a call of that thread which waits for permission. The id is that of the call. */
     session_thread_id: z.string().optional(),
   }),
@@ -319,6 +321,13 @@ export const SessionEvent = z.discriminatedUnion("type", [
     content: z.array(ClientResultBlock),
     is_error: z.boolean(),
   }),
+  /** What the worker of a self-hosted environment answers to an `agent.tool_use`. */
+  z.object({
+    type: z.literal("user.tool_result"),
+    tool_use_id: z.string(),
+    content: z.array(ClientResultBlock),
+    is_error: z.boolean(),
+  }),
   /** Accepted and stored. `position` 0 runs next. */
   z.object({ type: z.literal("run.queued"), position: z.number().int(), trigger: z.string() }),
   z.object({ type: z.literal("run.started"), model: z.string(), permission_mode: z.string() }),
@@ -418,3 +427,6 @@ export type StoredEvent = EventHeader & SessionEvent;
 
 /** Types that exist only to show text while it arrives; a client asks for them. */
 export const PREVIEW_TYPES: readonly EventType[] = ["event_start", "event_delta"];
+
+/** What is said of a session's files after its runs. The worker of a self-hosted environment is not told: it goes when nothing follows the idle. */
+export const UPKEEP_TYPES: readonly EventType[] = ["workspace.snapshot", "workspace.snapshot_failed"];

@@ -14,7 +14,8 @@ export type IdKind =
   | "template"
   | "vault"
   | "credential"
-  | "snapshot";
+  | "snapshot"
+  | "work";
 
 const PREFIX = {
   session: "sesn_",
@@ -32,6 +33,7 @@ const PREFIX = {
   vault: "vlt_",
   credential: "vcrd_",
   snapshot: "snap_",
+  work: "work_",
 } as const;
 
 /** Crockford base32: no letters that are mistaken for digits, safe in URLs, file names and Durable Object names. */

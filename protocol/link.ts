@@ -64,6 +64,10 @@ const SubAgentSetup = z.object({
   mcpServers: z.array(McpSetup),
 });
 
+/** Tools of a self-hosted environment, which its worker carries out. */
+export const WorkerTool = z.enum(["bash", "read", "write", "edit", "glob", "grep"]);
+export type WorkerTool = z.infer<typeof WorkerTool>;
+
 export const AgentSetup = z.object({
   /** Built-in tools by the engine's names. What is not named is not there. */
   tools: z.record(z.string(), ToolPolicy),
@@ -73,6 +77,11 @@ export const AgentSetup = z.object({
   customTools: z.array(
     z.object({ name: z.string(), description: z.string(), inputSchema: z.record(z.string(), z.unknown()) }),
   ),
+  /**
+   * Built-in tools that are carried out where the user is, by a worker that reads the log, by Managed Agents' names;
+   * `ask`: not before somebody has allowed the call. Absent: none.
+   */
+  workerTools: z.partialRecord(WorkerTool, z.enum(["allow", "ask"])).optional(),
   /** Sub-agents by name, and whether the engine's own kinds may be started too. Absent: none. */
   subAgents: z.object({ agents: z.array(SubAgentSetup), inline: z.boolean() }).optional(),
 });

@@ -43,11 +43,13 @@ export function engineProfile(command: EngineStart): string {
 
 /** What is asked about a tool call: whether it may run, or what the client answers to it. */
 export interface ToolRequest {
-  readonly kind: "permission" | "client" | "peer";
+  readonly kind: "permission" | "client" | "peer" | "worker";
   /** The model's id of the call. */
   readonly toolUseId: string;
   readonly tool: string;
   readonly input: Record<string, unknown>;
+  /** With `worker`: whether somebody has to allow the call first. */
+  readonly permission?: "allow" | "ask";
   /** The engine's id of the sub-agent that calls; undefined: the main agent. */
   readonly agentId?: string | undefined;
 }

@@ -8,7 +8,8 @@ import { clientTools } from "./client-tools.ts";
 import { engineModel } from "./environment.ts";
 import type { SessionFolders } from "./environment.ts";
 import { peerTools } from "./peer-tools.ts";
-import { CUSTOM_PREFIX } from "./translate.ts";
+import { CUSTOM_PREFIX, WORKER_PREFIX } from "./translate.ts";
+import { workerTools } from "./worker-tools.ts";
 
 /** The engine's tool that starts a sub-agent. */
 const AGENT_TOOL = "Agent";
@@ -56,6 +57,9 @@ export function attended(
       ...toServers(agent.mcpServers, models),
       ...peerTools(agent, (call, signal) => ask({ kind: "peer", ...call }, signal)),
       ...clientTools(agent.customTools, (call, signal) => ask({ kind: "client", ...call }, signal)),
+      ...workerTools(agent.workerTools, (call, permission, signal) =>
+        ask({ kind: "worker", permission, ...call }, signal),
+      ),
     },
     ...(agent.subAgents
       ? { agents: Object.fromEntries(agent.subAgents.agents.map((each) => toDefinition(each, models))) }
@@ -149,6 +153,7 @@ export function policyOf(agent: AgentSetup, tool: string, input: unknown, agentT
   if (tool === AGENT_TOOL) return mayStart(agent, input) && agentType === undefined ? "allow" : "off";
   const sub = agent.subAgents?.agents.find((each) => each.name === agentType);
   if (tool.startsWith(CUSTOM_PREFIX)) return sub ? "off" : "allow";
+  if (agent.workerTools && tool.startsWith(WORKER_PREFIX)) return agentType === undefined ? "allow" : "off";
   const { mcpServers, tools: builtIn } = sub ?? agent;
   for (const { name, policy, tools } of mcpServers) {
     const prefix = `mcp__${name}__`;

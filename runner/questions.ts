@@ -97,6 +97,10 @@ export function toEvents(
   const call = canBeParked ? { call: toolUseId } : {};
   const input = clipInput(request.input);
   if (kind === "client") return [{ type: "agent.custom_tool_use", id, name: tool, input, ...call }];
+  if (kind === "worker") {
+    const evaluated_permission = request.permission ?? "ask";
+    return [{ type: "agent.tool_use", id, name: tool, input, evaluated_permission, ...call }];
+  }
   if (kind === "peer")
     return [{ type: "peer.requested", id: newEventId(), tool_use_id: id, tool: PeerTool.parse(tool), input }];
   return [

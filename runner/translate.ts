@@ -206,7 +206,7 @@ function fromAssistant(state: TranslateState, message: Of<"assistant">, newId: (
         };
       const { id } = named;
       // Told when the engine calls it: only then does it wait for its answer.
-      if (block.name.startsWith(CUSTOM_PREFIX)) continue;
+      if (isAnsweredElsewhere(block.name)) continue;
       const mcp = MCP_TOOL.exec(block.name);
       if (mcp?.[1] !== undefined && mcp[2] !== undefined) {
         next = { ...next, mcpCalls: [...next.mcpCalls, id] };
@@ -232,6 +232,14 @@ const MCP_TOOL = /^mcp__(.+?)__(.+)$/;
 /** How the engine calls the tools that the client answers. */
 export const CUSTOM_PREFIX = "mcp__client__";
 
+/** How the engine calls the tools that the worker of a self-hosted environment carries out. */
+export const WORKER_PREFIX = "mcp__self_hosted__";
+
+/** Whether a tool, by the engine's name for it, is carried out by a client or a worker. */
+function isAnsweredElsewhere(tool: string): boolean {
+  return tool.startsWith(CUSTOM_PREFIX) || tool.startsWith(WORKER_PREFIX);
+}
+
 /** With calls that another engine spoke of: this one will speak of them again. */
 export function withCalls(
   state: TranslateState,
@@ -244,7 +252,7 @@ export function withCalls(
 
 /** Whether a tool, by the engine's name for it, is one of an MCP server's and not the client's own. */
 export function isServerTool(tool: string): boolean {
-  return !tool.startsWith(CUSTOM_PREFIX) && MCP_TOOL.test(tool);
+  return !isAnsweredElsewhere(tool) && MCP_TOOL.test(tool);
 }
 
 /** The event id of a tool call; the engine may ask about a call before its message has been read. */

@@ -70,6 +70,47 @@ export const EnvironmentAnswer = named(
 );
 export const EnvironmentPage = pageOf("EnvironmentPage", EnvironmentAnswer);
 
+const WorkState = z.enum(["queued", "starting", "active", "stopping", "stopped"]);
+export const WorkAnswer = named(
+  "Work",
+  z.looseObject({
+    type: z.literal("work"),
+    id: z.string(),
+    environment_id: z.string(),
+    data: z.looseObject({ type: z.string(), id: z.string() }),
+    state: WorkState,
+    metadata: Texts,
+    secret: z.string().nullable(),
+    created_at: When,
+    acknowledged_at: When.nullable(),
+    started_at: When.nullable(),
+    latest_heartbeat_at: When.nullable(),
+    stop_requested_at: When.nullable(),
+    stopped_at: When.nullable(),
+  }),
+);
+export const WorkPage = pageOf("WorkPage", WorkAnswer);
+export const WorkStats = named(
+  "WorkStats",
+  z.looseObject({
+    type: z.literal("work_queue_stats"),
+    depth: z.int(),
+    pending: z.int(),
+    oldest_queued_at: When.nullable(),
+    workers_polling: z.int().nullable(),
+  }),
+);
+export const WorkHeartbeat = named(
+  "WorkHeartbeat",
+  z.looseObject({
+    type: z.literal("work_heartbeat"),
+    last_heartbeat: z.string(),
+    lease_extended: z.boolean(),
+    state: WorkState,
+    ttl_seconds: z.number(),
+  }),
+);
+
 export const SessionAnswer = named(
   "Session",
   z.looseObject({

@@ -8,10 +8,11 @@ import { COMMON_QUERY, PAGE_QUERY } from "./common.ts";
  * - `agents`: create and change agents and environments
  * - `sessions`: start, prompt, steer and delete sessions
  * - `models`: call models through the router
+ * - `work`: take the work of self-hosted environments and carry out its tool calls: the key of a worker
  * - `files`: upload, download and delete files
  * - `read`: look at everything but keys, the audit log and the contents of files; change nothing
  */
-export const Scope = z.enum(["admin", "agents", "sessions", "models", "files", "read"]);
+export const Scope = z.enum(["admin", "agents", "sessions", "models", "work", "files", "read"]);
 export type Scope = z.infer<typeof Scope>;
 
 export const AccountName = z

@@ -125,6 +125,13 @@ export const SendEvents = z.strictObject({
           permission_mode: PermissionMode.optional(),
         }),
         SystemMessage,
+        /** From the worker of a self-hosted environment. */
+        z.strictObject({
+          type: z.literal("user.tool_result"),
+          tool_use_id: z.string(),
+          content: z.array(ClientResultBlock).optional(),
+          is_error: z.boolean().nullish(),
+        }),
         z.strictObject({
           type: z.literal("user.custom_tool_result"),
           custom_tool_use_id: z.string(),

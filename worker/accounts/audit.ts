@@ -21,6 +21,7 @@ export type Action =
   | `key.${"create" | "revoke"}`
   | `${"vault" | "credential"}.${"create" | "update" | "archive" | "delete"}`
   | `session.${"create" | "update" | "archive" | "delete" | "message"}`
+  | `work.${"update" | "stop"}`
   | `run.${"cancel" | "interrupt"}`
   | "approval.answer";
 

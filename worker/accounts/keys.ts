@@ -156,15 +156,18 @@ function toScopes(json: string): Scope[] {
   return (JSON.parse(json) as string[]).flatMap((name) => Scope.safeParse(name).data ?? []);
 }
 
-function toHex(bytes: ArrayBuffer): string {
+/** Bytes as small hexadecimal letters. */
+export function toHex(bytes: ArrayBuffer): string {
   return [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-function fromHex(text: string): Uint8Array {
+/** Bytes of hexadecimal letters. */
+export function fromHex(text: string): Uint8Array {
   return Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
 }
 
-function toBase64Url(bytes: Uint8Array): string {
+/** Bytes in base64url. */
+export function toBase64Url(bytes: Uint8Array): string {
   return btoa(String.fromCharCode(...bytes))
     .replaceAll("+", "-")
     .replaceAll("/", "_")

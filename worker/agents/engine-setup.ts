@@ -1,4 +1,5 @@
 import type { BetaManagedAgentsSessionAgent } from "@anthropic-ai/sdk/resources/beta/sessions/sessions";
+import { WorkerTool } from "@gantry/protocol/link.ts";
 import type { AgentSetup, ToolPolicy } from "@gantry/protocol/link.ts";
 import { peerLimitsOf } from "@gantry/protocol/peers.ts";
 import type { SessionSetup } from "../session/settings.ts";
@@ -47,6 +48,23 @@ export function throughVaults(
           }),
     },
   };
+}
+
+/** Name under which the engine sees the tools of a self-hosted environment; no server of an agent may have it there. */
+export const WORKER_SERVER = "self_hosted";
+
+/** The same in a self-hosted environment: files and shell are the worker's, and there are none here. */
+export function onWorker(engine: SessionSetup["engine"]): SessionSetup["engine"] {
+  if (!engine.tools) return engine;
+  const here = { ...engine.tools.tools };
+  const workerTools: AgentSetup["workerTools"] = {};
+  for (const name of WorkerTool.options) {
+    const policy = here[ENGINE_TOOLS[name] ?? ""];
+    delete here[ENGINE_TOOLS[name] ?? ""];
+    // Nobody judges a call that runs elsewhere: what would be judged is asked.
+    if (policy !== undefined) workerTools[name] = policy === "allow" ? "allow" : "ask";
+  }
+  return { ...engine, tools: { ...engine.tools, tools: here, workerTools } };
 }
 
 /** What the engine gets of an agent: model, prompt, and which tools it has under which policy. */

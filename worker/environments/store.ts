@@ -126,6 +126,12 @@ export async function deleteEnvironment(env: Env, actor: Actor, id: string): Pro
   const [deleted] = await db.batch([
     db.prepare(`DELETE FROM environments WHERE id = ? AND account = ?`).bind(id, actor.account),
     auditStatement(db, actor, "environment.delete", id),
+    db.prepare(`DELETE FROM work WHERE environment_id = ? AND account = ?`).bind(id, actor.account),
+    db
+      .prepare(
+        `DELETE FROM work_polls WHERE environment_id = ?1 AND NOT EXISTS (SELECT 1 FROM environments WHERE id = ?1)`,
+      )
+      .bind(id),
   ]);
   return (deleted?.meta.changes ?? 0) > 0;
 }

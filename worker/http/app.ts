@@ -11,6 +11,7 @@ import { answerOnce } from "./idempotency.ts";
 import { authenticateEngine } from "./messages.ts";
 import { readQuery } from "./query.ts";
 import { authenticateSandbox } from "./from-sandbox.ts";
+import { authenticateWork } from "./work-token.ts";
 import { ROUTES, ROUTE_NAMES, querySchemaOf } from "./routes.ts";
 import type { Route } from "./routes.ts";
 
@@ -38,6 +39,7 @@ export function createApp(): Hono<App> {
   app.use(checkHost);
   app.use("/v1/messages/*", authenticateEngine);
   app.use("/sandbox/*", authenticateSandbox);
+  app.use("/v1/*", authenticateWork);
   app.use(authenticate);
 
   for (const name of ROUTE_NAMES) {

@@ -20,12 +20,14 @@ export async function listApprovals(c: Context<App>): Promise<Response> {
   const data: object[] = [];
   for (const sessionId of await waitingSessionIds(c.env, account)) {
     for (const call of (await sessionStub(c.env, sessionId).waiting(account)) ?? []) {
+      // Its worker answers that, and nobody else is asked.
+      if (call.kind === "worker") continue;
       data.push({
         type: "approval",
         session_id: sessionId,
         run_id: call.runId,
         tool_use_id: call.toolUseId,
-        kind: call.kind,
+        kind: call.kind === "worker_ask" ? "permission" : call.kind,
         tool: call.tool,
         ...shown(call),
         asked_at: toIso(call.askedAt),

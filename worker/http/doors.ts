@@ -49,6 +49,7 @@ import {
 import { archiveThread, listThreads, retrieveThread } from "./threads.ts";
 import { eventSocket, streamEvents } from "./streams.ts";
 import { listUsage } from "./usage.ts";
+import * as work from "./work.ts";
 import * as vaults from "./vaults.ts";
 import {
   archiveWorkspace,
@@ -152,6 +153,14 @@ export const DOORS: Readonly<Record<RouteName, Door>> = {
   "POST /v1/environments/:id": updateEnvironmentDoor,
   "DELETE /v1/environments/:id": deleteEnvironmentDoor,
   "POST /v1/environments/:id/archive": archiveEnvironmentDoor,
+  "GET /v1/environments/:id/work": work.listWorkDoor,
+  "GET /v1/environments/:id/work/poll": work.pollWork,
+  "GET /v1/environments/:id/work/stats": work.retrieveWorkStats,
+  "GET /v1/environments/:id/work/:work": work.retrieveWork,
+  "POST /v1/environments/:id/work/:work": work.updateWorkDoor,
+  "POST /v1/environments/:id/work/:work/ack": work.acknowledgeWorkDoor,
+  "POST /v1/environments/:id/work/:work/heartbeat": work.beatDoor,
+  "POST /v1/environments/:id/work/:work/stop": work.stopWorkDoor,
   "POST /v1/templates": createTemplateDoor,
   "GET /v1/templates": listTemplatesDoor,
   "GET /v1/templates/:id": retrieveTemplate,

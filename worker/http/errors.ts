@@ -28,6 +28,10 @@ export function errorResponse(error: unknown, path: string, requestId: string): 
   const status = ERROR_STATUS[refused.code];
   const message = errorMessage(refused);
   const field = refused.code === "invalid_request" ? refused.field : undefined;
+  const details =
+    refused.code === "heartbeat_precondition_failed"
+      ? { error_code: refused.code, current_state: refused.state }
+      : undefined;
   const errorCode = "errorCode" in refused ? refused.errorCode : undefined;
   const headers: Record<string, string> = { "request-id": requestId, "cache-control": "no-store" };
   if (status === 401) headers["www-authenticate"] = "Bearer";
@@ -45,6 +49,7 @@ export function errorResponse(error: unknown, path: string, requestId: string): 
           type: ANTHROPIC_TYPE[status] ?? "api_error",
           message,
           ...(field ? { param: field } : {}),
+          ...(details ? { details } : {}),
           ...(errorCode ? { details: { error_code: errorCode } } : {}),
         },
         request_id: requestId,

@@ -1,7 +1,7 @@
 import { EventListQuery, SendEvents } from "@gantry/protocol/api/sessions.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import { newId } from "@gantry/protocol/ids.ts";
-import { PREVIEW_TYPES } from "@gantry/protocol/event.ts";
+import { PREVIEW_TYPES, UPKEEP_TYPES } from "@gantry/protocol/event.ts";
 import type { Context } from "hono";
 import type { z } from "zod";
 import type { Submission } from "../session/facts.ts";
@@ -17,6 +17,7 @@ import { sessionStub, submit, unknownSession } from "./sessions.ts";
 import type { Accepted } from "./sessions.ts";
 import { follow } from "./streams.ts";
 import { viewOf } from "./threads.ts";
+import { isWorker } from "./work-token.ts";
 
 type Sent = z.infer<typeof SendEvents>["events"][number];
 
@@ -87,11 +88,24 @@ async function send(
     case "user.tool_confirmation": {
       const waiting = (await stub.waiting(account)) ?? [];
       const call = waiting.find((each) => each.toolUseId === event.tool_use_id);
-      if (!call || call.kind === "client") throw nothingWaits(index, "tool_use_id");
+      if (call?.kind === "worker_ask") return confirmForWorker(c, sessionId, event, call, index);
+      if (!call || call.kind === "client" || call.kind === "worker") throw nothingWaits(index, "tool_use_id");
       const { answer, event: told } = toAnswer(event, call, `events[${index}]`);
       if (!(await stub.answer(account, event.tool_use_id, answer, told, actorOf(c))))
         throw nothingWaits(index, "tool_use_id");
       return { ...told, processed_at };
+    }
+    case "user.tool_result": {
+      const { tool_use_id, content = [], is_error } = event;
+      const waiting = (await stub.waiting(account)) ?? [];
+      const call = waiting.find((each) => each.toolUseId === tool_use_id);
+      if (call?.kind === "worker_ask")
+        throw new RequestRefused({ code: "conflict", reason: "Nobody has allowed this call yet." });
+      const stored = { type: event.type, tool_use_id, content, is_error: is_error === true };
+      const answer = { type: "result" as const, content, isError: is_error === true };
+      if (call?.kind !== "worker" || !(await stub.answer(account, tool_use_id, answer, stored, actorOf(c))))
+        throw nothingWaits(index, "tool_use_id");
+      return { ...stored, processed_at };
     }
     case "user.custom_tool_result": {
       const { custom_tool_use_id, content = [], is_error } = event;
@@ -106,9 +120,40 @@ async function send(
   }
 }
 
+/** What somebody says to a call that a worker is to carry out: allowed, it is the worker's turn; denied, that is its result. */
+async function confirmForWorker(
+  c: Context<App>,
+  sessionId: string,
+  event: Extract<Sent, { type: "user.tool_confirmation" }>,
+  call: Parameters<typeof toAnswer>[1],
+  index: number,
+): Promise<unknown> {
+  const { account } = c.get("principal");
+  const stub = sessionStub(c.env, sessionId);
+  const { answer, event: told } = toAnswer(event, call, `events[${index}]`);
+  if (answer.type === "allow" && answer.updatedInput !== undefined)
+    throw new RequestRefused({
+      code: "invalid_request",
+      field: `events[${index}].updated_input`,
+      reason: "is not for tools of a self-hosted environment: its worker has read the input already",
+    });
+  const denied = answer.type === "deny" ? [{ type: "text" as const, text: answer.message }] : null;
+  const taken = denied
+    ? await stub.answer(account, call.toolUseId, { type: "result", content: denied, isError: true }, told, actorOf(c))
+    : await stub.allow(account, call.toolUseId, told, actorOf(c));
+  if (!taken) throw nothingWaits(index, "tool_use_id");
+  return { ...told, processed_at: new Date().toISOString() };
+}
+
 /** What can be said before anything of it is done. */
 async function checkEvents(c: Context<App>, events: readonly Sent[]): Promise<void> {
   for (const [index, event] of events.entries()) {
+    if (isWorker(c) && event.type !== "user.tool_result" && event.type !== "user.custom_tool_result")
+      throw new RequestRefused({
+        code: "invalid_request",
+        field: `events[${index}].type`,
+        reason: "a worker sends the results of tools and nothing else",
+      });
     if (event.type === "user.message")
       await checkPrompt(c.env, c.get("principal").account, event.content, `events[${index}].content`);
     if (event.type !== "system.message") continue;
@@ -149,7 +194,8 @@ export async function listEvents(c: Context<App>): Promise<Response> {
     limit,
     order: query.order,
     types,
-    notTypes: types || query.after !== undefined ? null : PREVIEW_TYPES,
+    notTypes:
+      types || query.after !== undefined ? null : isWorker(c) ? [...PREVIEW_TYPES, ...UPKEEP_TYPES] : PREVIEW_TYPES,
     created: createdOf(query),
   });
   if (!page) throw unknownSession(sessionId);

@@ -47,6 +47,9 @@ export function keyOf(headers: Headers): string | null {
   return bearer ?? headers.get("x-api-key") ?? offered?.slice("key.".length) ?? null;
 }
 
+/** What the token of a work item has; no key can have it. */
+export const WORK_TOKEN_SCOPE = "work-token";
+
 /** What a session's token has on the sandbox's own doors; no key can have it. */
 export const SANDBOX_SCOPE = "sandbox";
 
@@ -61,6 +64,8 @@ export const authenticate = createMiddleware<App>(async (c, next) => {
       if (!scopes.includes(SANDBOX_SCOPE)) throw new RequestRefused({ code: "unauthorized" });
       return next();
     }
+    // What it opens was said when its token was read (work-token.ts).
+    if (scopes.includes(WORK_TOKEN_SCOPE)) return next();
     if (!scopes.includes("admin") && !access.some((scope) => scopes.includes(scope)))
       throw new RequestRefused({ code: "forbidden_scope", needs: [...new Set([...access, "admin"])] });
     c.set("principal", principal);
@@ -70,7 +75,7 @@ export const authenticate = createMiddleware<App>(async (c, next) => {
 
 /** What the matched route asks for. No route at all: any key hears of it, others that they have none. */
 function accessOf(c: Context<App>): Access {
-  const route = matchedRoutes(c).findLast(({ method }) => method !== "ALL");
+  const route = matchedRoutes(c).find(({ method }) => method !== "ALL");
   if (route !== undefined) return accessTo(route.method, route.path);
   return accessTo("GET", c.req.path) === "open" ? "open" : Scope.options;
 }

@@ -73,6 +73,8 @@ export async function addResource(c: Context<App>): Promise<Response> {
   const facts = await factsOf(c);
   if (facts.setup.archivedAt !== null)
     throw new RequestRefused({ code: "conflict", reason: "The session is archived." });
+  if (facts.setup.selfHosted)
+    throw new RequestRefused({ code: "conflict", reason: "Nothing is mounted in a self-hosted environment." });
   const there = facts.resources.map((resource) => resource.mount);
   const wanted = await resolveResources(c.env, account, [params], there, "");
   const [resource] = await toSessionResources(c.env, id, wanted);

@@ -36,6 +36,7 @@ import {
   WorkspaceFileQuery,
   WorkspaceListQuery,
 } from "@gantry/protocol/api/workspace.ts";
+import { WorkHeartbeatQuery, WorkPollQuery, WorkStop, WorkUpdate } from "@gantry/protocol/api/work.ts";
 import { z } from "zod";
 
 /**
@@ -67,6 +68,9 @@ const MODELS = ["models"] as const;
 const MODELS_LOOK = ["models", "sessions", "agents", "read"] as const;
 const FILES = ["files"] as const;
 const FILES_LOOK = ["files", "sessions", "read"] as const;
+const WORK = ["work"] as const;
+const WORK_LOOK = ["work", "read", "sessions"] as const;
+const WORK_CHANGE = ["work", "sessions"] as const;
 const ADMIN = ["admin"] as const;
 
 /** Doors that must answer whatever a monitor or another provider's client puts behind the question mark. */
@@ -279,6 +283,29 @@ export const ROUTES = {
   "POST /v1/environments/:id": { access: CATALOG_CHANGE, summary: "Change an environment", body: EnvironmentUpdate },
   "DELETE /v1/environments/:id": { access: CATALOG_CHANGE, summary: "Delete an environment" },
   "POST /v1/environments/:id/archive": { access: CATALOG_CHANGE, summary: "Archive an environment" },
+  "GET /v1/environments/:id/work": {
+    access: WORK_LOOK,
+    summary: "Work of a self-hosted environment, newest first",
+    query: PageQuery,
+  },
+  "GET /v1/environments/:id/work/poll": {
+    access: WORK,
+    summary: "For workers: work that nobody has, with the credential for it, or null",
+    query: WorkPollQuery,
+  },
+  "GET /v1/environments/:id/work/stats": {
+    access: WORK_LOOK,
+    summary: "How much work waits, and how many workers ask",
+  },
+  "GET /v1/environments/:id/work/:work": { access: WORK_LOOK, summary: "One work item" },
+  "POST /v1/environments/:id/work/:work": { access: WORK_CHANGE, summary: "Change its metadata", body: WorkUpdate },
+  "POST /v1/environments/:id/work/:work/ack": { access: WORK, summary: "For workers: the work was received" },
+  "POST /v1/environments/:id/work/:work/heartbeat": {
+    access: WORK,
+    summary: "For workers: the work is still being done",
+    query: WorkHeartbeatQuery,
+  },
+  "POST /v1/environments/:id/work/:work/stop": { access: WORK_CHANGE, summary: "End a work item", body: WorkStop },
   "POST /v1/templates": { access: CATALOG_CHANGE, summary: "Describe where sessions begin", body: TemplateCreate },
   "GET /v1/templates": { access: CATALOG_LOOK, summary: "Templates, newest first", query: TemplateListQuery },
   "GET /v1/templates/:id": { access: CATALOG_LOOK, summary: "One template" },

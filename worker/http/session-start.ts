@@ -4,7 +4,7 @@ import { Metadata } from "@gantry/protocol/api/common.ts";
 import { sleepAfterMsOf } from "@gantry/protocol/api/environments.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Context } from "hono";
-import { throughVaults, toEngineSetup } from "../agents/engine-setup.ts";
+import { WORKER_SERVER, onWorker, throughVaults, toEngineSetup } from "../agents/engine-setup.ts";
 import { agentOf } from "../agents/session-agent.ts";
 import { getEnvironment } from "../environments/store.ts";
 import { resolveResources } from "../resources/resolve.ts";
@@ -53,7 +53,10 @@ export async function resolveStart(c: Context<App>, start: Start): Promise<Sessi
   const vaultIds = start.vault_ids ?? [];
   await checkVaults(env, account, vaultIds);
   const plain = agent === null ? {} : toEngineSetup(agent);
-  const fromAgent = agent === null || vaultIds.length === 0 ? plain : throughVaults(plain, agent);
+  const selfHosted = environment?.config.type === "self_hosted";
+  if (selfHosted) checkSelfHosted(agent, start);
+  const anywhere = agent === null || vaultIds.length === 0 ? plain : throughVaults(plain, agent);
+  const fromAgent = selfHosted ? onWorker(anywhere) : anywhere;
   if (start.ask_user_question && fromAgent.tools === undefined)
     throw refused("ask_user_question", "needs an agent: without one nobody is asked");
   const engine: SessionSetup["engine"] = {
@@ -78,6 +81,7 @@ export async function resolveStart(c: Context<App>, start: Start): Promise<Sessi
       title: start.title ?? null,
       metadata: start.metadata ?? {},
       engine,
+      ...(selfHosted ? { selfHosted } : {}),
       ...(sleepAfterMs === undefined ? {} : { sleepAfterMs }),
       ...(vaultIds.length === 0 ? {} : { vaultIds }),
       archivedAt: null,
@@ -93,6 +97,18 @@ async function environmentOf(c: Context<App>, id: string) {
   const environment = found(await getEnvironment(c.env, c.get("principal").account, id), "Environment", id);
   if (environment.archived_at !== null) throw refused("environment_id", "is archived");
   return environment;
+}
+
+/** What a self-hosted environment does not have would happen in our sandbox instead, where nobody expects it. */
+function checkSelfHosted(agent: Awaited<ReturnType<typeof agentOf>> | null, start: Start): void {
+  if (agent === null)
+    throw refused("agent", "is needed in a self-hosted environment: it says which tools its worker has");
+  if (agent.multiagent !== null)
+    throw refused("agent", "starts sub-agents, which a self-hosted environment does not have");
+  if (agent.mcp_servers.some(({ name }) => name === WORKER_SERVER))
+    throw refused("agent", `has an MCP server named ${WORKER_SERVER}, as the worker's tools are called`);
+  if ((start.resources ?? []).length > 0)
+    throw refused("resources", "are not mounted in a self-hosted environment: its files are its own");
 }
 
 function refused(field: string, reason: string): RequestRefused {

@@ -7,6 +7,7 @@ import type { App } from "./context.ts";
 import { STREAM_HEADERS } from "./ndjson.ts";
 import { sessionStub, unknownSession } from "./sessions.ts";
 import { viewOf } from "./threads.ts";
+import { isWorker } from "./work-token.ts";
 
 /** The log of a session as it grows: as server-sent events, as NDJSON, by WebSocket, or a page as soon as there is one. */
 
@@ -35,7 +36,13 @@ export async function follow(
   untilRun: string | null,
   headers: Record<string, string> = {},
 ): Promise<Response> {
-  const shape: StreamShape = { format: FORMATS[type], view: await viewOf(c), previews: wantsPreviews(c), untilRun };
+  const shape: StreamShape = {
+    format: FORMATS[type],
+    view: await viewOf(c),
+    previews: wantsPreviews(c),
+    untilRun,
+    upkeep: !isWorker(c),
+  };
   const stream = await sessionStub(c.env, sessionId).follow(c.get("principal").account, cursor, shape);
   if (stream === "unknown_session") throw unknownSession(sessionId);
   if (stream === "unknown_event") throw unknownCursor();

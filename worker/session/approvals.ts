@@ -10,9 +10,10 @@ export interface WaitingCall {
   readonly runId: string;
   /**
    * `permission`, `question` (the agent asks something) and `plan` (it asks to begin): answered with
-   * `user.tool_confirmation`; `client`: with `user.custom_tool_result`.
+   * `user.tool_confirmation`; `client`: with `user.custom_tool_result`; `worker`: with
+   * `user.tool_result`, `worker_ask`: so too, once it is allowed.
    */
-  readonly kind: "permission" | "question" | "plan" | "client";
+  readonly kind: "permission" | "question" | "plan" | "client" | "worker" | "worker_ask";
   readonly tool: string;
   /** What the tool is called with, as JSON. */
   readonly input: string;
@@ -57,7 +58,10 @@ export class Approvals {
         });
       else if (event.type === "agent.custom_tool_use")
         this.#ask(id, runId, { kind: "client", tool: event.name, input: event.input, at, call });
-      else continue;
+      else if (event.type === "agent.tool_use" && event.evaluated_permission !== undefined) {
+        const kind = event.evaluated_permission === "allow" ? "worker" : "worker_ask";
+        this.#ask(id, runId, { kind, tool: event.name, input: event.input, at, call });
+      } else continue;
       asked = true;
     }
     return asked;
@@ -104,6 +108,11 @@ export class Approvals {
     );
   }
 
+  /** A call that a worker is to carry out may be carried out. */
+  allow(toolUseId: string): void {
+    this.#sql.exec("UPDATE waiting SET kind = 'worker' WHERE tool_use_id = ? AND kind = 'worker_ask'", toolUseId);
+  }
+
   /** Answers of a run, to be sent again on a new link; the runner takes each once. */
   answered(runId: string): WaitingCall[] {
     return this.#sql.exec("SELECT * FROM waiting WHERE run_id = ? AND answer IS NOT NULL", runId).toArray().map(toCall);
@@ -144,7 +153,7 @@ export class Approvals {
   }
 }
 
-const KINDS = ["permission", "question", "plan", "client"] as const;
+const KINDS = ["permission", "question", "plan", "client", "worker", "worker_ask"] as const;
 
 /** What is asked about one of the engine's own tools. */
 function kindOf(tool: string): WaitingCall["kind"] {
@@ -173,7 +182,7 @@ export function toAnsweredCall({ toolUseId, kind, call, tool, input, answer }: W
   const given = JSON.parse(input) as Record<string, unknown>;
   return {
     toolUseId,
-    kind: kind === "client" ? kind : "permission",
+    kind: kind === "client" || kind === "worker" || kind === "worker_ask" ? "client" : "permission",
     call: call ?? "",
     tool,
     input: given,

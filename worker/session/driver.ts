@@ -12,7 +12,7 @@ import { Gate } from "./gate.ts";
 import { Place } from "./place.ts";
 import type { Link } from "./link.ts";
 import type { Run } from "./run-queue.ts";
-import { SAID, endRun, failRun, sayItGoesOn, sayItWaits, startRun, takeAnswer } from "./telling.ts";
+import { SAID, allowCall, endRun, failRun, sayItGoesOn, sayItWaits, startRun, takeAnswer } from "./telling.ts";
 
 /** While a run is active the watchdog looks this often. */
 export const WATCHDOG_MS = 3_000;
@@ -157,6 +157,17 @@ export class Driver {
     log.announce();
     if (run.state === "parked") this.kick();
     else this.#tellAnswers(run);
+    return true;
+  }
+
+  /** Somebody allows a call that a worker is to carry out: from now on its result is taken. False when none waits for that. */
+  allow(toolUseId: string, event: SessionEvent): boolean {
+    const { queue, approvals, transaction, log } = this.#deps;
+    const run = queue.running();
+    const call = approvals.get(toolUseId);
+    if (call?.kind !== "worker_ask" || call.answer || call.runId !== run?.id) return false;
+    transaction(() => allowCall(this.#deps, run, toolUseId, event));
+    log.announce();
     return true;
   }
 

@@ -2,7 +2,7 @@ import type { StoredEvent } from "@gantry/protocol/event.ts";
 import { RequestRefused, errorMessage } from "@gantry/protocol/error.ts";
 import { isId, newId } from "@gantry/protocol/ids.ts";
 import { auditOnce } from "../accounts/audit.ts";
-import { toEngineSetup } from "../agents/engine-setup.ts";
+import { onWorker, toEngineSetup } from "../agents/engine-setup.ts";
 import { agentOf } from "../agents/session-agent.ts";
 import type { Env } from "../env.ts";
 import { AGENT_MAX_TURNS, completeOptions } from "../http/run-options.ts";
@@ -31,6 +31,7 @@ export function peersOf(
     id: parts.sessionId,
     account: account(),
     environmentId: settings.setup()?.environmentId ?? null,
+    selfHosted: settings.selfHostedIn() !== null,
   });
   return new Peers({
     ...parts,
@@ -53,11 +54,14 @@ export async function tellWhoWaits(env: Env, account: string, { options }: Run):
 }
 
 /** What a session does with others, in the name of its account. */
-function peerActions(env: Env, own: () => { id: string; account: string; environmentId: string | null }): PeerActions {
+function peerActions(
+  env: Env,
+  own: () => { id: string; account: string; environmentId: string | null; selfHosted: boolean },
+): PeerActions {
   const stubOf = (id: string): DurableObjectStub<Session> => env.SESSION.get(env.SESSION.idFromName(id));
   return {
     async begin(call, { message, agent, title }, limits, startedBy) {
-      const { id, account, environmentId } = own();
+      const { id, account, environmentId, selfHosted } = own();
       try {
         await checkSpace(env);
         if (!isId("session", call.target)) return { refused: unknown(call.target) };
@@ -66,6 +70,9 @@ function peerActions(env: Env, own: () => { id: string; account: string; environ
         const actor = { account, keyId: id, requestId: call.toolUseId };
         if (call.tool === "start_session") {
           const resolved = await agentOf(env, account, agent ?? "");
+          if (selfHosted && resolved.multiagent !== null)
+            return { refused: "In a self-hosted environment there are no agents that start sub-agents." };
+          const engine = toEngineSetup(resolved);
           await indexSession(env, { id: call.target, account, createdAt: Date.now(), agentId: resolved.id });
           await auditOnce(db, actor, "session.create", call.target);
           await stub.create(account, {
@@ -73,7 +80,8 @@ function peerActions(env: Env, own: () => { id: string; account: string; environ
             environmentId,
             title: title ?? null,
             metadata: {},
-            engine: toEngineSetup(resolved),
+            engine: selfHosted ? onWorker(engine) : engine,
+            ...(selfHosted ? { selfHosted } : {}),
             archivedAt: null,
             updatedAt: Date.now(),
           });

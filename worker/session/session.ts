@@ -40,7 +40,7 @@ import { bringUpToDate, createTables, numberOf, tablesExist, textOf } from "./sq
 import { Sockets, fromSocketRequest, readSocketMessage } from "./sockets.ts";
 import { streamLog } from "./stream.ts";
 import type { StreamShape } from "./stream.ts";
-import { tellWaiting } from "./tell-waiting.ts";
+import { tellWaiting, tellWork } from "./tell-waiting.ts";
 import { engineSessionIn, unknown, workspaceOf } from "../workspace/of-session.ts";
 import type { Workspace } from "../workspace/workspace.ts";
 import type { Result } from "../workspace/workspace.ts";
@@ -303,6 +303,21 @@ export class Session extends DurableObject<Env> {
     return this.#audit.note(this.#driver.answer(toolUseId, answer, event), actor, "approval.answer", toolUseId);
   }
 
+  /** Somebody has allowed a call that a worker is to carry out. Null for an unknown session; false when none waits. */
+  allow(account: string, toolUseId: string, event: SessionEvent, actor: Actor): boolean | null {
+    if (!this.#mayUse(account)) return null;
+    return this.#audit.note(this.#driver.allow(toolUseId, event), actor, "approval.answer", toolUseId);
+  }
+
+  /** Whether a worker has something to do here: a run is in progress, or waits. */
+  wantsWork(account: string): boolean {
+    return (
+      this.#mayUse(account) &&
+      this.#settings.selfHostedIn() !== null &&
+      (this.#queue.running() ?? this.#queue.next()) !== null
+    );
+  }
+
   /** Tool calls that wait for an answer. Null for an unknown session. */
   waiting(account: string): Omit<WaitingCall, "answer">[] | null {
     return this.#mayUse(account) ? this.#approvals.open().map(({ answer: _answer, ...call }) => call) : null;
@@ -455,6 +470,7 @@ export class Session extends DurableObject<Env> {
     if (!this.#exists) return;
     this.#audit.tell();
     tellWaiting(this.ctx, this.env, this.#approvals, this.#settings);
+    tellWork(this.ctx, this.env, () => this.#account(), this.#queue, this.#settings);
   }
 
   #model(): string {

@@ -21,6 +21,8 @@ export interface SessionSetup {
     /** For prompts that come without one. */
     readonly permissionMode?: PermissionMode;
   };
+  /** Its environment is self-hosted: a worker carries out the tools (`worker/environments/work.ts`). */
+  readonly selfHosted?: boolean;
   /** Milliseconds without a prompt after which its engine is ended; the installation's own where it is not said. */
   readonly sleepAfterMs?: number;
   /** Milliseconds since 1970; null while it is not archived. */
@@ -62,6 +64,22 @@ export class Settings {
 
   saveSetup(setup: SessionSetup): void {
     this.#write("setup", setup);
+    // Asked with every event, so it has a row of its own.
+    if (setup.selfHosted) this.#write("self_hosted", setup.environmentId);
+  }
+
+  /** The self-hosted environment that carries out its tools; null: it has none. */
+  selfHostedIn(): string | null {
+    return this.#read("self_hosted") as string | null;
+  }
+
+  /** The run for which there last was work for a worker. */
+  toldWork(): string | null {
+    return this.#read("told_work") as string | null;
+  }
+
+  saveToldWork(runId: string): void {
+    this.#write("told_work", runId);
   }
 
   /** How many prompts there had been when the engine was last started ahead of one; null: never. */

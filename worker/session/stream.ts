@@ -1,4 +1,4 @@
-import { PREVIEW_TYPES } from "@gantry/protocol/event.ts";
+import { PREVIEW_TYPES, UPKEEP_TYPES } from "@gantry/protocol/event.ts";
 import { headerOf } from "./event-log.ts";
 import type { EventLog, LogPage, LogView } from "./event-log.ts";
 
@@ -16,6 +16,8 @@ export interface StreamShape {
   readonly view: LogView;
   /** Whether texts are shown while they arrive. */
   readonly previews: boolean;
+  /** Whether it is told what is done for its files between runs; left out: it is. */
+  readonly upkeep?: boolean;
   /** The stream ends with the end of this run; null: never. */
   readonly untilRun: string | null;
 }
@@ -85,14 +87,15 @@ const made = new WeakMap<LogPage, Map<string, string>>();
 function textOf(page: LogPage, shape: StreamShape): string {
   const texts = made.get(page) ?? new Map<string, string>();
   made.set(page, texts);
-  const key = `${shape.format} ${shape.previews}`;
+  const key = `${shape.format} ${shape.previews} ${shape.upkeep ?? true}`;
   const text = texts.get(key) ?? page.lines.map((line) => pieceOf(line, shape)).join("");
   texts.set(key, text);
   return text;
 }
 
-function pieceOf(line: string, { format, previews }: StreamShape): string {
+function pieceOf(line: string, { format, previews, upkeep = true }: StreamShape): string {
   if (!previews && isPreview(line)) return "";
+  if (!upkeep && UPKEEP_TYPES.some((type) => line.startsWith(`{"type":"${type}"`))) return "";
   if (format === "ndjson") return `${line}\n`;
   const { type, seq } = headerOf(line);
   return `event: ${type}\nid: ${seq}\ndata: ${line}\n\n`;

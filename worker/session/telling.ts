@@ -104,3 +104,10 @@ export function takeAnswer(
   }
   log.append(events.map((each) => ({ id: newEventId(), runId: run.id, at: now(), event: each })));
 }
+
+/** A worker may carry out a call. Inside a transaction. */
+export function allowCall(deps: Deps, run: Run, toolUseId: string, event: SessionEvent): void {
+  const { approvals, log, now, newEventId } = deps;
+  approvals.allow(toolUseId);
+  log.append([{ id: newEventId(), runId: run.id, at: now(), event }]);
+}

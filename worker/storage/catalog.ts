@@ -21,6 +21,16 @@ const SCHEMA = [
   `CREATE TABLE IF NOT EXISTS environments (
     id TEXT PRIMARY KEY, account TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, archived_at INTEGER, body TEXT NOT NULL)`,
   `CREATE INDEX IF NOT EXISTS environments_by_account ON environments (account, id)`,
+  `CREATE TABLE IF NOT EXISTS work (
+    id TEXT PRIMARY KEY, account TEXT NOT NULL, environment_id TEXT NOT NULL, session TEXT NOT NULL, state TEXT NOT NULL, metadata TEXT NOT NULL,
+    created_at INTEGER NOT NULL, available_at INTEGER NOT NULL, polled_at INTEGER, acknowledged_at INTEGER, started_at INTEGER,
+    heartbeat_at INTEGER, lease_until INTEGER NOT NULL DEFAULT 0, ttl_ms INTEGER NOT NULL, stop_requested_at INTEGER, stopped_at INTEGER,
+    token_hash TEXT)`,
+  `CREATE INDEX IF NOT EXISTS work_by_environment ON work (environment_id, id)`,
+  `CREATE INDEX IF NOT EXISTS work_to_do ON work (environment_id, id) WHERE state <> 'stopped'`,
+  `CREATE INDEX IF NOT EXISTS work_by_session ON work (session)`,
+  `CREATE TABLE IF NOT EXISTS work_polls (
+    environment_id TEXT NOT NULL, worker TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (environment_id, worker)) WITHOUT ROWID`,
   `CREATE TABLE IF NOT EXISTS templates (
     id TEXT PRIMARY KEY, account TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, archived_at INTEGER, body TEXT NOT NULL)`,
   `CREATE INDEX IF NOT EXISTS templates_by_account ON templates (account, id)`,

@@ -61,6 +61,7 @@ export async function removeFromIndex(env: Env, actor: Actor, id: string): Promi
   await db.batch([
     db.prepare("DELETE FROM sessions WHERE id = ?").bind(id),
     auditStatement(db, actor, "session.delete", id),
+    db.prepare("DELETE FROM work WHERE session = ?").bind(id),
   ]);
 }
 

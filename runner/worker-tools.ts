@@ -1,0 +1,103 @@
+import { WorkerTool } from "@gantry/protocol/link.ts";
+import type { AgentSetup, ToolAnswer } from "@gantry/protocol/link.ts";
+import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
+import { CallToolRequestSchema, ListToolsRequestSchema } from "@modelcontextprotocol/sdk/types.js";
+import { toCallResult } from "./client-tools.ts";
+import type { ClientCall } from "./client-tools.ts";
+import { clipInput } from "./clip.ts";
+
+/** Name of the server under which the engine sees them: `mcp__self_hosted__bash`. */
+const SERVER = "self_hosted";
+
+const text = (description: string) => ({ type: "string", description });
+
+/** What the model reads of each, and what the worker of Anthropic's client takes. */
+const TOOLS: Readonly<
+  Record<WorkerTool, { description: string; properties: Record<string, object>; required: readonly string[] }>
+> = {
+  bash: {
+    description:
+      "Runs a command in the environment's shell, which stays: its folder and variables are there for the next call.",
+    properties: {
+      command: text("The command"),
+      restart: { type: "boolean", description: "Begin with a new shell" },
+      timeout_ms: { type: "integer", description: "Milliseconds that the command may take" },
+    },
+    required: [],
+  },
+  read: {
+    description: "Reads a text file of the environment.",
+    properties: {
+      file_path: text("Its path, relative to the working directory"),
+      view_range: {
+        type: "array",
+        items: { type: "integer" },
+        description: "The first and the last line to show, counted from 1",
+      },
+    },
+    required: ["file_path"],
+  },
+  write: {
+    description: "Writes a text file of the environment, with the folders that it lies in.",
+    properties: { file_path: text("Its path, relative to the working directory"), content: text("All of its text") },
+    required: ["file_path", "content"],
+  },
+  edit: {
+    description: "Replaces a text in a file of the environment; it must be there once, unless all are to be replaced.",
+    properties: {
+      file_path: text("Its path, relative to the working directory"),
+      old_string: text("What is there"),
+      new_string: text("What is to be there"),
+      replace_all: { type: "boolean", description: "Replace it wherever it is" },
+    },
+    required: ["file_path", "old_string", "new_string"],
+  },
+  glob: {
+    description: "Finds files of the environment by a pattern, newest first.",
+    properties: { pattern: text("Such as **/*.ts"), path: text("The folder to look in") },
+    required: ["pattern"],
+  },
+  grep: {
+    description: "Finds lines in files of the environment by a regular expression.",
+    properties: { pattern: text("The expression"), path: text("The file or folder to look in") },
+    required: ["pattern"],
+  },
+};
+
+/** Hands a call to the worker; resolves when that has answered. */
+type Ask = (call: ClientCall, permission: "allow" | "ask", signal: AbortSignal) => Promise<ToolAnswer>;
+
+/**
+ * The built-in tools of a self-hosted environment, as an MCP server inside this process: the engine calls, the call
+ * becomes an event, and the worker that reads the log carries it out where the user's files are.
+ */
+export function workerTools(
+  tools: AgentSetup["workerTools"],
+  ask: Ask,
+): Record<string, { type: "sdk"; name: string; instance: McpServer }> {
+  const names = WorkerTool.options.filter((name) => tools?.[name] !== undefined);
+  if (names.length === 0) return {};
+  const instance = new McpServer({ name: SERVER, version: "1.0.0" }, { capabilities: { tools: {} } });
+  instance.server.setRequestHandler(ListToolsRequestSchema, () => ({
+    tools: names.map((name) => {
+      const { description, properties, required } = TOOLS[name];
+      return { name, description, inputSchema: { type: "object" as const, properties, required: [...required] } };
+    }),
+  }));
+  instance.server.setRequestHandler(CallToolRequestSchema, async (request, { signal }) => {
+    const toolUseId = request.params._meta?.["claudecode/toolUseId"];
+    if (typeof toolUseId !== "string") throw new Error("the engine did not say which call this is");
+    const name = names.find((each) => each === request.params.name);
+    if (name === undefined) throw new Error(`there is no tool ${request.params.name}`);
+    const input = request.params.arguments ?? {};
+    // The worker acts on what the event says, and an event holds so much: half a file must not be written.
+    if (clipInput(input) !== input)
+      return {
+        content: [{ type: "text" as const, text: "This is too long for one call; do it in parts." }],
+        isError: true,
+      };
+    const answer = await ask({ toolUseId, tool: name, input }, tools?.[name] ?? "ask", signal);
+    return toCallResult(answer, "The environment did not answer this call.");
+  });
+  return { [SERVER]: { type: "sdk", name: SERVER, instance } };
+}
