@@ -25,6 +25,10 @@ const BODIES: Record<string, Json> = {
   "POST /v1/keys": { name: "x", scopes: ["read"] },
   "POST /v1/agents": { name: "x", model: "demo/scripted" },
   "POST /v1/sessions/:id/resources": { type: "file", file_id: "file_x" },
+  "POST /v1/sessions/:id/rewind": { run_id: "run_x" },
+  "POST /v1/vaults/:id/credentials": {
+    auth: { type: "static_bearer", token: "x", mcp_server_url: "https://mcp.example.com/x" },
+  },
   "POST /container/process": { type: "prompt", payload: { prompt: "What is 1 + 1?" } },
 };
 
@@ -36,6 +40,7 @@ beforeAll(async () => {
     ((await (await gantry.post(path, body)).json()) as { id: string }).id;
   things["agents"] = await make("/v1/agents", { name: "x", model: "demo/scripted" });
   things["environments"] = await make("/v1/environments", { name: "x" });
+  things["vaults"] = await make("/v1/vaults", { display_name: "x" });
   things["keys"] = await make("/v1/keys", { name: "x", scopes: ["read"] });
   things["sessions"] = (await gantry.run({ prompt: "What is 1 + 1?" })).sessionId;
   const form = new FormData();
@@ -131,7 +136,7 @@ describe("the document", () => {
     ROUTE_NAMES.filter(
       (name) =>
         name.startsWith("GET") &&
-        !/stream|ws|content|docs|claude-code\/:|:work|work\/poll|:thread|:run|:resource|templates\/:|sandbox\/(git|files)/.test(
+        !/stream|ws|content|docs|claude-code\/:|:work|work\/poll|:thread|:run|:resource|templates\/:|:credential|:path|archive$|GET \/sandbox/.test(
           name,
         ),
     ),

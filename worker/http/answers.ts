@@ -52,6 +52,8 @@ export const ANSWERS: Readonly<Partial<Record<RouteName, Answer>>> = {
   "DELETE /v1/sessions/:id": json(A.Deleted),
   "POST /v1/sessions/:id/archive": json(A.SessionAnswer),
   "GET /v1/sessions/:id/sandbox": json(A.SandboxAnswer),
+  "GET /v1/sessions/:id/files/:path{.+}": { 200: { "application/octet-stream": null } },
+  "GET /v1/sessions/:id/archive": { 200: { "application/zip": null } },
   "GET /v1/sessions/:id/runs": json(A.RunPage),
   "GET /v1/sessions/:id/runs/:run": { 200: { [JSON_TYPE]: A.RunAnswer }, 202: { [JSON_TYPE]: A.RunAnswer } },
   "POST /v1/sessions/:id/runs/:run/cancel": json(A.CancelledRun),

@@ -102,6 +102,8 @@ export class SnapshotWorld {
     const store = packStore(this.env, id);
     const settings = new Settings(sql);
     let alarmAt: number | null = null;
+    /** How far the session's clock is ahead: nobody waits here until a save is due. */
+    let ahead = 0;
     const snapshots = new Snapshots({
       sql,
       transaction,
@@ -116,7 +118,7 @@ export class SnapshotWorld {
       announce: () => {},
       lastSeq: () => events.length,
       runningRun: () => null,
-      now: () => Date.now(),
+      now: () => Date.now() + ahead,
       pause: () => Promise.resolve(),
       keep: change.keep ?? 20,
       everyMs: 1e9,
@@ -132,6 +134,7 @@ export class SnapshotWorld {
       async save() {
         const before = events.length;
         snapshots.wantSave(`run_${++runs}`);
+        ahead += DUE_MS;
         snapshots.watch();
         await snapshots.idle();
         return events.slice(before).findLast((event) => event.type.startsWith("workspace."));
@@ -144,6 +147,9 @@ export class SnapshotWorld {
     };
   }
 }
+
+/** After this a save that was asked for is due. */
+const DUE_MS = 1_000;
 
 export interface TestSession {
   readonly id: string;
