@@ -57,7 +57,8 @@ export abstract class Client {
   async log(sessionId: string): Promise<StoredEvent[]> {
     const events: StoredEvent[] = [];
     for (let after = "0"; ;) {
-      const response = await this.fetch(`/v1/sessions/${sessionId}/events?after=${after}&limit=1000`);
+      const signal = AbortSignal.timeout(SOON_MS);
+      const response = await this.fetch(`/v1/sessions/${sessionId}/events?after=${after}&limit=1000`, { signal });
       const page = (await response.json()) as { data: StoredEvent[]; next_page: string | null };
       events.push(...page.data);
       if (page.next_page === null) return events;

@@ -18,7 +18,7 @@ import { Client } from "./workload.ts";
  * `SEED=n` is the first seed (else a random one), `RUNS=n` how many seeds in a row (50), `GROUP=n` how many share a
  * started product and its state folder (5), `LONGEST=ms` bounds what is frozen (3000; a minute is 60000), `MAX_SECONDS=n`
  * ends it after that time with what it has, `ONLY="kill runner"` makes every fault of that kind, `STOP_AT=n` ends it
- * after so many seeds with findings. `--mutate`: see mutate.ts. It prints each seed, and for one with findings how to run it again.
+ * after so many seeds with findings, `NO_DISK=1` leaves the full disk out. `--mutate`: see mutate.ts. It prints each seed, and for one with findings how to run it again.
  */
 
 const env = process.env;
@@ -29,6 +29,9 @@ const longestMs = Number(env["LONGEST"] ?? 3_000);
 const kind = env["ONLY"] ?? "";
 const stopAt = Number(env["STOP_AT"] ?? Infinity);
 const endAt = Date.now() + Number(env["MAX_SECONDS"] ?? 1e6) * 1_000;
+
+/** What is not answered in this time is a finding. */
+const PATIENCE_MS = 60_000;
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
@@ -57,7 +60,7 @@ class Arena {
   }
 
   get hasDisk(): boolean {
-    return this.#disk !== null;
+    return this.#disk !== null && env["NO_DISK"] === undefined;
   }
 
   get gantry(): Gantry {
@@ -109,7 +112,8 @@ class Arena {
   }
 
   async #post(path: string, body: object): Promise<string> {
-    const response = await this.gantry.post(path, body);
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const response = await this.gantry.fetch(path, { method: "POST", body: JSON.stringify(body), signal });
     const answer = (await response.json()) as { id?: string };
     if (!answer.id) throw new Error(`${path}: ${JSON.stringify(answer)}`);
     return answer.id;
