@@ -1,7 +1,6 @@
 import { FRAME, frameHeader, frameOf } from "@gantry/protocol/frames.ts";
 import { SnapshotRoot } from "@gantry/protocol/snapshot.ts";
-import type { FileEntry, RestoreStep, SnapshotEntry } from "@gantry/protocol/snapshot.ts";
-import { hashOf } from "./keys.ts";
+import type { RestoreStep, SnapshotEntry } from "@gantry/protocol/snapshot.ts";
 import { DamagedStore } from "./packs.ts";
 import type { PackReader } from "./packs.ts";
 import { pageOf } from "./save.ts";
@@ -41,50 +40,6 @@ export class SnapshotReader {
       if (!other || other.pack === place.pack) throw error;
       return this.#packs.read(hash, other, neighbours);
     }
-  }
-
-  /** All entries in order, or those whose path begins so. Reads only pages that can hold them. */
-  async *entries(root: SnapshotRoot, prefix = ""): AsyncGenerator<SnapshotEntry> {
-    for (const [index, page] of root.pages.entries()) {
-      const next = root.pages[index + 1]?.first;
-      if (next !== undefined && next <= prefix) continue;
-      if (page.first > prefix && !page.first.startsWith(prefix)) return;
-      for (const entry of await this.page(page.hash)) if (entry.p.startsWith(prefix)) yield entry;
-    }
-  }
-
-  /** What lies in a folder, without what lies deeper. */
-  async list(root: SnapshotRoot, folder: string): Promise<SnapshotEntry[]> {
-    const found: SnapshotEntry[] = [];
-    for await (const entry of this.entries(root, `${folder}/`))
-      if (!entry.p.slice(folder.length + 1).includes("/")) found.push(entry);
-    return found;
-  }
-
-  /** The entry of a path; null when there is none. */
-  async entry(root: SnapshotRoot, path: string): Promise<SnapshotEntry | null> {
-    const holder = root.pages.findLast((page) => page.first <= path);
-    return (holder && (await this.page(holder.hash, false)).find((entry) => entry.p === path)) ?? null;
-  }
-
-  /** Names a file's contents: the same for the same bytes, whatever the file is called. */
-  nameOf(file: FileEntry): Promise<string> {
-    return hashOf(new TextEncoder().encode(`${file.s} ${file.c.join(" ")}`));
-  }
-
-  /** A file's contents, a piece at a time as the reader takes them. */
-  contents(file: FileEntry): ReadableStream<Uint8Array> {
-    let index = 0;
-    return new ReadableStream<Uint8Array>(
-      {
-        pull: async (controller) => {
-          const hash = file.c[index++];
-          if (hash === undefined) return controller.close();
-          controller.enqueue(await this.object(hash, false));
-        },
-      },
-      { highWaterMark: 0 },
-    );
   }
 
   /**

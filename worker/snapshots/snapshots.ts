@@ -7,11 +7,9 @@ import type { Sql, Transaction } from "../session/sql.ts";
 import type { KeyRing } from "./keys.ts";
 import { collectGarbage } from "./gc.ts";
 import { NoSnapshotKey } from "./keys.ts";
-import { DamagedStore, PackReader, PackWriter } from "./packs.ts";
+import { DamagedStore, PackReader } from "./packs.ts";
 import type { PackStore } from "./packs.ts";
 import { SnapshotReader } from "./reader.ts";
-import { rewrite } from "./rewrite.ts";
-import type { Changes } from "./rewrite.ts";
 import { SnapshotFailed } from "./runner.ts";
 import type { RunnerFiles } from "./runner.ts";
 import { save } from "./save.ts";
@@ -153,31 +151,6 @@ export class Snapshots {
     // The first run of a session: there is nothing yet.
     if (known === null && !this.tables.latest() && this.transcripts.empty) return null;
     return this.#prepare(welcome.runnerId, runId);
-  }
-
-  /**
-   * A new snapshot that differs from the newest as asked; the session's next run begins with it. Not while a run is in
-   * progress: what the sandbox holds would be lost.
-   */
-  async write(changes: Changes): Promise<Snapshot> {
-    return this.#inTurn(() => this.#write(changes));
-  }
-
-  async #write(changes: Changes): Promise<Snapshot> {
-    if (this.#deps.runningRun() !== null) throw new SnapshotFailed("busy", "A run is in progress.");
-    const reader = this.reader();
-    const latest = this.tables.latest();
-    const writer = new PackWriter(this.#deps.store, this.#deps.keys(), this.#deps.prefix(), (pack) =>
-      this.#deps.transaction(() => this.tables.addPack(pack)),
-    );
-    const { root, hash } = await rewrite(
-      reader,
-      writer,
-      latest && (await reader.root(latest)),
-      changes,
-      this.#deps.now(),
-    );
-    return this.#beginWith({ root: hash, files: root.files, bytes: root.bytes }, false);
   }
 
   /** The session's next run begins with the files of an earlier snapshot; the conversation in it is of then, too. */
