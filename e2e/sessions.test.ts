@@ -89,7 +89,7 @@ describe("a session on this machine", () => {
       (
         await fetch(`${gantry.url}/v1/messages`, {
           method: "POST",
-          headers: { authorization: `Bearer ${token.slice(0, -1)}x` },
+          headers: { authorization: `Bearer ${token.slice(0, -1)}${token.endsWith("x") ? "y" : "x"}` },
           body: "{}",
         })
       ).status,
