@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
@@ -7,7 +8,9 @@ import {
   MAX_MESSAGE_BYTES,
   MAX_MESSAGE_CHARS,
   MessageAssembler,
+  PROTOCOL_VERSION,
   Report,
+  isReadableBy,
   toMessages,
 } from "./link.ts";
 import type { RunStart } from "./link.ts";
@@ -143,5 +146,28 @@ describe("what is taken from the other side", () => {
     ["an unknown outcome", { id: "sevt_1", at: 1, type: "run.ended", outcome: "excellent" }, false],
   ])("event of a runner: %s", (_name, value, accepted) => {
     expect(FramedEvent.safeParse(value).success).toBe(accepted);
+  });
+});
+
+describe("the version before", () => {
+  const recorded = readFileSync(new URL("testing/protocol-1.ndjson", import.meta.url), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { to: "runner" | "session"; message: { type: string; events?: unknown[] } });
+
+  it("is read, message for message, as a session and a runner of it sent them", () => {
+    expect(new Set(recorded.map(({ message }) => message.type))).toEqual(
+      new Set(["hello", "welcome", "run.start", "frame", "ack", "tool.answer", "run.interrupt"]),
+    );
+    for (const { to, message } of recorded) {
+      expect((to === "runner" ? Command : Report).parse(message)).toEqual(message);
+      for (const event of message.events ?? []) expect(FramedEvent.safeParse(event).success).toBe(true);
+    }
+  });
+
+  it("is sent nothing that it would close its link over", () => {
+    for (const { message } of recorded) expect(isReadableBy(1, message as Report)).toBe(true);
+    const folder = { type: "folder", folder: "x" } as const;
+    expect([isReadableBy(1, folder), isReadableBy(PROTOCOL_VERSION, folder)]).toEqual([false, true]);
   });
 });

@@ -13,7 +13,7 @@ import { isTranscript } from "./snapshot.ts";
  */
 
 /** Version of this contract. A peer accepts its own and the one before. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /** Largest WebSocket message in bytes; a bigger one travels in parts. */
 export const MAX_MESSAGE_BYTES = 1024 * 1024;
@@ -297,6 +297,22 @@ export const Report = z.discriminatedUnion("type", [
   z.object({ type: z.literal("pong"), at: z.number() }),
 ]);
 export type Report = z.infer<typeof Report>;
+
+/** The version in which a message was new. A peer closes its link over one that it cannot read. */
+const SINCE: Partial<Record<Command["type"] | Report["type"], number>> = {
+  "engine.warm": 2,
+  parked: 2,
+  folder: 2,
+  transcript: 2,
+};
+
+/**
+ * Whether a peer of that version can read a message. Fields that came later are optional, and who does not know them leaves
+ * them out; a whole message that it does not know is not sent to it.
+ */
+export function isReadableBy(protocol: number, message: Command | Report): boolean {
+  return (SINCE[message.type] ?? 1) <= protocol;
+}
 
 const Part = z.object({
   type: z.literal("part"),

@@ -4,7 +4,7 @@ import type { IncomingMessage, Server } from "node:http";
 import { availableParallelism } from "node:os";
 import { statfs } from "node:fs/promises";
 import { newId, isId } from "@gantry/protocol/ids.ts";
-import { CLOSE, Command, EngineWish, MessageAssembler, toMessages } from "@gantry/protocol/link.ts";
+import { CLOSE, Command, EngineWish, MessageAssembler, isReadableBy, toMessages } from "@gantry/protocol/link.ts";
 import type { SandboxReport } from "@gantry/protocol/sandbox.ts";
 import { WebSocketServer } from "ws";
 import type { WebSocket } from "ws";
@@ -179,6 +179,7 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
     }
     links.set(sessionId, { socket, epoch });
     hostOf(sessionId).attach((report) => {
+      if (!isReadableBy(hello.protocol, report)) return;
       for (const message of toMessages(report)) socket.send(message);
     }, hello);
     return true;

@@ -1,4 +1,4 @@
-import { CLOSE, MessageAssembler, PROTOCOL_VERSION, Report, toMessages } from "@gantry/protocol/link.ts";
+import { CLOSE, MessageAssembler, PROTOCOL_VERSION, Report, isReadableBy, toMessages } from "@gantry/protocol/link.ts";
 import type { Command } from "@gantry/protocol/link.ts";
 import { RUNNER_PORT } from "../sandbox/sandbox.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
@@ -35,6 +35,8 @@ export async function dial(
   if (!socket) throw new Error(`the runner answered ${response.status} instead of a link`);
   const assembler = new MessageAssembler();
   let open = true;
+  /** What the runner speaks: in a roll-out it may be the version before for a while. */
+  let spoken = PROTOCOL_VERSION;
   const closed = (reason: string, code?: number): void => {
     if (!open) return;
     open = false;
@@ -44,7 +46,10 @@ export async function dial(
     if (!open) return;
     try {
       const value = assembler.push(typeof event.data === "string" ? event.data : new TextDecoder().decode(event.data));
-      if (value !== undefined) handlers.onReport(Report.parse(value));
+      if (value === undefined) return;
+      const report = Report.parse(value);
+      if (report.type === "welcome") spoken = report.protocol;
+      handlers.onReport(report);
     } catch (error) {
       socket.close(CLOSE.badMessage, "bad message");
       closed(`bad message: ${String(error)}`);
@@ -54,6 +59,7 @@ export async function dial(
   socket.addEventListener("error", () => closed("socket error"));
   socket.accept();
   const send = (command: Command): void => {
+    if (!isReadableBy(spoken, command)) return;
     for (const message of toMessages(command)) socket.send(message);
   };
   send({ type: "hello", protocol: PROTOCOL_VERSION, ...hello });
