@@ -7,125 +7,75 @@ import { Scope } from "../scope.ts";
 /** What a thousand sessions cost that nobody talks to, each with a listener. */
 
 const SESSIONS = 1_000;
-/** workerd puts an object out of memory after ten seconds without anything to do. */
-const EVICTION_MS = 20_000;
+/** Sessions that come in a second. */
+const A_SECOND = 10;
+/** What is awake at once while they come: an object sleeps after ten seconds without anything to do. */
+const AWAKE = 150;
+const EVICTION_MS = 25_000;
 
 type Memory = Record<"launcher" | "workerd" | "runner", number>;
 
-function memoryOf(gantry: Gantry): Memory {
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Waits until everything that can be put out of memory is. */
+async function settled(gantry: Gantry): Promise<Memory> {
+  await pause(EVICTION_MS);
   const { launcher, workerd, runner } = gantry.processes();
   return { launcher: rssMb(launcher), workerd: rssMb(workerd), runner: rssMb(runner) };
 }
 
-/** Waits until everything that can be put out of memory is. */
-async function settled(gantry: Gantry): Promise<Memory> {
-  await new Promise((resolve) => setTimeout(resolve, EVICTION_MS));
-  return memoryOf(gantry);
-}
-
-/** Sessions that come in a second where they come one after the other. */
-const A_SECOND = 10;
-
-/** The same thousand from a fresh start, as users come: each makes its session and opens its WebSocket, ten a second. */
-async function arriving(scope: Scope): Promise<{ before: Memory; asleep: Memory }> {
-  const gantry = await Gantry.start({ GANTRY_STATE: `${scope.folder}/arriving` });
-  scope.defer(() => gantry.remove());
-  process.prependOnceListener("exit", () => gantry.kill("launcher"));
-  await gantry.run({ prompt: "What is 7 * 6?" });
-  gantry.kill("engine");
-  const before = await settled(gantry);
-  const sockets: WebSocket[] = [];
-  for (let count = 0; count < SESSIONS; count++) {
-    const next = new Promise((resolve) => setTimeout(resolve, 1_000 / A_SECOND));
-    const { id } = (await (await gantry.post("/v1/sessions", {})).json()) as { id: string };
-    sockets.push(await listen(gantry, id));
-    await next;
-  }
-  const asleep = await settled(gantry);
-  if (sockets.some((socket) => socket.readyState !== WebSocket.OPEN)) throw new Error("not all sockets stayed open");
-  for (const socket of sockets) socket.terminate();
-  await gantry.stop();
-  return { before, asleep };
-}
-
-async function listen(gantry: Gantry, id: string): Promise<WebSocket> {
+/** A new session with an open WebSocket. */
+async function listen(gantry: Gantry): Promise<WebSocket> {
+  const { id } = (await (await gantry.post("/v1/sessions", {})).json()) as { id: string };
   const url = `${gantry.url.replace("http", "ws")}/v1/sessions/${id}/events/ws`;
   const socket = new WebSocket(url, { headers: { authorization: `Bearer ${gantry.key}` } });
   await new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
   return socket;
 }
 
-async function inFifties<T>(count: number, make: (at: number) => Promise<T>): Promise<T[]> {
-  const made: T[] = [];
-  while (made.length < count)
-    made.push(...(await Promise.all(Array.from({ length: 50 }, (_, at) => make(made.length + at)))));
-  return made;
-}
-
 async function measure(scope: Scope, say: (line: string) => void): Promise<Table> {
-  const came = await arriving(scope);
-  say("measured as they come");
   const gantry = await Gantry.start({ GANTRY_STATE: `${scope.folder}/state` });
   scope.defer(() => gantry.remove());
   process.prependOnceListener("exit", () => gantry.kill("launcher"));
-  const newSession = async (): Promise<string> =>
-    ((await (await gantry.post("/v1/sessions", {})).json()) as { id: string }).id;
-
-  // The first of everything loads code.
-  await newSession();
   await gantry.run({ prompt: "What is 7 * 6?" });
   gantry.kill("engine");
-  const before = await settled(gantry);
-  say("measured without sessions");
-  const ids = await inFifties(SESSIONS, newSession);
-  const open = (): Promise<WebSocket[]> => inFifties(SESSIONS, (at) => listen(gantry, ids[at] ?? ""));
-  // Once all of it and back to nothing: what an allocator keeps for later it keeps from here on.
-  for (const socket of await open()) socket.close();
-  const made = await settled(gantry);
-  say("measured with sessions");
-  const sockets = await open();
-  const awake = memoryOf(gantry);
+  const fresh = await settled(gantry);
+  say("measured after the start");
+  for (const socket of await Promise.all(Array.from({ length: AWAKE }, () => listen(gantry)))) socket.terminate();
+  const worked = await settled(gantry);
+  say("measured with nobody listening");
+  const sockets: WebSocket[] = [];
+  while (sockets.length < SESSIONS) {
+    const next = pause(1_000 / A_SECOND);
+    sockets.push(await listen(gantry));
+    await next;
+  }
   const asleep = await settled(gantry);
-  say("measured with listeners");
-  const left = sockets.filter((socket) => socket.readyState === WebSocket.OPEN).length;
-  if (left !== SESSIONS) throw new Error(`only ${left} sockets stayed open`);
+  if (sockets.some((socket) => socket.readyState !== WebSocket.OPEN)) throw new Error("not all sockets stayed open");
   for (const socket of sockets) socket.terminate();
 
-  const signed = (mb: number): string => `${mb < 0 ? "" : "+"}${mb.toFixed(0)}`;
   const sum = (memory: Memory): number => memory.launcher + memory.workerd + memory.runner;
-  const row = (name: string, memory: Memory, first: Memory, second: Memory, target = ""): string[] => [
+  const over = (memory: Memory, base: Memory): string => `+${(sum(memory) - sum(base)).toFixed(0)}`;
+  const row = (name: string, memory: Memory, ...rest: string[]): string[] => [
     name,
     ...(["launcher", "workerd", "runner"] as const).map((part) => memory[part].toFixed(0)),
-    memory === first ? "" : signed(sum(memory) - sum(first)),
-    memory === first || memory === second ? "" : signed(sum(memory) - sum(second)),
-    target,
+    ...rest,
   ];
   return {
-    columns: [
-      "MB resident",
-      "launcher",
-      "workerd",
-      "runner",
-      "over none",
-      "over those that were awake before",
-      "target",
-    ],
+    columns: ["MB resident", "launcher", "workerd", "runner", "over the start", "over nobody listening", "target"],
     rows: [
-      row("started, no sessions", came.before, came.before, came.before),
+      row("started, one prompt", fresh, "", "", ""),
+      row(`${AWAKE} sessions were awake at once, nobody listens`, worked, over(worked, fresh), "", ""),
       row(
-        `${SESSIONS} with an open WebSocket each, come ${A_SECOND} a second, asleep`,
-        came.asleep,
-        came.before,
-        came.asleep,
+        `${SESSIONS} more with an open WebSocket each, asleep`,
+        asleep,
+        over(asleep, fresh),
+        over(asleep, worked),
         "≤ +110",
       ),
-      row("another start, no sessions", before, before, made),
-      row(`${SESSIONS} that all had a WebSocket at once, asleep`, made, before, made),
-      row("the same with an open WebSocket each, just opened", awake, before, made),
-      row("with an open WebSocket each, asleep", asleep, before, made),
     ],
     notes: [
-      `Once, on the started product; each row but the fifth ${EVICTION_MS / 1000} s after the last request. The sockets were open at the end. An object falls asleep after ten seconds: how many are awake at a time decides what the allocators take, and they keep it for the next that wake (fourth row). Sessions were made and never prompted: a session that was has its engine's transcript on disk and nothing more in memory once its engine has slept.`,
+      `Once, on the started product, each row ${EVICTION_MS / 1000} s after the last request; the sessions come ${A_SECOND} a second, and their sockets were open at the end. The second row is what the allocators have taken for as many objects as are awake at once while they come, and keep for the next; how many are awake at a time decides it, not how many there are. Sessions were made and never prompted: one that was has its conversation on disk and nothing more in memory once its engine has slept.`,
     ],
   };
 }
