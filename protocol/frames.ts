@@ -1,5 +1,7 @@
 /** Frames in a stream of bytes: one byte of kind, four of length, the contents. */
 
+import { joined } from "./bytes.ts";
+
 export const FRAME = { json: 1, data: 2 } as const;
 
 const HEADER_BYTES = 5;
@@ -38,7 +40,7 @@ export async function* readFrames(
     pieces.push(piece);
     held += piece.length;
     if (held < needed) continue;
-    const buffer = pieces.length === 1 ? piece : joined(pieces, held);
+    const buffer = pieces.length === 1 ? piece : joined(pieces);
     let at = 0;
     while (buffer.length - at >= needed) {
       const part = buffer.subarray(at, at + needed);
@@ -58,14 +60,4 @@ export async function* readFrames(
     pieces = held > 0 ? [buffer.subarray(at)] : [];
   }
   if (held > 0 || kind !== null) throw new TornFrames("the stream broke off inside a frame");
-}
-
-function joined(pieces: readonly Uint8Array[], length: number): Uint8Array {
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
 }

@@ -1,5 +1,6 @@
 import { Scope } from "@gantry/protocol/api/keys.ts";
 import type { ApiKey } from "@gantry/protocol/api/keys.ts";
+import { fromHex, toBase64Url, toHex } from "@gantry/protocol/bytes.ts";
 import { isId, newId } from "@gantry/protocol/ids.ts";
 import type { Env } from "../env.ts";
 import { catalog, toIso } from "../storage/catalog.ts";
@@ -154,22 +155,4 @@ function toApiKey(row: KeyRow): ApiKey {
 /** A scope that this version does not know opens nothing. */
 function toScopes(json: string): Scope[] {
   return (JSON.parse(json) as string[]).flatMap((name) => Scope.safeParse(name).data ?? []);
-}
-
-/** Bytes as small hexadecimal letters. */
-export function toHex(bytes: ArrayBuffer): string {
-  return [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-/** Bytes of hexadecimal letters. */
-export function fromHex(text: string): Uint8Array {
-  return Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
-}
-
-/** Bytes in base64url. */
-export function toBase64Url(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes))
-    .replaceAll("+", "-")
-    .replaceAll("/", "_")
-    .replaceAll("=", "");
 }

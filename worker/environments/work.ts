@@ -3,11 +3,12 @@ import type {
   BetaSelfHostedWorkHeartbeatResponse,
   BetaSelfHostedWorkQueueStats,
 } from "@anthropic-ai/sdk/resources/beta/environments/work";
+import { fromHex, toBase64Url, toHex } from "@gantry/protocol/bytes.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import { isId, newId } from "@gantry/protocol/ids.ts";
 import { auditStatement } from "../accounts/audit.ts";
 import type { Actor } from "../accounts/audit.ts";
-import { digest, fromHex, toBase64Url, toHex } from "../accounts/keys.ts";
+import { digest } from "../accounts/keys.ts";
 import { patchMetadata } from "../agents/resolve.ts";
 import type { Env } from "../env.ts";
 import { catalog, toIso } from "../storage/catalog.ts";

@@ -1,3 +1,4 @@
+import { toHex } from "@gantry/protocol/bytes.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 
 /** Largest file. */
@@ -42,7 +43,7 @@ export async function writeBlob(
       }
     }
     await hash.close();
-    const sha256 = [...new Uint8Array(await hasher.digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    const sha256 = toHex(await hasher.digest);
     if (upload === null) {
       await bucket.put(key, part.subarray(0, filled));
       return { size, sha256 };

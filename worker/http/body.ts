@@ -1,3 +1,4 @@
+import { joined } from "@gantry/protocol/bytes.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { z } from "zod";
 
@@ -77,11 +78,5 @@ export async function readBytes(request: Request): Promise<Uint8Array> {
     else chunks.length = 0;
   }
   if (size > MAX_BODY_BYTES) throw new RequestRefused({ code: "body_too_large", maxBytes: MAX_BODY_BYTES });
-  const whole = new Uint8Array(size);
-  let at = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, at);
-    at += chunk.byteLength;
-  }
-  return whole;
+  return joined(chunks);
 }

@@ -1,3 +1,4 @@
+import { toHex } from "@gantry/protocol/bytes.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Context } from "hono";
 import { boundaryOf, readParts } from "../files/multipart.ts";
@@ -39,7 +40,7 @@ export class FormHash {
 
   async digest(): Promise<string> {
     await this.#writer.close();
-    return [...new Uint8Array(await this.#stream.digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    return toHex(await this.#stream.digest);
   }
 }
 

@@ -1,4 +1,5 @@
 import { waitUntil } from "cloudflare:workers";
+import { joined, toHex } from "@gantry/protocol/bytes.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import { newId, toId } from "@gantry/protocol/ids.ts";
 import type { IdKind } from "@gantry/protocol/ids.ts";
@@ -133,7 +134,7 @@ function keepStream(response: Response, keep: (reply: KeptReply) => Promise<void
       controller.enqueue(piece);
     },
     async flush() {
-      if (size <= MAX_KEPT_BYTES) await keep({ ...headOf(response), body: joined(pieces, size) });
+      if (size <= MAX_KEPT_BYTES) await keep({ ...headOf(response), body: joined(pieces) });
     },
   });
   const passing = response.body?.pipeTo(writable) ?? Promise.resolve();
@@ -143,22 +144,12 @@ function keepStream(response: Response, keep: (reply: KeptReply) => Promise<void
   return new Response(readable, response);
 }
 
-function joined(pieces: readonly Uint8Array[], size: number): Uint8Array {
-  const whole = new Uint8Array(size);
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.byteLength;
-  }
-  return whole;
-}
-
 /** An answer with a secret in it is kept readable only for whoever brings the same API key again. */
 async function sealed(c: Context<App>, route: Route, key: string, reply: KeptReply): Promise<KeptReply> {
   if (!route.secret) return reply;
   const iv = crypto.getRandomValues(new Uint8Array(12));
   const body = await crypto.subtle.encrypt({ name: "AES-GCM", iv }, await sealOf(c, key), reply.body);
-  return { ...reply, body: joined([iv, new Uint8Array(body)], iv.byteLength + body.byteLength) };
+  return { ...reply, body: joined([iv, new Uint8Array(body)]) };
 }
 
 async function unsealed(c: Context<App>, route: Route, key: string, reply: KeptReply): Promise<KeptReply> {
@@ -172,8 +163,4 @@ async function unsealed(c: Context<App>, route: Route, key: string, reply: KeptR
 async function sealOf(c: Context<App>, key: string): Promise<CryptoKey> {
   const secret = await digest(`seal\0${keyOf(c.req.raw.headers) ?? ""}\0${key}`);
   return crypto.subtle.importKey("raw", secret, "AES-GCM", false, ["encrypt", "decrypt"]);
-}
-
-function toHex(bytes: ArrayBuffer): string {
-  return [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

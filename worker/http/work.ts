@@ -2,7 +2,7 @@ import { NoQuery, PageQuery } from "@gantry/protocol/api/common.ts";
 import { WorkHeartbeatQuery, WorkPollQuery, WorkStop, WorkUpdate } from "@gantry/protocol/api/work.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Context } from "hono";
-import { toBase64Url } from "../accounts/keys.ts";
+import { toBase64Url } from "@gantry/protocol/bytes.ts";
 import { getEnvironment } from "../environments/store.ts";
 import {
   acknowledgeWork,

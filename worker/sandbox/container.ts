@@ -1,3 +1,4 @@
+import { toHex } from "@gantry/protocol/bytes.ts";
 import { NoCapacity, RUNNER_PORT } from "./sandbox.ts";
 import type { Sandbox } from "./sandbox.ts";
 
@@ -165,6 +166,5 @@ export function containerSandbox(container: Container, deps: ContainerDeps): San
 }
 
 function secret(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(24));
-  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return toHex(crypto.getRandomValues(new Uint8Array(24)));
 }

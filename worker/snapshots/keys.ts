@@ -1,3 +1,4 @@
+import { fromBase64Url, joined, toBase64Url } from "@gantry/protocol/bytes.ts";
 /** What snapshots are encrypted with: a ring of keys by id, of which the first seals and all open. */
 
 /** Bytes that a sealed object is longer than what is in it: the nonce and the tag. */
@@ -63,10 +64,7 @@ export class KeyRing {
           key,
           contents as Uint8Array<ArrayBuffer>,
         );
-        const whole = new Uint8Array(NONCE_BYTES + sealed.byteLength);
-        whole.set(iv);
-        whole.set(new Uint8Array(sealed), NONCE_BYTES);
-        return whole;
+        return joined([iv, new Uint8Array(sealed)]);
       },
       async open(name, sealed) {
         const iv = sealed.slice(0, NONCE_BYTES);
@@ -77,17 +75,6 @@ export class KeyRing {
       },
     };
   }
-}
-
-export function fromBase64Url(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (letter) => letter.charCodeAt(0));
-}
-
-export function toBase64Url(bytes: ArrayBuffer): string {
-  return btoa(String.fromCharCode(...new Uint8Array(bytes)))
-    .replaceAll("+", "-")
-    .replaceAll("/", "_")
-    .replaceAll("=", "");
 }
 
 /** SHA-256 in base64url: the name of an object. */

@@ -1,3 +1,4 @@
+import { joined } from "@gantry/protocol/bytes.ts";
 import { FRAME, frameHeader, frameOf } from "@gantry/protocol/frames.ts";
 import { SnapshotRoot } from "@gantry/protocol/snapshot.ts";
 import type { RestoreStep, SnapshotEntry } from "@gantry/protocol/snapshot.ts";
@@ -143,12 +144,7 @@ class Gathered {
   }
 
   take(): Uint8Array {
-    const whole = new Uint8Array(this.#bytes);
-    let at = 0;
-    for (const piece of this.#pieces) {
-      whole.set(piece, at);
-      at += piece.length;
-    }
+    const whole = joined(this.#pieces);
     this.#pieces = [];
     this.#bytes = 0;
     return whole;

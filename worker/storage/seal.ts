@@ -1,3 +1,4 @@
+import { fromBase64Url, toBase64Url } from "@gantry/protocol/bytes.ts";
 import type { Env } from "../env.ts";
 
 /**
@@ -27,7 +28,7 @@ export async function seal(env: Pick<Env, "GANTRY_ENCRYPTION_KEY">, what: string
     await importKey(key, "encrypt"),
     new TextEncoder().encode(secret),
   );
-  return ["v1", key.id, toBase64(nonce), toBase64(new Uint8Array(sealed))].join(".");
+  return ["v1", key.id, toBase64Url(nonce), toBase64Url(sealed)].join(".");
 }
 
 /** Throws when the key is not there any more, or the text was changed or belongs to something else. */
@@ -36,9 +37,9 @@ export async function unseal(env: Pick<Env, "GANTRY_ENCRYPTION_KEY">, what: stri
   const key = keysOf(env).find((each) => each.id === id);
   if (version !== "v1" || !key) throw new Error(`there is no key ${JSON.stringify(id)} in GANTRY_ENCRYPTION_KEY`);
   const opened = await crypto.subtle.decrypt(
-    { name: "AES-GCM", iv: fromBase64(nonce), additionalData: aboutOf(id, what) },
+    { name: "AES-GCM", iv: fromBase64Url(nonce), additionalData: aboutOf(id, what) },
     await importKey(key, "decrypt"),
-    fromBase64(ciphertext),
+    fromBase64Url(ciphertext),
   );
   return new TextDecoder().decode(opened);
 }
@@ -47,7 +48,7 @@ function keysOf(env: Pick<Env, "GANTRY_ENCRYPTION_KEY">): Key[] {
   return (env.GANTRY_ENCRYPTION_KEY ?? "").split(",").flatMap((entry) => {
     const [, id, base64] = /^\s*([\w-]{1,32}):([\w+/=-]{43,44})\s*$/.exec(entry) ?? [];
     if (id === undefined || base64 === undefined) return [];
-    const bytes = fromBase64(base64);
+    const bytes = fromBase64Url(base64);
     return bytes.length === 32 ? [{ id, bytes }] : [];
   });
 }
@@ -58,17 +59,4 @@ function aboutOf(id: string, what: string): Uint8Array<ArrayBuffer> {
 
 function importKey(key: Key, usage: "encrypt" | "decrypt"): Promise<CryptoKey> {
   return crypto.subtle.importKey("raw", key.bytes, "AES-GCM", false, [usage]);
-}
-
-function toBase64(bytes: Uint8Array): string {
-  let binary = "";
-  for (const byte of bytes) binary += String.fromCharCode(byte);
-  return btoa(binary).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
-}
-
-function fromBase64(text: string): Uint8Array<ArrayBuffer> {
-  const binary = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-  return bytes;
 }
