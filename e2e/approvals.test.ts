@@ -147,6 +147,35 @@ describe.each(GONE)("%s", (_name, happens) => {
   });
 });
 
+describe.each<[string, (sessionId: string) => Promise<unknown>]>([
+  ["by kill -9 of the engine", async () => gantry.kill("engine")],
+  ...GONE.slice(2),
+  ["by an interrupt", (sessionId) => send(sessionId, { type: "user.interrupt" })],
+])("a call that was taken up again and then cut off, %s", (_name, happens) => {
+  it("runs no further, and the next prompt is answered itself", async () => {
+    const slow = { tool: "Bash", input: { command: "echo slow >> effects; sleep 60; echo end >> effects" } };
+    const { sessionId, ids } = await waiting(script(slow, { text: "never said" }));
+    await GONE[2]?.[1]();
+    await until(async () => isWaiting(await gantry.log(sessionId).catch(() => [])), "it to be reachable");
+    await send(sessionId, allow(ids[0] ?? ""));
+    await until(() => effects(sessionId).includes("slow"), "the call to run");
+    await Promise.all([
+      happens(sessionId),
+      gantry.untilLog(sessionId, (log) => log.some((e) => e.type === "run.ended"), "the run to end"),
+    ]);
+    const text = script({ text: "the answer" });
+    await send(sessionId, { type: "user.message", content: [{ type: "text", text }] });
+    const log = await gantry.untilLog(
+      sessionId,
+      (all) => isDone(all) && all.filter((e) => e.type === "run.ended").length === 2,
+      "the next end",
+    );
+    expect(log.filter((e) => e.type === "run.ended")[1]).toMatchObject({ outcome: "succeeded", result: "the answer" });
+    expect(log.filter((e) => e.type === "approval.requested")).toHaveLength(1);
+    expect(effects(sessionId)).toEqual(["slow"]);
+  });
+});
+
 describe("after kill -9 of the runner", () => {
   const happens = GONE[2]?.[1] ?? (async () => {});
 

@@ -42,30 +42,8 @@ export async function prepareResume(
   const found = calls.filter(({ call }) => isOpen(text, call));
   // It takes up one call, and a server's tool may not be there yet when it does.
   const runs = found.findLast(({ answer, tool }) => answer.type === "allow" && !isServerTool(tool)) ?? null;
-  const { last, header } = endOf(text);
-  let parent = last;
-  const lines: object[] = [];
-  for (const { call, answer } of found.filter((each) => each !== runs)) {
-    const uuid = randomUUID();
-    const result = { type: "tool_result", tool_use_id: call, ...resultOf(answer) };
-    lines.push({ ...header, parentUuid: parent, uuid, type: "user", message: { role: "user", content: [result] } });
-    parent = uuid;
-  }
-  if (runs) {
-    const attachment = {
-      type: "hook_deferred_tool",
-      toolUseID: runs.call,
-      toolName: runs.tool,
-      toolInput: runs.input,
-      hookName: "approval",
-      hookEvent: "PreToolUse",
-      permissionMode: "default",
-    };
-    lines.push({ ...header, parentUuid: parent, uuid: randomUUID(), type: "attachment", attachment });
-  }
-  // A killed engine may have left half a line.
-  const start = text.endsWith("\n") ? "" : "\n";
-  if (lines.length > 0) await appendFile(file, start + lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+  const results = found.filter((each) => each !== runs).map(({ call, answer }) => resultEntry(call, resultOf(answer)));
+  await append(file, text, runs ? [...results, deferredEntry(runs)] : results);
   return {
     runs,
     results: calls
@@ -78,6 +56,27 @@ export async function prepareResume(
       }),
     answers: calls.filter((call) => call.answer.type === "allow" || !found.includes(call)),
   };
+}
+
+/** What a model is told of a call that was under way when its engine ended. */
+const CUT_OFF = "This was cut off while it was under way. How far it came is not known.";
+
+/**
+ * Gives a result to every call that an earlier engine was to take up and did not finish. Its run has ended; the next
+ * engine would run it again, and take what comes of it for the answer to another prompt. Resolves to nothing to go on with.
+ */
+export async function closeDeferred(folders: SessionFolders, engineSessionId: string): Promise<null> {
+  const file = transcriptOf(folders, engineSessionId);
+  const text = file === null ? "" : await readFile(file, "utf8");
+  if (file === null || !text.includes(DEFERRED)) return null;
+  const deferred = text.split("\n").flatMap((line) => deferredIn(line) ?? []);
+  const open = [...new Set(deferred)].filter((call) => isOpen(text, call));
+  await append(
+    file,
+    text,
+    open.map((call) => resultEntry(call, errorOf(CUT_OFF))),
+  );
+  return null;
 }
 
 /** How long the engine may take to write a call down, and how much of the end of the transcript is searched for it. */
@@ -125,17 +124,66 @@ export function takeAnswer(
   return at < 0 ? null : (answers.splice(at, 1)[0]?.answer ?? null);
 }
 
-function resultOf(answer: ToolAnswer): { content: readonly object[]; is_error: boolean } {
+interface ToolResult {
+  readonly content: readonly object[];
+  readonly is_error: boolean;
+}
+
+const errorOf = (text: string): ToolResult => ({ content: [{ type: "text", text }], is_error: true });
+
+function resultOf(answer: ToolAnswer): ToolResult {
   switch (answer.type) {
     case "allow":
-      return { content: [{ type: "text", text: AGAIN }], is_error: true };
+      return errorOf(AGAIN);
     case "deny":
-      return { content: [{ type: "text", text: answer.message }], is_error: true };
+      return errorOf(answer.message);
     case "result":
       return { content: answer.content, is_error: answer.isError };
     default:
       return answer satisfies never;
   }
+}
+
+function resultEntry(call: string, result: ToolResult): object {
+  return { type: "user", message: { role: "user", content: [{ type: "tool_result", tool_use_id: call, ...result }] } };
+}
+
+const DEFERRED = "hook_deferred_tool";
+
+function deferredEntry({ call, tool, input }: AnsweredCall): object {
+  const attachment = {
+    type: DEFERRED,
+    toolUseID: call,
+    toolName: tool,
+    toolInput: input,
+    hookName: "approval",
+    hookEvent: "PreToolUse",
+    permissionMode: "default",
+  };
+  return { type: "attachment", attachment };
+}
+
+/** The call that an entry of the transcript defers. */
+function deferredIn(line: string): string | null {
+  const attachment = line.includes(DEFERRED) ? parse(line)["attachment"] : null;
+  const { type, toolUseID } = (attachment ?? {}) as Record<string, unknown>;
+  return type === DEFERRED && typeof toolUseID === "string" ? toolUseID : null;
+}
+
+/** Writes entries to the end of the main conversation, each after the other. */
+async function append(file: string, text: string, entries: readonly object[]): Promise<void> {
+  if (entries.length === 0) return;
+  const { last, header } = endOf(text);
+  let parent = last;
+  const lines = entries.map((entry) => {
+    const uuid = randomUUID();
+    const line = JSON.stringify({ ...header, parentUuid: parent, uuid, ...entry });
+    parent = uuid;
+    return `${line}\n`;
+  });
+  // A killed engine may have left half a line.
+  const start = text.endsWith("\n") ? "" : "\n";
+  await appendFile(file, start + lines.join(""));
 }
 
 /** Whether the transcript holds the call and no result of it. */

@@ -12,7 +12,7 @@ import { Outbox } from "./outbox.ts";
 import { stopTurn } from "./interrupting.ts";
 import { killMarked } from "./processes.ts";
 import { Questions, toEvents } from "./questions.ts";
-import { isWrittenDown, prepareResume } from "./resume.ts";
+import { closeDeferred, isWrittenDown, prepareResume } from "./resume.ts";
 import { betweenRuns, initialState, nameToolCall, translate, withCalls } from "./translate.ts";
 import type { TranslateState, TranslatedEvent } from "./translate.ts";
 import { closeThreads, noThreads } from "./threads.ts";
@@ -323,7 +323,7 @@ export class SessionHost {
 
   async #startEngine(command: EngineStart, pass: Pass, resume?: readonly AnsweredCall[]): Promise<Engine> {
     const folders = await this.files.open();
-    const resumption = resume ? await prepareResume(folders, command.engineSessionId, resume) : null;
+    const resumption = await (resume ? prepareResume : closeDeferred)(folders, command.engineSessionId, resume ?? []);
     if (resumption) {
       this.#state = withCalls(this.#state, resume ?? []);
       for (const event of resumption.results) this.#record({ ...event, id: newId("event") });
