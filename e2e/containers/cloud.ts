@@ -114,3 +114,60 @@ export class Cloud extends Client {
     if (id !== null) await docker("stop", "-t", "20", id);
   }
 }
+
+/** A container of the image by itself, as `docker run` starts it: no session, no Worker, a port on loopback. */
+export class LoneContainer {
+  /** Under which name whoever is in it finds this machine. */
+  static readonly HOST = "host.docker.internal";
+  static readonly TOKEN = "a-token-of-the-container";
+  url = "";
+  readonly #id: string;
+
+  private constructor(id: string) {
+    this.#id = id;
+  }
+
+  /** Builds the image where it changed, and starts one. Ready when it listens. */
+  static async start(variables: Record<string, string>): Promise<LoneContainer> {
+    const image = "gantry-container:test";
+    await docker("build", "--tag", image, ROOT);
+    const env = Object.entries({ ...variables, GANTRY_TOKEN: LoneContainer.TOKEN }).flatMap(([name, value]) => [
+      "--env",
+      `${name}=${value}`,
+    ]);
+    const place = ["--publish", "127.0.0.1::8080", "--add-host", `${LoneContainer.HOST}:host-gateway`];
+    const lone = new LoneContainer(await docker("run", "--detach", ...place, ...env, image));
+    try {
+      lone.url = `http://${(await docker("port", lone.#id, "8080/tcp")).split("\n")[0]}`;
+      await until(
+        () =>
+          fetch(lone.url).then(
+            () => true,
+            () => false,
+          ),
+        "the container to listen",
+      );
+    } catch (error) {
+      await lone.remove();
+      throw error;
+    }
+    return lone;
+  }
+
+  /** Waits for the image's health check to say so. */
+  async untilHealthy(): Promise<void> {
+    await until(
+      async () => (await docker("inspect", "-f", "{{.State.Health.Status}}", this.#id)) === "healthy",
+      "the health check to say that it is well",
+    );
+  }
+
+  /** Runs something in it, as the agent. */
+  exec(command: string): Promise<string> {
+    return docker("exec", "--user", "agent", this.#id, "bash", "-c", command);
+  }
+
+  async remove(): Promise<void> {
+    await docker("rm", "--force", "--volumes", this.#id);
+  }
+}
