@@ -39,13 +39,20 @@ export async function keepRunner(options: RunnerOptions): Promise<RunnerProcess>
   let child: ChildProcess;
   let exited: Promise<void>;
 
+  // Node's own: whoever starts us many times may name a folder for compiled code.
+  const compiled = process.env["NODE_COMPILE_CACHE"];
+
   const start = async (): Promise<void> => {
     // The folder is there for whoever reads a list of processes; settings come by standard input.
     child = spawn(process.execPath, [join(ROOT, "runner", "main.ts"), options.root], {
       cwd: ROOT,
       detached: true,
       stdio: ["pipe", "pipe", "pipe"],
-      env: { PATH: process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin", LANG: "C.UTF-8" },
+      env: {
+        PATH: process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin",
+        LANG: "C.UTF-8",
+        ...(compiled === undefined ? {} : { NODE_COMPILE_CACHE: compiled }),
+      },
     });
     exited = new Promise((resolve) => child.once("close", () => resolve()));
     const settings = {

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync, readdirSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, renameSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { until } from "../gantry.ts";
@@ -184,13 +184,14 @@ export class Nemesis {
       rmSync(join(sandboxes, name), { recursive: true, force: true, maxRetries: 10 });
   }
 
-  /** The folder of blobs is not there for a while. */
+  /** The folder of blobs is not there for a while, and none can be made: what was confirmed is not taken away with it. */
   async #hideStore(ms: number): Promise<void> {
     const store = join(this.#gantry.state, "storage", "r2");
     if (!existsSync(store)) return;
     renameSync(store, `${store}-hidden`);
+    writeFileSync(store, "");
     await sleep(ms);
-    rmSync(store, { recursive: true, force: true });
+    rmSync(store);
     renameSync(`${store}-hidden`, store);
   }
 }

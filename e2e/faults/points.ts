@@ -15,14 +15,23 @@ export type Point = (typeof POINTS)[number];
 /** Tells whoever waits that a point was reached. */
 export class Points {
   #waiting: { point: Point; nth: number; resolve: () => void }[] = [];
+  #closed = false;
 
   reached(point: Point): void {
     for (const each of this.#waiting) if (each.point === point && --each.nth === 0) each.resolve();
     this.#waiting = this.#waiting.filter((each) => each.nth > 0);
   }
 
-  /** Resolves when the point is reached for the nth time from now on, or after `patienceMs`. */
+  /** No point is going to be reached any more: whoever waits for one goes on. */
+  close(): void {
+    this.#closed = true;
+    for (const each of this.#waiting) each.resolve();
+    this.#waiting = [];
+  }
+
+  /** Resolves when the point is reached for the nth time from now on, after `patienceMs`, or when all is over. */
   async next(point: Point, nth: number, patienceMs: number): Promise<void> {
+    if (this.#closed) return;
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
       this.#waiting.push({ point, nth, resolve });

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
+import { Follower } from "./follower.ts";
 import { script } from "../gantry.ts";
 import type { Gantry } from "../gantry.ts";
 import type { Points } from "./points.ts";
@@ -22,7 +23,7 @@ export interface Answer {
   readonly allow: boolean;
 }
 
-/** One session of a seed, driven by a client of its own that lives through every fault. */
+/** One session, driven by a client of its own that lives through every fault, for one seed or several. */
 export class Client {
   readonly sessionId: string;
   /** Each tool call is asked for. */
@@ -31,10 +32,11 @@ export class Client {
   /** Answers that the product said it took. */
   readonly answers: Answer[] = [];
   readonly #gantry: Gantry;
-  readonly #random: Random;
-  readonly #points: Points;
+  #random: Random;
+  #points: Points;
   readonly #over = new AbortController();
   readonly #answered = new Set<string>();
+  readonly #follower: Follower;
   readonly #answerer: Promise<void>;
 
   constructor(gantry: Gantry, sessionId: string, asks: boolean, random: Random, points: Points) {
@@ -43,7 +45,16 @@ export class Client {
     this.asks = asks;
     this.#random = random;
     this.#points = points;
+    this.#follower = new Follower(gantry, sessionId, (event) => {
+      if (event.type === "run.ended") this.#points.reached("ended");
+    });
     this.#answerer = this.#answer();
+  }
+
+  /** From now on it works for another seed. */
+  goOn(random: Random, points: Points): void {
+    this.#random = random;
+    this.#points = points;
   }
 
   /** Sends prompts, some while others run, and stops one now and then. */
@@ -54,11 +65,11 @@ export class Client {
       const prompt = this.#plan();
       await this.send(prompt);
       if (random.chance(0.15)) {
-        await sleep(random.int(0, 1_500));
+        await sleep(random.int(0, 1_000));
         this.#points.reached("interrupt");
         await this.#post({ type: "user.interrupt" });
       }
-      if (random.chance(0.5)) await sleep(random.int(0, 1_500));
+      if (random.chance(0.5)) await sleep(random.int(0, 1_000));
     }
   }
 
@@ -69,27 +80,30 @@ export class Client {
     const body = { type: "user.message", content: [{ type: "text", text: text ?? this.#text(prompt) }] };
     const answer = (await this.#post(body)) as { data?: { run_id?: string }[] } | null;
     prompt.runId = answer?.data?.[0]?.run_id ?? null;
-    if (prompt.runId && this.prompts.filter((each) => each.runId).length > 1) this.#points.reached("queued");
+    if (prompt.runId && this.#open(this.#follower.log).size > 1) this.#points.reached("queued");
   }
 
   /** Resolves when everything has ended and nothing waits; rejects after a minute. */
   async untilAtRest(): Promise<void> {
-    await this.#gantry.untilLog(
-      this.sessionId,
-      (log) => {
-        const open = new Set(log.map((e) => (e.type === "run.queued" ? e.run_id : null)));
-        for (const event of log) if (event.type === "run.ended") open.delete(event.run_id);
-        open.delete(null);
-        return open.size === 0 && statusIn(log) !== "running";
-      },
-      `${this.sessionId} to come to rest`,
-    );
-    this.#points.reached("ended");
+    await this.#follower.until((log) => this.#isAtRest(log), `${this.sessionId} to come to rest`);
+  }
+
+  /** What it was told of is in the log, all has ended, and nothing goes on. */
+  #isAtRest(log: readonly StoredEvent[]): boolean {
+    return this.#open(log).size === 0 && statusIn(log) !== "running";
+  }
+
+  /** Runs that were taken and have not ended. */
+  #open(log: readonly StoredEvent[]): Set<string> {
+    const open = new Set(this.prompts.flatMap(({ runId }) => runId ?? []));
+    for (const event of log) if (event.type === "run.queued" && event.run_id) open.add(event.run_id);
+    for (const event of log) if (event.type === "run.ended" && event.run_id) open.delete(event.run_id);
+    return open;
   }
 
   async stop(): Promise<void> {
     this.#over.abort();
-    await this.#answerer;
+    await Promise.all([this.#follower.stop(), this.#answerer]);
   }
 
   #plan(): Prompt {
@@ -108,7 +122,7 @@ export class Client {
     const calls = effects.map((effect) => ({
       ...(random.chance(0.3) ? stream : {}),
       tool: "Bash",
-      input: { command: `echo ${effect} >> effects; for i in $(seq ${random.int(1, 12)}); do sleep 0.1; done` },
+      input: { command: `echo ${effect} >> effects; for i in $(seq ${random.int(1, 8)}); do sleep 0.1; done` },
     }));
     return `${marker} ${script(...calls, { ...stream, text: `${stream.text}end of ${marker}` })}`;
   }
@@ -122,11 +136,10 @@ export class Client {
       if (now !== effects) this.#points.reached("tool");
       effects = now;
       if (!this.asks) continue;
-      const log = await this.#gantry.log(this.sessionId).catch((): StoredEvent[] => []);
-      for (const id of waitingIn(log)) {
+      for (const id of waitingIn(this.#follower.log)) {
         if (this.#answered.has(id)) continue;
         if (!dueAt.has(id)) this.#points.reached("approval");
-        const due = dueAt.get(id) ?? Date.now() + this.#random.int(0, 2_500);
+        const due = dueAt.get(id) ?? Date.now() + this.#random.int(0, 1_500);
         dueAt.set(id, due);
         if (Date.now() < due) continue;
         const allow = this.#random.chance(0.8);
