@@ -1,5 +1,5 @@
 import { AgentCreate, AgentListQuery, AgentQuery, AgentUpdate } from "@gantry/protocol/api/agents.ts";
-import { NoQuery, PageQuery } from "@gantry/protocol/api/common.ts";
+import { PageQuery } from "@gantry/protocol/api/common.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Context } from "hono";
 import { archiveAgent, createAgent, getAgent, listAgentVersions, listAgents, updateAgent } from "../agents/store.ts";
@@ -14,7 +14,6 @@ import { checkSpace } from "./space.ts";
 
 /** `POST /v1/agents` */
 export async function createAgentDoor(c: Context<App>): Promise<Response> {
-  readQuery(c, NoQuery);
   const body = await readJson(c.req.raw, AgentCreate);
   checkModel(c.env, body.model);
   await checkSpace(c.env);
@@ -30,7 +29,6 @@ export async function retrieveAgent(c: Context<App>): Promise<Response> {
 
 /** `POST /v1/agents/{id}` */
 export async function updateAgentDoor(c: Context<App>): Promise<Response> {
-  readQuery(c, NoQuery);
   const id = c.req.param("id") ?? "";
   const body = await readJson(c.req.raw, AgentUpdate);
   if (body.model !== undefined) checkModel(c.env, body.model);
@@ -58,7 +56,6 @@ export async function listAgentVersionsDoor(c: Context<App>): Promise<Response> 
 
 /** `POST /v1/agents/{id}/archive` */
 export async function archiveAgentDoor(c: Context<App>): Promise<Response> {
-  readQuery(c, NoQuery);
   const id = c.req.param("id") ?? "";
   return c.json(found(await archiveAgent(c.env, actorOf(c), id), "Agent", id));
 }

@@ -1,9 +1,7 @@
-import { PageQuery } from "@gantry/protocol/api/common.ts";
 import type { Context } from "hono";
 import { toIso } from "../storage/catalog.ts";
 import { waitingSessionIds } from "../storage/session-index.ts";
 import type { App } from "./context.ts";
-import { readQuery } from "./query.ts";
 import { sessionStub } from "./sessions.ts";
 
 /** What is asked: of a question its questions, of a plan its text. */
@@ -15,7 +13,6 @@ function shown({ kind, input }: { kind: string; input: string }): object {
 
 /** `GET /v1/approvals`: tool calls that wait for somebody, over all sessions of the account, oldest first. */
 export async function listApprovals(c: Context<App>): Promise<Response> {
-  readQuery(c, PageQuery);
   const { account } = c.get("principal");
   const data: object[] = [];
   for (const sessionId of await waitingSessionIds(c.env, account)) {

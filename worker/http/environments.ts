@@ -1,4 +1,3 @@
-import { NoQuery } from "@gantry/protocol/api/common.ts";
 import { EnvironmentCreate, EnvironmentListQuery, EnvironmentUpdate } from "@gantry/protocol/api/environments.ts";
 import type { BetaEnvironmentDeleteResponse } from "@anthropic-ai/sdk/resources/beta/environments/environments";
 import type { Context } from "hono";
@@ -22,7 +21,6 @@ const NOT_FOUND = "environment_not_found";
 
 /** `POST /v1/environments` */
 export async function createEnvironmentDoor(c: Context<App>): Promise<Response> {
-  readQuery(c, NoQuery);
   const body = await readJson(c.req.raw, EnvironmentCreate);
   await checkSpace(c.env);
   return c.json(await createEnvironment(c.env, actorOf(c), body));
@@ -30,14 +28,12 @@ export async function createEnvironmentDoor(c: Context<App>): Promise<Response> 
 
 /** `GET /v1/environments/{id}` */
 export async function retrieveEnvironment(c: Context<App>): Promise<Response> {
-  readQuery(c, NoQuery);
   const id = c.req.param("id") ?? "";
   return c.json(found(await getEnvironment(c.env, c.get("principal").account, id), "Environment", id, NOT_FOUND));
 }
 
 /** `POST /v1/environments/{id}` */
 export async function updateEnvironmentDoor(c: Context<App>): Promise<Response> {
-  readQuery(c, NoQuery);
   const id = c.req.param("id") ?? "";
   const body = await readJson(c.req.raw, EnvironmentUpdate);
   await checkSpace(c.env);
@@ -53,7 +49,6 @@ export async function listEnvironmentsDoor(c: Context<App>): Promise<Response> {
 
 /** `DELETE /v1/environments/{id}` */
 export async function deleteEnvironmentDoor(c: Context<App>): Promise<Response> {
-  readQuery(c, NoQuery);
   const id = c.req.param("id") ?? "";
   found((await deleteEnvironment(c.env, actorOf(c), id)) || null, "Environment", id, NOT_FOUND);
   return c.json({ id, type: "environment_deleted" } satisfies BetaEnvironmentDeleteResponse);
@@ -61,7 +56,6 @@ export async function deleteEnvironmentDoor(c: Context<App>): Promise<Response> 
 
 /** `POST /v1/environments/{id}/archive` */
 export async function archiveEnvironmentDoor(c: Context<App>): Promise<Response> {
-  readQuery(c, NoQuery);
   const id = c.req.param("id") ?? "";
   return c.json(found(await archiveEnvironment(c.env, actorOf(c), id), "Environment", id, NOT_FOUND));
 }

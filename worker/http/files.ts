@@ -1,4 +1,3 @@
-import { NoQuery } from "@gantry/protocol/api/common.ts";
 import { FileFields, FileListQuery } from "@gantry/protocol/api/files.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { BetaDeletedFile, BetaFileMetadata } from "@anthropic-ai/sdk/resources/beta/files";
@@ -23,7 +22,6 @@ const FORM_BYTES = 1024 * 1024;
 
 /** `POST /v1/files`: a form with `file`, and perhaps `expires_in_seconds`. Streams: nothing is held as a whole. */
 export async function uploadFile(c: Context<App>): Promise<Response> {
-  readQuery(c, NoQuery);
   const boundary = boundaryOf(c.req.header("content-type") ?? null);
   if (Number(c.req.header("content-length") ?? 0) > MAX_FILE_BYTES + FORM_BYTES)
     throw new RequestRefused({ code: "body_too_large", maxBytes: MAX_FILE_BYTES });
@@ -90,14 +88,12 @@ export async function listFilesDoor(c: Context<App>): Promise<Response> {
 
 /** `GET /v1/files/{id}` */
 export async function retrieveFile(c: Context<App>): Promise<Response> {
-  readQuery(c, NoQuery);
   const id = c.req.param("id") ?? "";
   return c.json(found(await getFile(c.env, c.get("principal").account, id), "File", id));
 }
 
 /** `GET /v1/files/{id}/content`: the bytes, as a download whatever their type says. */
 export async function downloadFile(c: Context<App>): Promise<Response> {
-  readQuery(c, NoQuery);
   const id = c.req.param("id") ?? "";
   const { file, body, sha256 } = found(await openFile(c.env, c.get("principal").account, id), "File", id);
   return new Response(body.pipeThrough(new FixedLengthStream(file.size_bytes)), {
@@ -114,7 +110,6 @@ export async function downloadFile(c: Context<App>): Promise<Response> {
 
 /** `DELETE /v1/files/{id}` */
 export async function deleteFileDoor(c: Context<App>): Promise<Response> {
-  readQuery(c, NoQuery);
   const id = c.req.param("id") ?? "";
   found((await deleteFile(c.env, actorOf(c), id)) || null, "File", id);
   return c.json({ id, type: "file_deleted" } satisfies BetaDeletedFile);

@@ -1,4 +1,3 @@
-import { NoQuery } from "@gantry/protocol/api/common.ts";
 import { AccountPageQuery, AccountQuery, KeyCreate } from "@gantry/protocol/api/keys.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Context } from "hono";
@@ -23,7 +22,6 @@ function accountOf(c: Context<App>, wanted: string | undefined): string {
 
 /** `POST /v1/keys`: the answer shows the key, this once. */
 export async function createKeyDoor(c: Context<App>): Promise<Response> {
-  readQuery(c, NoQuery);
   const body = await readJson(c.req.raw, KeyCreate);
   const account = accountOf(c, body.account);
   await checkSpace(c.env);

@@ -3,7 +3,7 @@ import type {
   BetaManagedAgentsSession,
   BetaManagedAgentsSessionAgent,
 } from "@anthropic-ai/sdk/resources/beta/sessions/sessions";
-import { NoQuery } from "@gantry/protocol/api/common.ts";
+
 import { SessionCreate, SessionListQuery, SessionUpdate } from "@gantry/protocol/api/sessions.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { ModelUsage } from "@gantry/protocol/event.ts";
@@ -48,7 +48,6 @@ export async function createSession(c: Context<App>): Promise<Response> {
 }
 
 export async function retrieveSession(c: Context<App>): Promise<Response> {
-  readQuery(c, NoQuery);
   const id = c.req.param("id") ?? "";
   const told = await tell(c, id);
   c.executionCtx.waitUntil(sessionStub(c.env, id).opened(c.get("principal").account));

@@ -1,4 +1,3 @@
-import { NoQuery } from "@gantry/protocol/api/common.ts";
 import { ModelListQuery } from "@gantry/protocol/api/lists.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { BetaModelInfo } from "@anthropic-ai/sdk/resources/beta/models";
@@ -40,7 +39,6 @@ export async function listModelsDoor(c: Context<App>): Promise<Response> {
 
 /** `GET /v1/models/{id}`: one of the list, or any other name that a route takes. */
 export async function retrieveModel(c: Context<App>): Promise<Response> {
-  readQuery(c, NoQuery);
   const id = c.req.param("id") ?? "";
   const named = (await namedModels(c)).find((model) => model.id === id);
   const model = named ?? (modelsOf(c.env).knows(id) ? toModel({ id, display_name: id }) : null);

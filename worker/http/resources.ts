@@ -2,7 +2,7 @@ import type {
   BetaManagedAgentsDeleteSessionResource,
   BetaManagedAgentsSessionResource,
 } from "@anthropic-ai/sdk/resources/beta/sessions/resources";
-import { NoQuery } from "@gantry/protocol/api/common.ts";
+
 import { FileResource, ResourceListQuery, ResourceUpdate } from "@gantry/protocol/api/resources.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Context } from "hono";
@@ -60,13 +60,11 @@ export async function listResources(c: Context<App>): Promise<Response> {
 
 /** `GET .../resources/{resource}` */
 export async function retrieveResource(c: Context<App>): Promise<Response> {
-  readQuery(c, NoQuery);
   return c.json(toResource(await resourceOf(c)));
 }
 
 /** `POST .../resources`: a file, mounted before the next run. */
 export async function addResource(c: Context<App>): Promise<Response> {
-  readQuery(c, NoQuery);
   const params = await readJson(c.req.raw, FileResource);
   const id = c.req.param("id") ?? "";
   const { account } = c.get("principal");
@@ -86,7 +84,6 @@ export async function addResource(c: Context<App>): Promise<Response> {
 
 /** `POST .../resources/{resource}`: another credential for a repository. */
 export async function updateResource(c: Context<App>): Promise<Response> {
-  readQuery(c, NoQuery);
   const { authorization_token } = await readJson(c.req.raw, ResourceUpdate);
   const { mount } = await resourceOf(c);
   const id = c.req.param("id") ?? "";
@@ -105,7 +102,6 @@ export async function updateResource(c: Context<App>): Promise<Response> {
 
 /** `DELETE .../resources/{resource}`: a file goes away before the next run; of a repository the credential goes, its folder stays. */
 export async function deleteResource(c: Context<App>): Promise<Response> {
-  readQuery(c, NoQuery);
   const { mount } = await resourceOf(c);
   await change(c, { type: "remove", id: mount.id });
   await noteChange(c.env, actorOf(c), "resource.delete", mount.id);

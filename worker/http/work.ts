@@ -1,4 +1,4 @@
-import { NoQuery, PageQuery } from "@gantry/protocol/api/common.ts";
+import { PageQuery } from "@gantry/protocol/api/common.ts";
 import { WorkHeartbeatQuery, WorkPollQuery, WorkStop, WorkUpdate } from "@gantry/protocol/api/work.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Context } from "hono";
@@ -66,7 +66,6 @@ export async function retrieveWorkStats(c: Context<App>): Promise<Response> {
 
 /** `GET .../work/{work}` */
 export async function retrieveWork(c: Context<App>): Promise<Response> {
-  readQuery(c, NoQuery);
   const key = await keyOfWork(c);
   return c.json(found(await getWork(c.env, key), "Work", key.id));
 }
