@@ -22,14 +22,14 @@ export abstract class Client {
     });
   }
 
-  post(path: string, body: unknown): Promise<Response> {
-    return this.fetch(path, { method: "POST", body: JSON.stringify(body) });
+  post(path: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> {
+    return this.fetch(path, { method: "POST", body: JSON.stringify(body), headers });
   }
 
   /** `POST /claude-code`, line by line as they come. */
-  async *stream(body: Record<string, unknown>): AsyncGenerator<Line> {
+  async *stream(body: Record<string, unknown>, headers: Record<string, string> = {}): AsyncGenerator<Line> {
     const sentAt = performance.now();
-    const response = await this.post("/claude-code", body);
+    const response = await this.post("/claude-code", body, headers);
     if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
     let rest = "";
     for await (const text of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {

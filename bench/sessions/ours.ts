@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Gantry } from "@gantry/e2e/gantry.ts";
@@ -39,22 +40,22 @@ export async function runPrompt(
   gantry: Gantry,
   prompt: string,
   sessionId?: string,
-  maxTurns: number = MAX_TURNS,
+  headers: Record<string, string> = {},
 ): Promise<Timing & { sessionId: string }> {
   let firstMs = Number.NaN;
   const session = sessionId === undefined ? {} : { sessionId };
-  for await (const line of gantry.stream({
-    prompt,
-    model: MODEL,
-    maxTurns,
-    permissionMode: PERMISSION_MODE,
-    ...session,
-  })) {
+  const body = { prompt, model: MODEL, maxTurns: MAX_TURNS, permissionMode: PERMISSION_MODE, ...session };
+  for await (const line of gantry.stream(body, headers)) {
     if (line.type === "assistant" && Number.isNaN(firstMs)) firstMs = line.cameAtMs;
     if (line.type === "error") throw new Error(`ours failed: ${JSON.stringify(line)}`);
     if (line.type === "result") return { firstMs, resultMs: line.cameAtMs, sessionId: String(line["sessionId"]) };
   }
   throw new Error("ours ended without a result");
+}
+
+/** One prompt to a new session that no spare engine is taken for: what is to be the same when repeated has its own id. */
+export function runPromptWithoutSpare(gantry: Gantry, prompt: string): Promise<Timing & { sessionId: string }> {
+  return runPrompt(gantry, prompt, undefined, { "idempotency-key": randomUUID() });
 }
 
 /** Waits until the spare engine has started, so that its start is not what is measured next. */

@@ -5,10 +5,18 @@ import { Scope } from "../scope.ts";
 import { rotate, summarize, withSpread } from "../statistics.ts";
 import { startProvider } from "../upstream/start.ts";
 import { LiveBare, coldQuery } from "./bare.ts";
-import { endOtherEngines, gantryEnvironment, openSession, runPrompt, spareReady, startGantry } from "./ours.ts";
+import {
+  endOtherEngines,
+  gantryEnvironment,
+  openSession,
+  runPrompt,
+  runPromptWithoutSpare,
+  spareReady,
+  startGantry,
+} from "./ours.ts";
 import { npmStart } from "./start.ts";
 import type { Started } from "./start.ts";
-import { MAX_TURNS, PROMPT } from "./timing.ts";
+import { PROMPT } from "./timing.ts";
 import type { Timing } from "./timing.ts";
 
 /** What our service adds to the Agent SDK, and what it takes away by keeping engines alive. */
@@ -86,8 +94,7 @@ async function measure(scope: Scope, say: (line: string) => void): Promise<Measu
         await endOtherEngines(gantry, keep);
       },
       async () => {
-        // Nobody else wants so many turns: there is no spare of that kind.
-        oursCold.push(await runPrompt(gantry, PROMPT, undefined, MAX_TURNS + 1));
+        oursCold.push(await runPromptWithoutSpare(gantry, PROMPT));
         await endOtherEngines(gantry, keep);
       },
       async () => livePairs(round),
@@ -139,7 +146,7 @@ function toTable(measured: Measured): Table {
       row("ours, live session", oursLive, 1, "≤ 0.10"),
       row("ours, new session from the pool", oursNew, 0, "≤ 0.40"),
       row("ours, session that was opened before", oursOpened, 0, "≤ 0.40"),
-      row("ours, new session, no spare of its kind", oursCold, 0, ""),
+      row("ours, new session without a spare engine", oursCold, 0, ""),
       row("ours, session asleep", oursAsleep, 0, ""),
       [
         "our own share of a live run",
