@@ -5,6 +5,7 @@ import { parseRouterConfig } from "@gantry/router/config.ts";
 import { compileRoutes, defaultModel } from "@gantry/router/routes.ts";
 import { DEFAULT_MAX_TURNS, DEFAULT_PERMISSION_MODE, PermissionMode } from "@gantry/protocol/link.ts";
 import type { EngineWish } from "@gantry/protocol/link.ts";
+import type { SandboxLevel } from "@gantry/protocol/sandbox.ts";
 import { buildWorkerApart } from "./build.ts";
 import { lockState } from "./lock.ts";
 import { openLog } from "./log-file.ts";
@@ -12,6 +13,9 @@ import { keepRunner } from "./runner-process.ts";
 import { BadSetting, readSettings } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 import { startWorker } from "./workerd.ts";
+
+/** What this program can give: nothing holds an agent but its own folder. */
+const SANDBOX_LEVEL: SandboxLevel = "weak";
 
 /** `npm start`: the whole product on this machine. */
 
@@ -62,7 +66,7 @@ async function start(settings: Settings): Promise<void> {
       RUNNER_TOKEN: runnerToken,
       MODELS_URL: modelsUrl,
       GANTRY_POOL: String(settings.engines.pool),
-      SANDBOX_LEVEL: "none",
+      SANDBOX_LEVEL,
     },
     onLog: log,
     onRestart: () =>
@@ -141,7 +145,7 @@ function sayReady(settings: Settings, url: string): void {
     "",
     `API key:  ${settings.apiKey}`,
     `Model:    ${model}${model.startsWith("demo/") ? " (no provider key found: a scripted demonstration drives the real Claude Code; set ANTHROPIC_API_KEY, OPENROUTER_API_KEY, GROQ_API_KEY or OPENAI_API_KEY for a real one)" : ""}`,
-    `Sandbox:  weak. Agents run as your user in a folder and HOME of their own; there is no jail yet, so commands are not allowed unless a request says bypassPermissions.`,
+    `Sandbox:  ${SANDBOX_LEVEL}. Agents run as your user in a folder and HOME of their own; there is no jail yet, so commands are not allowed unless a request says bypassPermissions.`,
     `State:    ${settings.state}`,
     "",
     "Try:",

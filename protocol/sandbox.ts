@@ -1,6 +1,14 @@
 import { z } from "zod";
 
 /**
+ * How far a sandbox holds, in one word: what the start screen, `/health` and `/debug` say.
+ * - `weak`: a folder and a HOME of its own, as the user who started the product; no jail.
+ * - `container`: a machine of the session's own, whose only way out leads through the Worker.
+ */
+export const SandboxLevel = z.enum(["weak", "container"]);
+export type SandboxLevel = z.infer<typeof SandboxLevel>;
+
+/**
  * State of a session's sandbox: of the engine that works in it and of what is kept. docs/sandboxes.md draws it.
  * - `stopped`: no engine. A new session begins so, and every end leads here; workspace and conversation are on disk.
  * - `starting`: an engine is wanted, by a prompt, ahead of one, or as a spare. It may wait for a place.

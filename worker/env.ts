@@ -61,6 +61,6 @@ export interface Env {
   readonly GANTRY_SNAPSHOT_MAX_FILE_BYTES?: string;
   readonly GANTRY_SNAPSHOT_MAX_BYTES?: string;
   readonly GANTRY_SNAPSHOT_MAX_ENTRIES?: string;
-  /** How far the sandbox holds: `none` until there is a jail or a container. */
+  /** How far the sandbox holds, a `SandboxLevel`: read it by `sandboxLevel` of `sandbox/of-session.ts`. */
   readonly SANDBOX_LEVEL?: string;
 }

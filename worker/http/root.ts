@@ -3,6 +3,7 @@ import { modelsOf } from "../models.ts";
 import type { App } from "./context.ts";
 import { ROUTES, ROUTE_NAMES } from "./routes.ts";
 import { runnerHealthNow } from "./space.ts";
+import { sandboxLevel } from "../sandbox/of-session.ts";
 
 /** Version of the product. */
 export const VERSION = "0.1.0";
@@ -33,7 +34,7 @@ export async function health(c: Context<App>): Promise<Response> {
     version: VERSION,
     model: modelsOf(c.env).defaultModel,
     sandbox: {
-      level: c.env.SANDBOX_LEVEL ?? "none",
+      level: sandboxLevel(c.env),
       reachable: runner !== null,
       engines: runner?.engines.engines ?? 0,
       starting: runner?.engines.starting ?? 0,

@@ -16,6 +16,7 @@ import { completeOptions } from "./run-options.ts";
 import { runErrorStatus } from "@gantry/protocol/seed-lines.ts";
 import { sessionStub, submit, unknownSession } from "./sessions.ts";
 import { runnerHealth, runnerHealthNow } from "./space.ts";
+import { sandboxLevel } from "../sandbox/of-session.ts";
 
 /** The doors of the seeds beside `/claude-code`: each is a thin view of a session. */
 
@@ -82,7 +83,7 @@ export async function containerHealth(c: Context<App>): Promise<Response> {
   const runner = c.env.RUNNER_URL === undefined ? null : await runnerHealthNow(c.env);
   const shared = c.env.RUNNER_URL !== undefined;
   const status = shared && runner === null ? "unreachable" : "healthy";
-  const level = c.env.SANDBOX_LEVEL ?? "none";
+  const level = sandboxLevel(c.env);
   return c.json({ status, version: VERSION, level, runner }, status === "healthy" ? 200 : 503);
 }
 
@@ -99,7 +100,7 @@ export async function debug(c: Context<App>): Promise<Response> {
     model: router.defaultModel,
     routes: router.routeNames(),
     permissionMode: c.env.GANTRY_PERMISSION_MODE ?? "acceptEdits",
-    sandbox: { level: c.env.SANDBOX_LEVEL ?? "none", ...runner },
+    sandbox: { level: sandboxLevel(c.env), ...runner },
     environment: Object.fromEntries(texts.map(([name]) => [name, "[set]"])),
   });
 }

@@ -1,3 +1,4 @@
+import { SandboxLevel } from "@gantry/protocol/sandbox.ts";
 import { getEnvironment } from "../environments/store.ts";
 import type { Env } from "../env.ts";
 import { report } from "../log.ts";
@@ -11,6 +12,11 @@ import type { Sandbox } from "./sandbox.ts";
 
 /** Time a container waits for the next prompt. */
 const DEFAULT_SLEEP_AFTER_MS = 20 * 60_000;
+
+/** How far sandboxes hold here. Whoever does not say so is not believed to have more than the least. */
+export function sandboxLevel(env: Env): SandboxLevel {
+  return SandboxLevel.catch("weak").parse(env.SANDBOX_LEVEL);
+}
 
 /** The sandbox of a session: its container where there is one, else the runner on this machine. */
 export function sandboxOf(ctx: DurableObjectState, env: Env, settings: Settings, account: () => string): Sandbox {
