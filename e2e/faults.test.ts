@@ -127,6 +127,17 @@ describe("kill -9 of workerd while text streams", () => {
   });
 });
 
+describe("a link that nobody cuts", () => {
+  it("lives as long as its run", async () => {
+    const { sessionId, last } = await gantry.run({
+      prompt: script({ tool: "Bash", input: { command: "sleep 8" } }, { text: "awake" }),
+    });
+    expect(last["result"]).toBe("awake");
+    const told = readFileSync(join(gantry.state, "log", "gantry.ndjson"), "utf8").split("\n");
+    expect(told.filter((line) => line.includes(sessionId) && line.includes('"link_closed"'))).toEqual([]);
+  });
+});
+
 describe("the state folder", () => {
   it("belongs to one: a second start refuses with one clear line", () => {
     const second = spawnSync(process.execPath, [join(ROOT, "local", "main.ts")], {

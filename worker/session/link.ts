@@ -27,10 +27,16 @@ export async function dial(
   handlers: LinkHandlers,
 ): Promise<Link> {
   await sandbox.start();
-  const response = await sandbox.getTcpPort(RUNNER_PORT).fetch(`http://runner/sessions/${sessionId}/link`, {
-    headers: { upgrade: "websocket" },
-    signal: AbortSignal.timeout(DIAL_TIMEOUT_MS),
-  });
+  // Only until it answers: a signal that fires later cuts the link that came of it.
+  const patience = new AbortController();
+  const timer = setTimeout(() => patience.abort(), DIAL_TIMEOUT_MS);
+  const response = await sandbox
+    .getTcpPort(RUNNER_PORT)
+    .fetch(`http://runner/sessions/${sessionId}/link`, {
+      headers: { upgrade: "websocket" },
+      signal: patience.signal,
+    })
+    .finally(() => clearTimeout(timer));
   const socket = response.webSocket;
   if (!socket) throw new Error(`the runner answered ${response.status} instead of a link`);
   const assembler = new MessageAssembler();
