@@ -6,70 +6,35 @@ import type {
   PackagesParams,
 } from "@gantry/protocol/api/environments.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
-import { isId, newId } from "@gantry/protocol/ids.ts";
 import type {
   BetaCloudConfig,
   BetaEnvironment,
   BetaPackages,
 } from "@anthropic-ai/sdk/resources/beta/environments/environments";
-import { auditStatement } from "../accounts/audit.ts";
 import type { Actor } from "../accounts/audit.ts";
 import { patchMetadata } from "../agents/resolve.ts";
 import type { Env } from "../env.ts";
-import { catalog, toIso } from "../storage/catalog.ts";
-import { readPage } from "../storage/paging.ts";
-import type { Page, PageRequest } from "../storage/paging.ts";
+import { Documents } from "../storage/documents.ts";
 
 type Body = Pick<BetaEnvironment, "name" | "description" | "config" | "metadata"> & {
   scope: NonNullable<BetaEnvironment["scope"]>;
 };
 
-interface EnvironmentRow {
-  id: string;
-  created_at: number;
-  updated_at: number;
-  archived_at: number | null;
-  body: string;
-}
+/** Environments of an account. */
+export const environments = new Documents<Body, BetaEnvironment>("environment", (stamp, body) => ({
+  type: "environment",
+  ...body,
+  ...stamp,
+}));
 
-const SELECT = "SELECT id, created_at, updated_at, archived_at, body FROM environments";
-
-/** An environment, archived ones too. Null: not in this account. */
-export async function getEnvironment(env: Env, account: string, id: string): Promise<BetaEnvironment | null> {
-  if (!isId("environment", id)) return null;
-  const row = await (
-    await catalog(env)
-  )
-    .prepare(`${SELECT} WHERE id = ? AND account = ?`)
-    .bind(id, account)
-    .first<EnvironmentRow>();
-  return row === null ? null : toEnvironment(row);
-}
-
-export async function createEnvironment(env: Env, actor: Actor, wanted: EnvironmentCreate): Promise<BetaEnvironment> {
-  const db = await catalog(env);
-  const now = Date.now();
-  const body: Body = {
+export function createEnvironment(env: Env, actor: Actor, wanted: EnvironmentCreate): Promise<BetaEnvironment> {
+  return environments.create(env, actor, {
     name: wanted.name,
     description: wanted.description ?? null,
     config: resolveConfig(wanted.config ?? { type: "cloud" }, null),
     metadata: wanted.metadata ?? {},
     scope: wanted.scope ?? "organization",
-  };
-  const row = {
-    id: newId("environment", now),
-    created_at: now,
-    updated_at: now,
-    archived_at: null,
-    body: JSON.stringify(body),
-  };
-  await db.batch([
-    db
-      .prepare(`INSERT INTO environments (id, account, created_at, updated_at, body) VALUES (?, ?, ?, ?, ?)`)
-      .bind(row.id, actor.account, now, now, row.body),
-    auditStatement(db, actor, "environment.create", row.id),
-  ]);
-  return toEnvironment(row);
+  });
 }
 
 /** Changes an environment, or nothing when nothing is different. Two changes at once: the later one wins. Null: not in this account. */
@@ -79,12 +44,8 @@ export async function updateEnvironment(
   id: string,
   change: EnvironmentUpdate,
 ): Promise<BetaEnvironment | null> {
-  const current = await getEnvironment(env, actor.account, id);
+  const current = await environments.getOpen(env, actor.account, id, "environment_archived");
   if (current === null) return null;
-  if (current.archived_at !== null) {
-    const reason = "this environment is archived";
-    throw new RequestRefused({ code: "invalid_request", field: "id", reason, errorCode: "environment_archived" });
-  }
   const body: Body = {
     name: change.name ?? current.name,
     description: change.description === undefined ? current.description : change.description,
@@ -93,39 +54,13 @@ export async function updateEnvironment(
     scope: change.scope ?? current.scope ?? "organization",
   };
   const { name, description, config, metadata, scope } = current;
-  const stored = JSON.stringify(body);
-  if (stored === JSON.stringify({ name, description, config, metadata, scope })) return current;
-  const db = await catalog(env);
-  await db.batch([
-    db
-      .prepare(`UPDATE environments SET body = ?, updated_at = ? WHERE id = ? AND account = ? AND archived_at IS NULL`)
-      .bind(stored, Date.now(), id, actor.account),
-    auditStatement(db, actor, "environment.update", id),
-  ]);
-  return getEnvironment(env, actor.account, id);
+  if (JSON.stringify(body) === JSON.stringify({ name, description, config, metadata, scope })) return current;
+  return environments.replace(env, actor, id, body);
 }
 
-/** Archives an environment: it stays readable, and no session begins in it. Again: nothing changes. Null: not here. */
-export async function archiveEnvironment(env: Env, actor: Actor, id: string): Promise<BetaEnvironment | null> {
-  const db = await catalog(env);
-  const now = Date.now();
-  await db.batch([
-    db
-      .prepare(
-        `UPDATE environments SET archived_at = ?, updated_at = ? WHERE id = ? AND account = ? AND archived_at IS NULL`,
-      )
-      .bind(now, now, id, actor.account),
-    auditStatement(db, actor, "environment.archive", id),
-  ]);
-  return getEnvironment(env, actor.account, id);
-}
-
-/** False: not in this account. */
-export async function deleteEnvironment(env: Env, actor: Actor, id: string): Promise<boolean> {
-  const db = await catalog(env);
-  const [deleted] = await db.batch([
-    db.prepare(`DELETE FROM environments WHERE id = ? AND account = ?`).bind(id, actor.account),
-    auditStatement(db, actor, "environment.delete", id),
+/** Deletes an environment and the work that waits in it. False: not in this account. */
+export function deleteEnvironment(env: Env, actor: Actor, id: string): Promise<boolean> {
+  return environments.remove(env, actor, id, (db) => [
     db.prepare(`DELETE FROM work WHERE environment_id = ? AND account = ?`).bind(id, actor.account),
     db
       .prepare(
@@ -133,19 +68,6 @@ export async function deleteEnvironment(env: Env, actor: Actor, id: string): Pro
       )
       .bind(id),
   ]);
-  return (deleted?.meta.changes ?? 0) > 0;
-}
-
-/** Environments of an account, newest first. */
-export async function listEnvironments(
-  env: Env,
-  account: string,
-  includeArchived: boolean,
-  request: PageRequest,
-): Promise<Page<BetaEnvironment>> {
-  const where = ["account = ?", ...(includeArchived ? [] : ["archived_at IS NULL"])];
-  const query = { select: SELECT, where, values: [account], key: "id" };
-  return readPage(await catalog(env), query, request, (row: EnvironmentRow) => row.id, toEnvironment);
 }
 
 /** A configuration with nothing left out; what a change leaves out is as before. */
@@ -205,15 +127,4 @@ function resolvePackages(wanted: PackagesParams | null | undefined, before: Beta
     npm: names("npm"),
     pip: names("pip"),
   };
-}
-
-function toEnvironment(row: EnvironmentRow): BetaEnvironment {
-  return {
-    type: "environment",
-    id: row.id,
-    ...(JSON.parse(row.body) as Body),
-    created_at: toIso(row.created_at),
-    updated_at: toIso(row.updated_at),
-    archived_at: toIso(row.archived_at),
-  } satisfies BetaEnvironment;
 }

@@ -1,14 +1,7 @@
 import { EnvironmentCreate, EnvironmentListQuery, EnvironmentUpdate } from "@gantry/protocol/api/environments.ts";
 import type { BetaEnvironmentDeleteResponse } from "@anthropic-ai/sdk/resources/beta/environments/environments";
 import type { Context } from "hono";
-import {
-  archiveEnvironment,
-  createEnvironment,
-  deleteEnvironment,
-  getEnvironment,
-  listEnvironments,
-  updateEnvironment,
-} from "../environments/store.ts";
+import { createEnvironment, deleteEnvironment, environments, updateEnvironment } from "../environments/store.ts";
 import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
 import { actorOf, found, pageOf, readQuery } from "./query.ts";
@@ -29,7 +22,7 @@ export async function createEnvironmentDoor(c: Context<App>): Promise<Response> 
 /** `GET /v1/environments/{id}` */
 export async function retrieveEnvironment(c: Context<App>): Promise<Response> {
   const id = c.req.param("id") ?? "";
-  return c.json(found(await getEnvironment(c.env, c.get("principal").account, id), "Environment", id, NOT_FOUND));
+  return c.json(found(await environments.get(c.env, c.get("principal").account, id), "Environment", id, NOT_FOUND));
 }
 
 /** `POST /v1/environments/{id}` */
@@ -44,7 +37,7 @@ export async function updateEnvironmentDoor(c: Context<App>): Promise<Response> 
 export async function listEnvironmentsDoor(c: Context<App>): Promise<Response> {
   const query = readQuery(c, EnvironmentListQuery);
   const { account } = c.get("principal");
-  return c.json(await listEnvironments(c.env, account, query.include_archived ?? false, pageOf(query)));
+  return c.json(await environments.list(c.env, account, query.include_archived ?? false, pageOf(query)));
 }
 
 /** `DELETE /v1/environments/{id}` */
@@ -57,5 +50,5 @@ export async function deleteEnvironmentDoor(c: Context<App>): Promise<Response> 
 /** `POST /v1/environments/{id}/archive` */
 export async function archiveEnvironmentDoor(c: Context<App>): Promise<Response> {
   const id = c.req.param("id") ?? "";
-  return c.json(found(await archiveEnvironment(c.env, actorOf(c), id), "Environment", id, NOT_FOUND));
+  return c.json(found(await environments.archive(c.env, actorOf(c), id), "Environment", id, NOT_FOUND));
 }

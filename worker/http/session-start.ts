@@ -6,12 +6,12 @@ import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Context } from "hono";
 import { WORKER_SERVER, onWorker, throughVaults, toEngineSetup } from "../agents/engine-setup.ts";
 import { agentOf } from "../agents/session-agent.ts";
-import { getEnvironment } from "../environments/store.ts";
+import { environments } from "../environments/store.ts";
 import { resolveResources } from "../resources/resolve.ts";
 import type { WantedResource } from "../resources/resolve.ts";
 import type { WantedOptions } from "../session/run-defaults.ts";
 import type { SessionSetup } from "../session/settings.ts";
-import { getTemplate } from "../templates/store.ts";
+import { templates } from "../templates/store.ts";
 import { checkVaults } from "../vaults/store.ts";
 import type { App } from "./context.ts";
 import { found } from "./query.ts";
@@ -34,7 +34,7 @@ export async function withTemplate(
   { template: id, initial_events: _events, budget: _budget, ...own }: SessionCreate,
 ): Promise<Start> {
   if (id === undefined) return own;
-  const template = found(await getTemplate(c.env, c.get("principal").account, id), "Template", id);
+  const template = found(await templates.get(c.env, c.get("principal").account, id), "Template", id);
   if (template.archived_at !== null) throw refused("template", "is archived");
   const { type: _type, id: _id, created_at: _c, updated_at: _u, archived_at: _a, ...start } = template;
   const { name: _name, description: _description, ...base } = start;
@@ -94,7 +94,7 @@ export async function resolveStart(c: Context<App>, start: Start): Promise<Sessi
 }
 
 async function environmentOf(c: Context<App>, id: string) {
-  const environment = found(await getEnvironment(c.env, c.get("principal").account, id), "Environment", id);
+  const environment = found(await environments.get(c.env, c.get("principal").account, id), "Environment", id);
   if (environment.archived_at !== null) throw refused("environment_id", "is archived");
   return environment;
 }

@@ -1,6 +1,6 @@
 import { TemplateCreate, TemplateListQuery, TemplateUpdate } from "@gantry/protocol/api/templates.ts";
 import type { Context } from "hono";
-import { archiveTemplate, createTemplate, getTemplate, listTemplates, updateTemplate } from "../templates/store.ts";
+import { templates, updateTemplate } from "../templates/store.ts";
 import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
 import { actorOf, found, pageOf, readQuery } from "./query.ts";
@@ -14,13 +14,13 @@ export async function createTemplateDoor(c: Context<App>): Promise<Response> {
   const body = await readJson(c.req.raw, TemplateCreate);
   await checkSpace(c.env);
   await resolveStart(c, body);
-  return c.json(await createTemplate(c.env, actorOf(c), body));
+  return c.json(await templates.create(c.env, actorOf(c), body));
 }
 
 /** `GET /v1/templates/{id}` */
 export async function retrieveTemplate(c: Context<App>): Promise<Response> {
   const id = c.req.param("id") ?? "";
-  return c.json(found(await getTemplate(c.env, c.get("principal").account, id), "Template", id));
+  return c.json(found(await templates.get(c.env, c.get("principal").account, id), "Template", id));
 }
 
 /** `POST /v1/templates/{id}` */
@@ -37,11 +37,11 @@ export async function updateTemplateDoor(c: Context<App>): Promise<Response> {
 export async function listTemplatesDoor(c: Context<App>): Promise<Response> {
   const query = readQuery(c, TemplateListQuery);
   const { account } = c.get("principal");
-  return c.json(await listTemplates(c.env, account, query.include_archived ?? false, pageOf(query)));
+  return c.json(await templates.list(c.env, account, query.include_archived ?? false, pageOf(query)));
 }
 
 /** `POST /v1/templates/{id}/archive` */
 export async function archiveTemplateDoor(c: Context<App>): Promise<Response> {
   const id = c.req.param("id") ?? "";
-  return c.json(found(await archiveTemplate(c.env, actorOf(c), id), "Template", id));
+  return c.json(found(await templates.archive(c.env, actorOf(c), id), "Template", id));
 }

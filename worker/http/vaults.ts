@@ -24,7 +24,7 @@ import {
   updateCredential,
 } from "../vaults/credentials.ts";
 import { askServer } from "../vaults/mcp-proxy.ts";
-import { archiveVault, createVault, deleteVault, getVault, listVaults, updateVault } from "../vaults/store.ts";
+import { archiveVault, createVault, deleteVault, updateVault, vaults } from "../vaults/store.ts";
 import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
 import { actorOf, found, pageOf, readQuery } from "./query.ts";
@@ -43,7 +43,7 @@ export async function createVaultDoor(c: Context<App>): Promise<Response> {
 }
 
 export async function retrieveVault(c: Context<App>): Promise<Response> {
-  return c.json(found(await getVault(c.env, accountOf(c), idOf(c)), "Vault", idOf(c)));
+  return c.json(found(await vaults.get(c.env, accountOf(c), idOf(c)), "Vault", idOf(c)));
 }
 
 export async function updateVaultDoor(c: Context<App>): Promise<Response> {
@@ -53,7 +53,7 @@ export async function updateVaultDoor(c: Context<App>): Promise<Response> {
 
 export async function listVaultsDoor(c: Context<App>): Promise<Response> {
   const query = readQuery(c, VaultListQuery);
-  return c.json(await listVaults(c.env, accountOf(c), query.include_archived ?? false, pageOf(query)));
+  return c.json(await vaults.list(c.env, accountOf(c), query.include_archived ?? false, pageOf(query)));
 }
 
 export async function deleteVaultDoor(c: Context<App>): Promise<Response> {
@@ -69,7 +69,7 @@ export async function archiveVaultDoor(c: Context<App>): Promise<Response> {
 export async function createCredentialDoor(c: Context<App>): Promise<Response> {
   const body = await readJson(c.req.raw, CredentialCreate);
   await checkSpace(c.env);
-  const vault = found(await getVault(c.env, accountOf(c), idOf(c)), "Vault", idOf(c));
+  const vault = found(await vaults.get(c.env, accountOf(c), idOf(c)), "Vault", idOf(c));
   if (vault.archived_at !== null)
     throw new RequestRefused({ code: "invalid_request", field: "vault_id", reason: "this vault is archived" });
   return c.json(await createCredential(c.env, actorOf(c), vault.id, body));
@@ -87,7 +87,7 @@ export async function updateCredentialDoor(c: Context<App>): Promise<Response> {
 
 export async function listCredentialsDoor(c: Context<App>): Promise<Response> {
   const query = readQuery(c, VaultListQuery);
-  found(await getVault(c.env, accountOf(c), idOf(c)), "Vault", idOf(c));
+  found(await vaults.get(c.env, accountOf(c), idOf(c)), "Vault", idOf(c));
   const includeArchived = query.include_archived ?? false;
   return c.json(await listCredentials(c.env, accountOf(c), idOf(c), includeArchived, pageOf(query)));
 }

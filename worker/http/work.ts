@@ -3,7 +3,7 @@ import { WorkHeartbeatQuery, WorkPollQuery, WorkStop, WorkUpdate } from "@gantry
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Context } from "hono";
 import { toBase64Url } from "@gantry/protocol/bytes.ts";
-import { getEnvironment } from "../environments/store.ts";
+import { environments } from "../environments/store.ts";
 import {
   acknowledgeWork,
   addWork,
@@ -107,7 +107,7 @@ export async function stopWorkDoor(c: Context<App>): Promise<Response> {
 async function environmentOf(c: Context<App>, mustBeSelfHosted = false): Promise<Omit<WorkKey, "id">> {
   const { account } = c.get("principal");
   const id = c.req.param("id") ?? "";
-  const environment = found(await getEnvironment(c.env, account, id), "Environment", id, "environment_not_found");
+  const environment = found(await environments.get(c.env, account, id), "Environment", id, "environment_not_found");
   if (mustBeSelfHosted && environment.config.type !== "self_hosted")
     throw new RequestRefused({ code: "invalid_request", field: "id", reason: "this environment is not self-hosted" });
   return { account, environmentId: id };

@@ -1,5 +1,5 @@
 import { SandboxLevel } from "@gantry/protocol/sandbox.ts";
-import { getEnvironment } from "../environments/store.ts";
+import { environments } from "../environments/store.ts";
 import type { Env } from "../env.ts";
 import { report } from "../log.ts";
 import type { Settings } from "../session/settings.ts";
@@ -41,7 +41,7 @@ export function sandboxOf(ctx: DurableObjectState, env: Env, settings: Settings,
 /** What the session's environment lets out, as it is now. When it cannot be read, nothing. */
 async function rulesOf(env: Env, account: string, setup: ReturnType<Settings["setup"]>): Promise<EgressRules> {
   if (!setup?.environmentId) return CLOSED;
-  const environment = await getEnvironment(env, account, setup.environmentId);
+  const environment = await environments.get(env, account, setup.environmentId);
   const mcpUrls = (setup.engine.tools?.mcpServers ?? []).map(({ url }) => url);
   return egressRules(environment?.config ?? null, mcpUrls);
 }
