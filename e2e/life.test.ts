@@ -249,6 +249,9 @@ describe("a sandbox that nobody uses", () => {
     expect(Date.parse(facts.sleeps_at ?? "") - Date.parse(facts.since ?? "")).toBeGreaterThan(290_000);
     const bad = await gantry.post("/v1/environments", { name: "odd", metadata: { sleep_after_minutes: "soon" } });
     expect([bad.status, await bad.text()]).toEqual([400, expect.stringContaining("metadata.sleep_after_minutes")]);
+    // One sandbox for all on one machine: nobody is given another one than was asked for.
+    const large = await gantry.post("/v1/environments", { name: "odd", metadata: { sandbox_type: "large" } });
+    expect([large.status, await large.text()]).toEqual([400, expect.stringContaining("metadata.sandbox_type")]);
   });
 });
 

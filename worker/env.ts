@@ -40,6 +40,8 @@ export interface Env {
   /** The runner on this machine, and what opens it. */
   readonly RUNNER_URL?: string;
   readonly RUNNER_TOKEN?: string;
+  /** Types of sandbox to choose between, by name: read them by `sandbox/types.ts`. */
+  readonly GANTRY_SANDBOX_TYPES?: unknown;
   /** Minutes that a container waits for the next prompt. */
   readonly GANTRY_SLEEP_AFTER?: string;
   /** Engines that the runner on this machine keeps started for new sessions; none without. */

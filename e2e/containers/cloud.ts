@@ -34,14 +34,14 @@ export const ENCRYPTION_KEY = `test:${Buffer.alloc(32, "gantry containers").toSt
 export class Cloud extends Client {
   readonly #harness: TestHarness;
 
-  private constructor(vars: Record<string, string>) {
+  private constructor(vars: Record<string, string>, configPath: string) {
     super();
     this.key = "gk_containers_test";
     this.#harness = createTestHarness({
       root: ROOT,
       workers: [
         {
-          configPath: "wrangler.jsonc",
+          configPath,
           secrets: {
             GANTRY_API_KEY: this.key,
             GANTRY_ENCRYPTION_KEY: ENCRYPTION_KEY,
@@ -54,8 +54,8 @@ export class Cloud extends Client {
   }
 
   /** Builds the image where it changed, and starts. */
-  static async start(vars: Record<string, string> = {}): Promise<Cloud> {
-    const cloud = new Cloud(vars);
+  static async start(vars: Record<string, string> = {}, configPath = "wrangler.jsonc"): Promise<Cloud> {
+    const cloud = new Cloud(vars, configPath);
     const { url } = await cloud.#harness.listen();
     cloud.url = url.origin;
     return cloud;

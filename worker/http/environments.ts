@@ -2,6 +2,7 @@ import { EnvironmentCreate, EnvironmentListQuery, EnvironmentUpdate } from "@gan
 import type { BetaEnvironmentDeleteResponse } from "@anthropic-ai/sdk/resources/beta/environments/environments";
 import type { Context } from "hono";
 import { createEnvironment, deleteEnvironment, environments, updateEnvironment } from "../environments/store.ts";
+import { checkSandboxType } from "../sandbox/types.ts";
 import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
 import { actorOf, found, pageOf, readQuery } from "./query.ts";
@@ -15,6 +16,7 @@ const NOT_FOUND = "environment_not_found";
 /** `POST /v1/environments` */
 export async function createEnvironmentDoor(c: Context<App>): Promise<Response> {
   const body = await readJson(c.req.raw, EnvironmentCreate);
+  checkSandboxType(c.env, body.metadata);
   await checkSpace(c.env);
   return c.json(await createEnvironment(c.env, actorOf(c), body));
 }
@@ -29,6 +31,7 @@ export async function retrieveEnvironment(c: Context<App>): Promise<Response> {
 export async function updateEnvironmentDoor(c: Context<App>): Promise<Response> {
   const id = c.req.param("id") ?? "";
   const body = await readJson(c.req.raw, EnvironmentUpdate);
+  checkSandboxType(c.env, body.metadata);
   await checkSpace(c.env);
   return c.json(found(await updateEnvironment(c.env, actorOf(c), id, body), "Environment", id, NOT_FOUND));
 }

@@ -2,19 +2,25 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { containerSandbox } from "./container.ts";
 import type { ContainerStart } from "./container.ts";
 import { NoCapacity } from "./sandbox.ts";
+import type { SandboxType } from "./types.ts";
 
 /** What the platform's object does, by script: real ones are started in e2e/containers. */
 class ScriptedContainer {
   running = false;
   readonly calls: string[] = [];
+  readonly images = { plain: "registry/plain@sha256:1" };
   env: Record<string, string> = {};
+  /** What it was told of image and size. */
+  chosen: object = {};
   /** What `monitor` says once it is called; null: it waits until the container is told to end. */
   ends: Error | null = null;
   #end: ((error: Error | null) => void)[] = [];
 
   start(options: { env: Record<string, string>; enableInternet: boolean }): void {
-    this.calls.push(`start internet=${options.enableInternet}`);
-    this.env = options.env;
+    const { env, enableInternet, ...chosen } = options;
+    this.calls.push(`start internet=${enableInternet}`);
+    this.env = env;
+    this.chosen = chosen;
     this.running = true;
   }
   monitor(): Promise<void> {
@@ -59,12 +65,14 @@ class ScriptedContainer {
 
 let container: ScriptedContainer;
 let kept: ContainerStart | null;
+let type: SandboxType | null;
 const open = (sleepAfterMs = 60_000): ReturnType<typeof containerSandbox> =>
   containerSandbox(container as unknown as Container, {
     sessionId: "sesn_1",
     sleepAfterMs: () => sleepAfterMs,
     kept: () => kept,
     keep: (start) => void (kept = start),
+    type: async () => type,
     egress: async (startId) => ({ startId }) as unknown as Fetcher,
     report: () => {},
   });
@@ -72,6 +80,7 @@ const open = (sleepAfterMs = 60_000): ReturnType<typeof containerSandbox> =>
 beforeEach(() => {
   container = new ScriptedContainer();
   kept = null;
+  type = null;
 });
 
 describe("the start of a container", () => {
@@ -86,6 +95,22 @@ describe("the start of a container", () => {
     expect(container.env).toEqual({ GANTRY_TOKEN: kept?.token, GANTRY_SESSION: "sesn_1" });
     expect(kept?.token).toMatch(/^[0-9a-f]{48}$/);
     expect(kept?.startId).not.toBe(kept?.token);
+  });
+
+  it("takes image and size from the session's environment where there is a choice", async () => {
+    await open().start();
+    expect(container.chosen).toEqual({});
+    container = new ScriptedContainer();
+    kept = null;
+    type = { image: "plain", instance: "standard-4" };
+    await open().start();
+    expect(container.chosen).toEqual({ image: "registry/plain@sha256:1", instance: "standard-4" });
+  });
+
+  it("fails where the image is not among those of the deployment, and names them", async () => {
+    type = { image: "huge", instance: "standard-1" };
+    await expect(open().start()).rejects.toThrow(/no image "huge" among .*: plain/);
+    expect(container.running).toBe(false);
   });
 
   it("happens once for all who ask, and not again while it runs", async () => {

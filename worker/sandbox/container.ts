@@ -1,6 +1,7 @@
 import { toHex } from "@gantry/protocol/bytes.ts";
 import { NoCapacity, RUNNER_PORT } from "./sandbox.ts";
 import type { Sandbox } from "./sandbox.ts";
+import type { SandboxType } from "./types.ts";
 
 /** What a start leaves behind for whoever finds the container running: kept by the session. */
 export interface ContainerStart {
@@ -18,6 +19,8 @@ export interface ContainerDeps {
   readonly sleepAfterMs: () => number;
   readonly kept: () => ContainerStart | null;
   readonly keep: (start: ContainerStart) => void;
+  /** Image and size; null where the deployment has one for all. */
+  readonly type: () => Promise<SandboxType | null>;
   /** What answers everything that goes out of it. */
   readonly egress: (startId: string) => Promise<Fetcher>;
   readonly report: (entry: Record<string, unknown>) => void;
@@ -87,12 +90,14 @@ export function containerSandbox(container: Container, deps: ContainerDeps): San
       kept = { token: secret(), startId: secret(), usedAt: Date.now() };
       deps.keep(kept);
     }
+    const chosen = fresh ? imageAndSize(await deps.type()) : {};
     const egress = await deps.egress(kept?.startId ?? "");
     await container.interceptOutboundHttps("*", egress);
     await container.interceptAllOutboundHttp(egress);
     const beganAt = Date.now();
     if (fresh && !container.running)
       container.start({
+        ...chosen,
         env: { GANTRY_TOKEN: kept?.token ?? "", GANTRY_SESSION: deps.sessionId },
         // Nothing goes out but what the interception above lets out.
         enableInternet: false,
@@ -101,6 +106,17 @@ export function containerSandbox(container: Container, deps: ContainerDeps): San
     await ready();
     await container.setInactivityTimeout(Math.min(deps.sleepAfterMs() + BACKSTOP_MS, MAX_INACTIVITY_MS));
     if (fresh) deps.report({ event: "container_started", ms: Date.now() - beganAt });
+  }
+
+  /** What the platform is told of a type; nothing where `wrangler.jsonc` has one image and size for all. */
+  function imageAndSize(type: SandboxType | null): object {
+    if (type === null) return {};
+    const image = container.images[type.image];
+    if (image === undefined)
+      throw new Error(
+        `there is no image ${JSON.stringify(type.image)} among images of containers in wrangler.jsonc: ${Object.keys(container.images).join(", ")}`,
+      );
+    return { image, instance: type.instance };
   }
 
   /** Running is not listening. */

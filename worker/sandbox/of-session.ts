@@ -1,3 +1,4 @@
+import type { BetaEnvironment } from "@anthropic-ai/sdk/resources/beta/environments/environments";
 import { SandboxLevel } from "@gantry/protocol/sandbox.ts";
 import { environments } from "../environments/store.ts";
 import type { Env } from "../env.ts";
@@ -9,6 +10,7 @@ import { CLOSED, egressRules } from "./egress-rules.ts";
 import type { EgressRules } from "./egress-rules.ts";
 import { localSandbox } from "./local.ts";
 import type { Sandbox } from "./sandbox.ts";
+import { sandboxType } from "./types.ts";
 
 /** Time a container waits for the next prompt. */
 const DEFAULT_SLEEP_AFTER_MS = 20 * 60_000;
@@ -32,16 +34,26 @@ export function sandboxOf(ctx: DurableObjectState, env: Env, settings: Settings,
     sleepAfterMs: () => settings.setup()?.sleepAfterMs ?? sleepAfterMs(env.GANTRY_SLEEP_AFTER),
     kept: () => settings.containerStart(),
     keep: (start) => settings.saveContainerStart(start),
+    type: async () => sandboxType(env, (await environmentOf(env, account(), settings.setup()))?.metadata ?? {}),
     egress: async (startId) =>
       Egress({ props: { sessionId, startId, rules: await rulesOf(env, account(), settings.setup()) } }),
     report: (entry) => report({ sessionId, ...entry }),
   });
 }
 
+/** The session's environment as it is now; null: it has none, or one that is gone. */
+async function environmentOf(
+  env: Env,
+  account: string,
+  setup: ReturnType<Settings["setup"]>,
+): Promise<BetaEnvironment | null> {
+  return setup?.environmentId ? environments.get(env, account, setup.environmentId) : null;
+}
+
 /** What the session's environment lets out, as it is now. When it cannot be read, nothing. */
 async function rulesOf(env: Env, account: string, setup: ReturnType<Settings["setup"]>): Promise<EgressRules> {
   if (!setup?.environmentId) return CLOSED;
-  const environment = await environments.get(env, account, setup.environmentId);
+  const environment = await environmentOf(env, account, setup);
   const mcpUrls = (setup.engine.tools?.mcpServers ?? []).map(({ url }) => url);
   return egressRules(environment?.config ?? null, mcpUrls);
 }
