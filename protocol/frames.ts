@@ -4,6 +4,9 @@ import { joined } from "./bytes.ts";
 
 export const FRAME = { json: 1, data: 2 } as const;
 
+/** How an answer says that it is made of them. */
+export const FRAMES_TYPE = "application/octet-stream";
+
 const HEADER_BYTES = 5;
 
 /** The header of a frame; its contents follow. */

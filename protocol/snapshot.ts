@@ -95,7 +95,7 @@ export function piecesOf(fileBytes: number): number {
 }
 
 /** Pages end after a path of which this says so: where does not depend on what comes before, so pages stay. */
-function endsPage(path: string): boolean {
+export function endsPage(path: string): boolean {
   let hash = 0x811c9dc5;
   for (let at = 0; at < path.length; at++) hash = Math.imul(hash ^ path.charCodeAt(at), 0x01000193);
   // The low bits alone mix badly.
@@ -103,26 +103,8 @@ function endsPage(path: string): boolean {
 }
 
 /** Most entries of a page, and the text after which one ends whatever its paths are. */
-const MAX_PAGE_ENTRIES = 2048;
-const FULL_PAGE_CHARS = 256 * 1024;
-
-/** Cuts sorted entries into pages, as JSON text. */
-export function* toPages(entries: Iterable<SnapshotEntry>): Generator<{ first: string; json: string }> {
-  let first = "";
-  let lines: string[] = [];
-  let chars = 0;
-  for (const entry of entries) {
-    if (lines.length === 0) first = entry.p;
-    const line = JSON.stringify(entry);
-    lines.push(line);
-    chars += line.length;
-    if (!endsPage(entry.p) && lines.length < MAX_PAGE_ENTRIES && chars < FULL_PAGE_CHARS) continue;
-    yield { first, json: `[${lines.join(",")}]` };
-    lines = [];
-    chars = 0;
-  }
-  if (lines.length > 0) yield { first, json: `[${lines.join(",")}]` };
-}
+export const MAX_PAGE_ENTRIES = 2048;
+export const FULL_PAGE_CHARS = 256 * 1024;
 
 /** What a session asks of a runner: `POST /sessions/{id}/snapshot`. */
 export const ScanRequest = z.object({
@@ -133,10 +115,15 @@ export const ScanRequest = z.object({
   maxEntries: z.number().int().positive(),
   /** Forget what is believed to be stored: the session lacks something that was not offered. */
   afresh: z.boolean(),
+  /** What is new may come with the answer: see `Scan`. A runner that knows nothing of it answers without. */
+  ahead: z.boolean().optional(),
 });
 export type ScanRequest = z.infer<typeof ScanRequest>;
 
-/** The answer: the root, to be asked for with all that is new below it at `POST .../snapshot/{scan}/objects`. */
+/**
+ * The answer: the root, to be asked for with all that is new below it at `POST .../snapshot/{scan}/objects`. Where little
+ * is new and it was asked for `ahead`, the answer is frames: this in a `json` frame, and objects in `data` frames.
+ */
 export const Scan = z.object({
   runnerId: z.string().max(64),
   folder: z.string().max(64),
@@ -192,5 +179,5 @@ export type Restored = z.infer<typeof Restored>;
 
 /** Where transcripts are: only these are mirrored. */
 export function isTranscript(path: string): boolean {
-  return isSavedPath(path) && path.startsWith("engine/projects/") && path.endsWith(".jsonl");
+  return path.startsWith("engine/projects/") && path.endsWith(".jsonl") && isSavedPath(path);
 }

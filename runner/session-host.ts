@@ -17,7 +17,7 @@ import { betweenRuns, initialState, nameToolCall, translate, withCalls } from ".
 import type { TranslateState, TranslatedEvent } from "./translate.ts";
 import { closeThreads, noThreads } from "./threads.ts";
 import { RunFiles } from "./run-files.ts";
-import { Refused } from "./snapshot/scan.ts";
+import { Refused } from "./snapshot/refused.ts";
 import { endOf, interruption, rawEvents, welcomeOf, whyNotBegun } from "./telling.ts";
 import { hasTranscript } from "./workspace.ts";
 

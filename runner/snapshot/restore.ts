@@ -21,7 +21,7 @@ import type { FileEntry, Restored, SnapshotEntry } from "@gantry/protocol/snapsh
 import { textToPath } from "./paths.ts";
 import { onDisk } from "./place.ts";
 import type { Place } from "./place.ts";
-import { Refused } from "./scan.ts";
+import { Refused } from "./refused.ts";
 
 /** Largest frame: a piece of a file, or an entry with all its hashes. */
 const MAX_FRAME_BYTES = 16 * 1024 * 1024;

@@ -1,12 +1,12 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
-import { FRAME, frameHeader } from "@gantry/protocol/frames.ts";
+import { FRAME, FRAMES_TYPE, frameHeader, frameOf } from "@gantry/protocol/frames.ts";
 import { DoneRequest, ObjectsRequest, ScanRequest } from "@gantry/protocol/snapshot.ts";
 import type { SnapshotRefusal } from "@gantry/protocol/snapshot.ts";
 import { ZodError } from "zod";
 import type { SessionHost } from "../session-host.ts";
-import { Refused } from "./scan.ts";
+import { Refused } from "./refused.ts";
 
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
@@ -41,7 +41,13 @@ export async function answerSnapshots(
   try {
     const [what, scan, step] = rest.split("/");
     if (rest === "snapshot") {
-      json(200, { runnerId, ...(await host.files.saved.scan(ScanRequest.parse(await bodyOf(request)))) });
+      const asked = ScanRequest.parse(await bodyOf(request));
+      const scanned = { runnerId, ...(await host.files.saved.scan(asked)) };
+      if (!asked.ahead) return json(200, scanned);
+      response.writeHead(200, { "content-type": FRAMES_TYPE });
+      const frames = [frameOf(FRAME.json, Buffer.from(JSON.stringify(scanned)))];
+      for (const object of host.files.saved.ahead(scanned.scan)) frames.push(frameOf(FRAME.data, object));
+      response.end(Buffer.concat(frames));
     } else if (rest === "restore") {
       json(200, { runnerId, ...(await host.restore(request)) });
     } else if (what === "snapshot" && scan && step === "done") {
@@ -51,7 +57,7 @@ export async function answerSnapshots(
       const { hashes } = ObjectsRequest.parse(await bodyOf(request));
       for (const [index, hash] of hashes.entries()) {
         const object = host.files.saved.object(scan, hash);
-        if (index === 0) response.writeHead(200, { "content-type": "application/octet-stream" });
+        if (index === 0) response.writeHead(200, { "content-type": FRAMES_TYPE });
         response.write(frameHeader(FRAME.data, object.length));
         if (!response.write(object)) await once(response, "drain");
         if (response.destroyed) return;

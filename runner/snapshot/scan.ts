@@ -1,25 +1,15 @@
 import { createHash, randomUUID } from "node:crypto";
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, readdirSync, readlinkSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import type { Stats } from "node:fs";
 import { Buffer } from "node:buffer";
-import { SAVED_PARTS, isSavedPath, isTranscript, pieceBytes, toPages } from "@gantry/protocol/snapshot.ts";
-import type {
-  Hash,
-  Scan,
-  ScanRequest,
-  SnapshotEntry,
-  SnapshotRefusal,
-  SnapshotRoot,
-} from "@gantry/protocol/snapshot.ts";
-import { nameToText } from "./paths.ts";
+import { FULL_PAGE_CHARS, MAX_PAGE_ENTRIES, isTranscript, pieceBytes } from "@gantry/protocol/snapshot.ts";
+import type { Hash, Scan, ScanRequest, SnapshotRoot } from "@gantry/protocol/snapshot.ts";
 import { onDisk } from "./place.ts";
 import type { Place } from "./place.ts";
-
-/** Work is done in turns of this length: other sessions share the process. */
-const TURN_MS = 8;
-
-/** A time this close to the scan says nothing: the file may change again within the same tick of the disk's clock. */
-const RACY_MS = 50;
+import { Refused, codeOf } from "./refused.ts";
+import { Turns } from "./turns.ts";
+import { Walk } from "./walk.ts";
+import type { Item, Page } from "./walk.ts";
 
 /** Contents held from the scan until they are sent, so that what a next run changes does not matter. */
 const SPOOL_BYTES = 16 * 1024 * 1024;
@@ -27,28 +17,13 @@ const SPOOL_BYTES = 16 * 1024 * 1024;
 /** A file that changes while it is read is read again so often, and then taken as it was read. */
 const READS = 3;
 
-/** What was known of a file when it was read last; the same again means the same contents. */
-interface Known {
-  readonly size: number;
-  readonly mtimeMs: number;
-  readonly ctimeMs: number;
-  readonly ino: number;
-  readonly pieces: readonly Hash[];
-}
-
-/** A refusal with its code. */
-export class Refused extends Error {
-  readonly code: SnapshotRefusal["error"];
-  constructor(code: SnapshotRefusal["error"], message: string) {
-    super(message);
-    this.code = code;
-  }
-}
+/** New objects that leave together with the answer to a scan: a small change is one question. */
+const AHEAD_BYTES = 1024 * 1024;
 
 /** The result of a scan, kept until its contents are stored. */
 interface Scanned {
   readonly id: string;
-  readonly files: Map<string, { size: number; pieces: readonly Hash[] }>;
+  readonly list: readonly Item[];
   /** Contents of objects that are not files' pieces, and of pieces that were read in this scan. */
   readonly spool: Map<Hash, Buffer>;
   readonly pages: Set<Hash>;
@@ -58,84 +33,70 @@ interface Scanned {
 
 /**
  * Looks through a session's folder and says what it holds. A file whose size, times and inode are as before is not
- * read again.
+ * read again, and a page of which nothing changed is not made again.
  */
 export class Scanner {
   readonly #place: Place;
-  #known = new Map<string, Known>();
+  readonly #walk: Walk;
   #storedPages = new Set<Hash>();
   #last: Scanned | null = null;
 
   constructor(place: Place) {
     this.#place = place;
+    this.#walk = new Walk(place);
   }
 
   /** Throws `Refused` where a limit is exceeded, or when `signal` says that somebody waits for the folder. */
   async scan(request: ScanRequest, signal: AbortSignal): Promise<Omit<Scan, "runnerId" | "folder">> {
     if (request.afresh) {
-      this.#known = new Map();
+      this.#walk.forget();
       this.#storedPages = new Set();
     }
-    const startedAt = Date.now();
     const work = new Turns(signal);
-    const walk = new Walk(this.#place, request, work);
-    const found = await walk.run();
     const spool = new Spool();
-    const known = new Map<string, Known>();
     let changing = 0;
-    let bytes = 0;
-    const entries: SnapshotEntry[] = walk.others;
-    for (const { path, stats } of found) {
-      let entry = this.#known.get(path);
-      let now = stats;
-      if (!entry || !same(entry, stats) || Math.max(stats.mtimeMs, stats.ctimeMs) > startedAt - RACY_MS) {
-        const read = await this.#read(path, request, work, spool).catch((error: unknown) => {
-          if (error instanceof Refused) throw error;
-          // Gone or made unreadable since it was listed.
-          walk.skip(path, codeOf(error));
-          return null;
-        });
-        if (!read) continue;
-        if (read.changed) changing += 1;
-        ({ entry, stats: now } = read);
+    let read = 0;
+    for (const item of await this.#walk.run(request, work)) {
+      try {
+        if (await this.#read(item, request, work, spool)) changing += 1;
+        read += item.size;
+      } catch (error) {
+        if (error instanceof Refused) throw error;
+        // Gone or made unreadable since it was listed.
+        this.#walk.leaveOut(item, codeOf(error));
       }
-      await work.pause();
-      bytes += entry.size;
-      if (bytes > request.maxBytes)
-        throw new Refused("too_large", `The files are more than ${request.maxBytes} bytes.`);
-      known.set(path, entry);
-      entries.push({ t: "f", p: path, m: now.mode & 0o1777, n: micros(now), s: entry.size, c: [...entry.pieces] });
+      if (read > request.maxBytes) throw tooLarge(request);
     }
-    entries.sort((a, b) => (a.p < b.p ? -1 : 1));
+    const list = this.#walk.list();
+    let bytes = 0;
+    let files = 0;
+    const transcripts: Scan["transcripts"] = [];
+    for (const { kind, path, size } of list) {
+      if (kind !== "f") continue;
+      files += 1;
+      bytes += size;
+      if (isTranscript(path)) transcripts.push({ file: path, size });
+    }
+    if (bytes > request.maxBytes) throw tooLarge(request);
     const pages: SnapshotRoot["pages"] = [];
-    for (const { first, json } of toPages(entries)) {
-      const page = Buffer.from(json);
-      const hash = hashOf(page);
-      pages.push({ first, hash, size: page.length });
-      if (!this.#storedPages.has(hash)) spool.keep(hash, page);
-      await work.pause();
+    for (const { first, items } of toPages(list)) {
+      const { hash, size } = this.#page(items, spool);
+      pages.push({ first, hash, size });
+      if (work.isOver) await work.pause();
     }
-    const root: SnapshotRoot = { version: 1, entries: entries.length, files: known.size, bytes, pages };
+    const root: SnapshotRoot = { version: 1, entries: list.length, files, bytes, pages };
     const rootJson = Buffer.from(JSON.stringify(root));
     const rootHash = hashOf(rootJson);
     spool.keep(rootHash, rootJson);
-    this.#known = known;
     this.#last = {
       id: randomUUID(),
-      files: new Map([...known].map(([path, file]) => [path, { size: file.size, pieces: file.pieces }])),
+      list,
       spool: spool.contents,
       pages: new Set(pages.map((page) => page.hash)),
       where: null,
     };
-    return {
-      scan: this.#last.id,
-      root: rootHash,
-      rootSize: rootJson.length,
-      transcripts: [...known].filter(([path]) => isTranscript(path)).map(([file, { size }]) => ({ file, size })),
-      skipped: walk.skipped,
-      skippedCount: walk.skippedCount,
-      changing,
-    };
+    const scan = { scan: this.#last.id, root: rootHash, rootSize: rootJson.length, transcripts };
+    return { ...scan, ...this.#walk.skipped, changing };
   }
 
   /** An object of the last scan. Throws `Refused`: the scan is not the last one, or the file changed since. */
@@ -143,7 +104,7 @@ export class Scanner {
     const scanned = this.#lastScan(scanId);
     const spooled = scanned.spool.get(hash);
     if (spooled) return spooled;
-    scanned.where ??= whereOf(scanned.files);
+    scanned.where ??= whereOf(scanned.list);
     const place = scanned.where.get(hash);
     if (!place) throw new Refused("unknown_scan", "There is no such object in this scan.");
     const piece = Buffer.allocUnsafe(place.length);
@@ -164,6 +125,19 @@ export class Scanner {
     return piece;
   }
 
+  /** What is new in a scan, as far as it is little: the root first, then pages, then contents. */
+  ahead(scanId: string): Buffer[] {
+    const { spool } = this.#lastScan(scanId);
+    const some: Buffer[] = [];
+    let bytes = 0;
+    for (const contents of [...spool.values()].toReversed()) {
+      bytes += contents.length;
+      if (bytes > AHEAD_BYTES) break;
+      some.push(contents);
+    }
+    return some;
+  }
+
   /** The scan's contents are stored (or given up), and what was held for it may go. */
   done(scanId: string, committed: boolean): void {
     if (this.#last?.id !== scanId) return;
@@ -176,15 +150,25 @@ export class Scanner {
     return this.#last;
   }
 
-  async #read(
-    path: string,
-    request: ScanRequest,
-    work: Turns,
-    spool: Spool,
-  ): Promise<{ entry: Known; stats: Stats; changed: boolean }> {
+  /** The page of these items: the last one, if that is stored and none of them changed. */
+  #page(items: readonly Item[], spool: Spool): Page {
+    const before = items[0]?.page;
+    const isSame = before?.count === items.length && items.every((item) => item.page === before);
+    if (before && isSame && this.#storedPages.has(before.hash)) return before;
+    const json = Buffer.from(JSON.stringify(items.map((item) => item.entry())));
+    const page: Page = { hash: hashOf(json), size: json.length, count: items.length };
+    for (const item of items) item.page = page;
+    if (!this.#storedPages.has(page.hash)) spool.keep(page.hash, json);
+    return page;
+  }
+
+  /** Reads a file anew. True: it changed all the while. */
+  async #read(item: Item, request: ScanRequest, work: Turns, spool: Spool): Promise<boolean> {
     for (let attempt = 1; ; attempt++) {
+      const lookedAt = Date.now();
       // A name can become a pipe or a link between the listing and now: neither is followed or waited for.
-      const fd = openSync(onDisk(this.#place, path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+      const fd = openSync(onDisk(this.#place, item.path), flags);
       try {
         const before = fstatSync(fd);
         if (!before.isFile()) throw Object.assign(new Error("not a file"), { code: "not a file any more" });
@@ -204,17 +188,36 @@ export class Scanner {
           await work.pause();
         }
         const after = fstatSync(fd);
-        const entry = { size: before.size, mtimeMs: after.mtimeMs, ctimeMs: after.ctimeMs, ino: after.ino, pieces };
-        const whole = read === before.size;
-        if (whole && same({ ...entry, size: before.size }, before) && after.size === before.size)
-          return { entry, stats: after, changed: false };
+        const isWhole = read === before.size;
+        const isQuiet = isWhole && isSame(before, after);
         // What was read is whole in itself; only whether it ever was on the disk like that nobody knows.
-        if (whole && attempt >= READS) return { entry: { ...entry, ino: -1 }, stats: after, changed: true };
+        if (isQuiet || (isWhole && attempt >= READS)) {
+          item.pieces = pieces;
+          item.note(after, lookedAt);
+          item.size = before.size;
+          item.sure &&= isQuiet;
+          return !isQuiet;
+        }
         if (attempt >= READS * 2) throw Object.assign(new Error("shrinks"), { code: "changes all the time" });
       } finally {
         closeSync(fd);
       }
     }
+  }
+}
+
+/** Cuts the list into pages, as `endsPage` says. */
+function* toPages(list: readonly Item[]): Generator<{ first: string; items: readonly Item[] }> {
+  let from = 0;
+  let chars = 0;
+  for (const [index, item] of list.entries()) {
+    item.chars ||= JSON.stringify(item.entry()).length;
+    chars += item.chars;
+    const count = index + 1 - from;
+    if (!item.ends && count < MAX_PAGE_ENTRIES && chars < FULL_PAGE_CHARS && index + 1 < list.length) continue;
+    yield { first: list[from]?.path ?? "", items: list.slice(from, index + 1) };
+    from = index + 1;
+    chars = 0;
   }
 }
 
@@ -234,116 +237,6 @@ class Spool {
   }
 }
 
-/** Lets others work every few milliseconds. */
-class Turns {
-  readonly #signal: AbortSignal;
-  #since = performance.now();
-
-  constructor(signal: AbortSignal) {
-    this.#signal = signal;
-  }
-
-  async pause(): Promise<void> {
-    if (performance.now() - this.#since < TURN_MS) return;
-    await new Promise((resolve) => setImmediate(resolve));
-    if (this.#signal.aborted) throw new Refused("busy", "Somebody waits for this folder.");
-    this.#since = performance.now();
-  }
-}
-
-/** Lists the saved parts of a session's folder. Follows no link. */
-class Walk {
-  readonly others: SnapshotEntry[] = [];
-  readonly skipped: { path: string; why: string }[] = [];
-  skippedCount = 0;
-  readonly #place: Place;
-  readonly #request: ScanRequest;
-  readonly #work: Turns;
-  readonly #exclude: ReadonlySet<string>;
-  readonly #files: { path: string; stats: Stats }[] = [];
-
-  constructor(place: Place, request: ScanRequest, work: Turns) {
-    this.#place = place;
-    this.#request = request;
-    this.#work = work;
-    this.#exclude = new Set(request.exclude);
-  }
-
-  async run(): Promise<readonly { path: string; stats: Stats }[]> {
-    const pending: string[] = [];
-    for (const part of SAVED_PARTS) {
-      if (lstatSync(onDisk(this.#place, part), { throwIfNoEntry: false })?.isDirectory()) pending.push(part);
-    }
-    for (const folder of pending) this.#note(folder);
-    for (let folder = pending.pop(); folder !== undefined; folder = pending.pop()) {
-      for (const path of this.#list(folder)) {
-        if (this.#note(path)) pending.push(path);
-        await this.#work.pause();
-      }
-    }
-    return this.#files;
-  }
-
-  skip(path: string, why: string): void {
-    this.skippedCount += 1;
-    if (this.skipped.length < 20)
-      this.skipped.push({ path: path.toWellFormed().slice(0, 1000), why: why.slice(0, 100) });
-  }
-
-  #list(folder: string): string[] {
-    const excludes = folder === "workspace" || folder.startsWith("workspace/");
-    let names: Buffer[];
-    try {
-      names = readdirSync(onDisk(this.#place, folder), { encoding: "buffer" });
-    } catch (error) {
-      this.skip(folder, codeOf(error));
-      return [];
-    }
-    return names
-      .map((name) => nameToText(Buffer.from(name.buffer, name.byteOffset, name.length)))
-      .filter((name) => !(excludes && this.#exclude.has(name)))
-      .map((name) => `${folder}/${name}`);
-  }
-
-  /** Writes down what a path is. True for a folder, to be listed. */
-  #note(path: string): boolean {
-    const full = onDisk(this.#place, path);
-    const stats = lstatSync(full, { throwIfNoEntry: false });
-    if (!stats) return false; // gone since it was listed
-    if (!isSavedPath(path)) {
-      this.skip(path, "path too long");
-      return false;
-    }
-    if (stats.isFile()) {
-      if (stats.size > this.#request.maxFileBytes) this.skip(path, `larger than ${this.#request.maxFileBytes} bytes`);
-      else this.#files.push({ path, stats });
-    } else if (stats.isDirectory()) {
-      this.others.push({ t: "d", p: path, m: stats.mode & 0o1777, n: micros(stats) });
-    } else if (stats.isSymbolicLink()) {
-      const to = readlinkSync(full, { encoding: "buffer" });
-      this.others.push({ t: "l", p: path, n: micros(stats), to: nameToText(Buffer.from(to)) });
-    } else {
-      this.skip(path, stats.isFIFO() ? "a pipe" : stats.isSocket() ? "a socket" : "a device");
-    }
-    if (this.#files.length + this.others.length > this.#request.maxEntries)
-      throw new Refused("too_large", `There are more than ${this.#request.maxEntries} files and folders.`);
-    return stats.isDirectory();
-  }
-}
-
-function same(known: Known, stats: Stats): boolean {
-  return (
-    known.size === stats.size &&
-    known.mtimeMs === stats.mtimeMs &&
-    known.ctimeMs === stats.ctimeMs &&
-    known.ino === stats.ino
-  );
-}
-
-function micros(stats: Stats): number {
-  return Math.round(stats.mtimeMs * 1000);
-}
-
 function hashOf(contents: Buffer): Hash {
   return createHash("sha256").update(contents).digest("base64url");
 }
@@ -360,17 +253,20 @@ function readWhole(fd: number, into: Buffer, at: number, short = false): number 
   return filled;
 }
 
-function whereOf(files: Scanned["files"]): Map<Hash, { path: string; at: number; length: number }> {
+function tooLarge({ maxBytes }: ScanRequest): Refused {
+  return new Refused("too_large", `The files are more than ${maxBytes} bytes.`);
+}
+
+function isSame(before: Stats, after: Stats): boolean {
+  return before.size === after.size && before.mtimeMs === after.mtimeMs && before.ctimeMs === after.ctimeMs;
+}
+
+function whereOf(list: readonly Item[]): Map<Hash, { path: string; at: number; length: number }> {
   const where = new Map<Hash, { path: string; at: number; length: number }>();
-  for (const [path, { size, pieces }] of files) {
+  for (const { path, size, pieces } of list) {
     const length = pieceBytes(size);
     for (const [index, hash] of pieces.entries())
       where.set(hash, { path, at: index * length, length: Math.min(length, size - index * length) });
   }
   return where;
-}
-
-function codeOf(error: unknown): string {
-  const { code, message } = error as { code?: string; message?: string };
-  return code ?? message ?? String(error);
 }

@@ -8,7 +8,8 @@ import type { TranscriptPiece } from "./mirror.ts";
 import { emptyFolder, removeFolder } from "./place.ts";
 import type { Place } from "./place.ts";
 import { restore } from "./restore.ts";
-import { Refused, Scanner } from "./scan.ts";
+import { Refused } from "./refused.ts";
+import { Scanner } from "./scan.ts";
 
 /** How long a prompt waits for a scan in progress before the scan gives way. */
 const PROMPT_WAITS_MS = 1_500;
@@ -82,6 +83,11 @@ export class SessionFiles {
     } finally {
       this.#scanning = null;
     }
+  }
+
+  /** What is new in the last scan, as far as it is little. */
+  ahead(scan: string): Buffer[] {
+    return this.#scanner.ahead(scan);
   }
 
   object(scan: string, hash: Hash): Buffer {

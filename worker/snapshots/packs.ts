@@ -39,6 +39,7 @@ export class PackWriter {
   readonly #onStored: (pack: NewPack) => void;
   #objects = new Map<string, Uint8Array>();
   #bytes = 0;
+  #next: { key: string; held: Promise<void> } | null = null;
   /** Bytes given to the store so far, sealed. */
   stored = 0;
 
@@ -55,6 +56,16 @@ export class PackWriter {
     return this.#objects.has(hash);
   }
 
+  /** Names the next pack and says that it is held, without waiting for it. */
+  begin(): { key: string; held: Promise<void> } {
+    if (this.#next) return this.#next;
+    // A new name for each try: nothing is ever sealed twice under one name.
+    const key = `${this.#prefix}${newId("request").slice(4)}`;
+    const held = this.#store.hold(key);
+    held.catch(() => {}); // whoever stores the pack waits for it
+    return (this.#next = { key, held });
+  }
+
   /** Takes an object whose name has been checked. */
   async add(hash: string, contents: Uint8Array): Promise<void> {
     if (this.#objects.has(hash)) return;
@@ -66,8 +77,8 @@ export class PackWriter {
   async flush(): Promise<void> {
     if (this.#objects.size === 0) return;
     const keyId = this.#keys.current;
-    // A new name for each try: nothing is ever sealed twice under one name.
-    const key = `${this.#prefix}${newId("request").slice(4)}`;
+    const { key, held } = this.begin();
+    this.#next = null;
     const cipher = await this.#keys.cipher(keyId, key);
     const header = packHeader(keyId);
     const pack = new Uint8Array(header.length + this.#bytes + this.#objects.size * SEAL_BYTES);
@@ -79,7 +90,7 @@ export class PackWriter {
       objects.push({ hash, at, size: contents.length });
       at += contents.length + SEAL_BYTES;
     }
-    await this.#store.hold(key);
+    await held;
     await this.#store.put(key, pack);
     this.#onStored({ key, keyId, bytes: pack.length, objects });
     this.stored += pack.length;

@@ -1,4 +1,4 @@
-import { FRAME, readFrames } from "@gantry/protocol/frames.ts";
+import { FRAME, FRAMES_TYPE, readFrames } from "@gantry/protocol/frames.ts";
 import { Restored, Scan, SnapshotRefusal } from "@gantry/protocol/snapshot.ts";
 import type { ScanRequest } from "@gantry/protocol/snapshot.ts";
 import { RUNNER_PORT } from "../sandbox/sandbox.ts";
@@ -25,12 +25,15 @@ export class SnapshotFailed extends Error {
 
 /** A look through 25,000 files takes a second, through a million on a busy machine a minute. */
 const SCAN_TIMEOUT_MS = 120_000;
+/** The answer to a look: the list of transcripts, and new objects as far as they are few. */
+const MAX_AHEAD_BYTES = 16 * 1024 * 1024;
 const OBJECTS_TIMEOUT_MS = 60_000;
 const RESTORE_TIMEOUT_MS = 900_000;
 
 /** What a runner is asked about a session's folder. Nothing it answers is believed. */
 export interface RunnerFiles {
-  scan(request: ScanRequest): Promise<Scan>;
+  /** What it holds, and what came along of the objects in it, each under the hash that it has. */
+  scan(request: ScanRequest): Promise<{ scan: Scan; ahead: ReadonlyMap<string, Uint8Array> }>;
   /** Objects in the order asked for, each checked against its name and size. */
   objects(scan: string, wanted: readonly { hash: string; size: number }[]): AsyncGenerator<[string, Uint8Array]>;
   done(scan: string, committed: boolean): Promise<void>;
@@ -57,8 +60,25 @@ export function runnerFiles(sandbox: Pick<Sandbox, "getTcpPort">, sessionId: str
   };
   return {
     async scan(request) {
-      const response = await ask("snapshot", JSON.stringify(request), SCAN_TIMEOUT_MS);
-      return readAs(Scan, await response.json().catch(() => null));
+      const response = await ask("snapshot", JSON.stringify({ ...request, ahead: true }), SCAN_TIMEOUT_MS);
+      const ahead = new Map<string, Uint8Array>();
+      if (response.headers.get("content-type") !== FRAMES_TYPE)
+        return { scan: readAs(Scan, await response.json().catch(() => null)), ahead };
+      let scan: Scan | null = null;
+      let held = 0;
+      try {
+        for await (const { kind, bytes } of readFrames(response.body ?? new ReadableStream(), MAX_AHEAD_BYTES)) {
+          held += bytes.length;
+          if (held > MAX_AHEAD_BYTES) throw new SnapshotFailed("bad_contents", "The runner sent too much.");
+          const contents = bytes.slice();
+          if (kind === FRAME.data) ahead.set(await hashOf(contents), contents);
+          else scan = readAs(Scan, jsonOf(contents));
+        }
+      } catch (error) {
+        if (error instanceof SnapshotFailed) throw error;
+        throw new SnapshotFailed("unreachable", `The runner broke off: ${String(error)}`);
+      }
+      return { scan: readAs(Scan, scan), ahead };
     },
     async *objects(scan, wanted) {
       const hashes = wanted.map((object) => object.hash);
@@ -89,6 +109,15 @@ export function runnerFiles(sandbox: Pick<Sandbox, "getTcpPort">, sessionId: str
       return readAs(Restored, await response.json().catch(() => null));
     },
   };
+}
+
+/** Null for what is no JSON. */
+export function jsonOf(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes)) as unknown;
+  } catch {
+    return null;
+  }
 }
 
 function readAs<T>(

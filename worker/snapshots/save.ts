@@ -3,7 +3,7 @@ import type { Scan, ScanRequest, SnapshotEntry } from "@gantry/protocol/snapshot
 import type { KeyRing } from "./keys.ts";
 import { PackWriter } from "./packs.ts";
 import type { PackStore } from "./packs.ts";
-import { SnapshotFailed } from "./runner.ts";
+import { SnapshotFailed, jsonOf } from "./runner.ts";
 import type { RunnerFiles } from "./runner.ts";
 import type { SnapshotTables } from "./tables.ts";
 
@@ -43,17 +43,25 @@ interface Wanted {
  */
 export async function save(deps: SaveDeps, afresh = false): Promise<Saved> {
   const { tables, runner, checkHolder } = deps;
-  const scan = await runner.scan({ ...deps.limits, afresh });
+  const { scan, ahead } = await runner.scan({ ...deps.limits, afresh });
   checkHolder(scan);
   const writer = new PackWriter(deps.store, deps.keys, deps.prefix, (pack) =>
     deps.transaction(() => tables.addPack(pack)),
   );
   const fetched = async function* (wanted: readonly Wanted[]): AsyncGenerator<[string, Uint8Array]> {
-    for (const ask of inAsks(wanted)) yield* runner.objects(scan.scan, ask);
+    const missing: Wanted[] = [];
+    for (const object of wanted) {
+      const contents = ahead.get(object.hash);
+      if (contents?.length === object.size) yield [object.hash, contents];
+      else missing.push(object);
+    }
+    for (const ask of inAsks(missing)) yield* runner.objects(scan.scan, ask);
   };
   try {
     const [rootBytes] = await all(fetched([{ hash: scan.root, size: scan.rootSize }]));
     const root = rootOf(rootBytes?.[1]);
+    // The catalog is told of the pack while its contents are gathered.
+    if (!tables.has(scan.root)) writer.begin();
     const lacking = root.pages.filter((page) => !tables.has(page.hash));
     for (const some of inAsks(lacking)) {
       for (const [hash, bytes] of await all(fetched(some))) {
@@ -92,14 +100,6 @@ export function pageOf(bytes: Uint8Array): SnapshotEntry[] {
   if (parsed.success && isAscending(parsed.data.map((entry) => entry.p))) return parsed.data;
   const reason = parsed.success ? "its paths are not in order" : (parsed.error.issues[0]?.message ?? "");
   throw new SnapshotFailed("bad_contents", `A page of the snapshot is unreadable: ${reason}.`);
-}
-
-function jsonOf(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes)) as unknown;
-  } catch {
-    return null;
-  }
 }
 
 function isAscending(paths: readonly string[]): boolean {

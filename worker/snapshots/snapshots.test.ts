@@ -19,7 +19,6 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Tree } from "../workspace/tree.ts";
 import { memoryDatabase } from "../session/testing/sqlite.ts";
-import { SnapshotFailed } from "./runner.ts";
 import { SnapshotWorld } from "./testing/world.ts";
 import type { TestSession } from "./testing/world.ts";
 
@@ -321,59 +320,6 @@ describe("a store that fails", () => {
     const both = world.session({ id: session.id, database, keys: `k2:${"B".repeat(43)},k1:${"A".repeat(43)}` });
     await both.restore();
     expect(readFileSync(join(session.workspace, "file"), "utf8")).toBe("f");
-  });
-});
-
-describe("a runner that lies", () => {
-  const file = (change: object): object => ({
-    t: "f",
-    p: "workspace/x",
-    m: 0o644,
-    n: 0,
-    s: 1,
-    c: ["A".repeat(43)],
-    ...change,
-  });
-  it.each([
-    ["contents of another hash", async () => {}, "objects"],
-    ["a path that leads out", async () => file({ p: "workspace/../../x" }), "page"],
-    ["an absolute path", async () => file({ p: "/etc/passwd" }), "page"],
-    ["a path with NUL", async () => file({ p: "workspace/a\0b" }), "page"],
-    ["the engine's configuration", async () => file({ p: "engine/settings.json" }), "page"],
-    ["more pieces than its size has", async () => file({ c: ["A".repeat(43), "B".repeat(43)] }), "page"],
-    ["a set-uid bit", async () => file({ m: 0o4755 }), "page"],
-  ] as const)("%s: nothing of it is kept", async (_name, entry, where) => {
-    const session = begin({
-      runner: (runner) => ({
-        ...runner,
-        async *objects(scan, wanted) {
-          for await (const [hash, bytes] of runner.objects(scan, wanted)) {
-            if (where === "objects")
-              throw new SnapshotFailed("bad_contents", "The runner sent contents that do not have their hash.");
-            const text = Buffer.from(bytes).toString("utf8");
-            // In place of the page: what the session makes of an entry, once the hash is right.
-            yield [hash, text.startsWith("[") ? Buffer.from(JSON.stringify([await entry()])) : bytes];
-          }
-        },
-      }),
-    });
-    writeFileSync(join(session.workspace, "file"), "f");
-    for (let attempt = 0; attempt < 7; attempt++) await session.save();
-    expect(session.snapshots.tables.latest()).toBeNull();
-  });
-
-  it("about who it is: a sandbox that no longer holds the session cannot save", async () => {
-    const session = begin();
-    writeFileSync(join(session.workspace, "file"), "true");
-    await session.save();
-    const kept = session.snapshots.tables.latest();
-    session.settings.saveFolder("another");
-    writeFileSync(join(session.workspace, "file"), "of a zombie");
-    expect(await session.save()).toMatchObject({
-      type: "workspace.snapshot_failed",
-      error: { type: "sandbox_unavailable" },
-    });
-    expect(session.snapshots.tables.latest()).toEqual(kept);
   });
 });
 
