@@ -7,6 +7,8 @@ import { Gantry, ROOT, until } from "../gantry.ts";
 import { auditRest, unsavedAtStop } from "./auditor.ts";
 import { Model } from "./model.ts";
 import { Nemesis } from "./nemesis.ts";
+import type { Point } from "./points.ts";
+import { Watch } from "./watch.ts";
 import type { Client } from "./workload.ts";
 
 /** What is not answered in this time is a finding. */
@@ -16,6 +18,9 @@ const PATIENCE_MS = 60_000;
 export class Arena {
   readonly model = new Model();
   readonly #folder = mkdtempSync(join(tmpdir(), "gantry-faults-"));
+  /** Told of what is seen on the disk. */
+  onPoint: (point: Point) => void = () => {};
+  #watch: Watch | null = null;
   /** Those of the last seed. */
   clients: readonly Client[] = [];
   /** On a small disk of its own where the system allows it. */
@@ -80,7 +85,10 @@ export class Arena {
       GANTRY_SLEEP_AFTER: "0.5",
       GANTRY_MIN_FREE_BYTES: "1000000",
     });
-    this.#nemesis = new Nemesis(this.#gantry, this.model, this.#disk ? join(this.#disk, "filler") : null);
+    this.#watch = new Watch(this.state, (point) => this.onPoint(point));
+    const filler = this.#disk ? join(this.#disk, "filler") : null;
+    this.#nemesis = new Nemesis(this.#gantry, this.model, filler, this.#watch.lost);
+    this.model.onPoint = (point) => this.onPoint(point);
     const toolset = (type: string): object => ({
       type: "agent_toolset_20260401",
       default_config: { enabled: true, permission_policy: { type } },
@@ -128,6 +136,7 @@ export class Arena {
 
   async remove(keep: boolean): Promise<void> {
     await Promise.all(this.clients.map((client) => client.stop()));
+    this.#watch?.close();
     await this.gantry.killAll();
     this.model.close();
     if (keep) return;

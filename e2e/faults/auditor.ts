@@ -49,10 +49,34 @@ export async function auditSession(
   };
   for (const run of runs.data) check(run.state === "ended", `${run.id} is ${run.state} in the table of runs`);
 
-  const kept = (runId: string | null): boolean => wasKept(log, runId, losses);
+  const source = client.source && (await gantry.log(client.source.sessionId));
+  if (source) auditFork(source, log, check);
+  // What a copy took over must be there when it was kept where it came from.
+  const inherited = log.find((event) => event.type === "session.forked")?.seq ?? 0;
+  const isInherited = (runId: string | null): boolean =>
+    log.some((event) => event.type === "run.ended" && event.run_id === runId && event.seq < inherited);
+  const kept = (runId: string | null): boolean => wasKept(source && isInherited(runId) ? source : log, runId, losses);
+  const last = client.prompts.at(-1);
+  const lastEnd = ended.find((event) => event.run_id === last?.runId);
+  check(lastEnd?.outcome === "succeeded", `nothing was broken, and the last prompt ${JSON.stringify(lastEnd?.error)}`);
+  for (const { runId, cancelled, effects } of client.prompts) {
+    if (!runId || only(log, "run.started").some((event) => event.run_id === runId)) continue;
+    for (const effect of effects) check(!client.effects().includes(effect), `${effect} of a run that never started`);
+    const outcome = ended.find((event) => event.run_id === runId)?.outcome;
+    if (cancelled) check(outcome !== "succeeded", `${runId} was taken back and has succeeded`);
+  }
   auditEffects(client, log, kept, check);
   auditMemory(client, log, kept, calls, check);
   return found;
+}
+
+/** A copy begins with the log of its source, up to an event of which its own log tells. */
+function auditFork(source: readonly StoredEvent[], log: readonly StoredEvent[], check: Check): void {
+  const mark = log.find((event) => event.type === "session.forked");
+  check(mark !== undefined, "a copy does not say of what");
+  const [mine, theirs] = [log, source].map((each) => each.slice(0, mark?.from_seq ?? 0));
+  check(mark?.seq === (mark?.from_seq ?? 0) + 1, "a copy's own events do not follow on what it took over");
+  check(JSON.stringify(mine) === JSON.stringify(theirs), "a copy took over another log than its source has");
 }
 
 type Check = (holds: boolean, what: string) => void;

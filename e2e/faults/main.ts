@@ -33,8 +33,9 @@ const say = (line: string): void => void process.stdout.write(`${line}\n`);
 async function play(arena: Arena, seed: number): Promise<{ findings: string[]; faults: string }> {
   const random = new Random(seed);
   const { gantry, nemesis, model } = arena;
+  const forks: Client[] = [];
   const points = new Points();
-  model.onPoint = (point) => points.reached(point);
+  arena.onPoint = (point) => points.reached(point);
   const canFillDisk = arena.hasDisk && env["NO_DISK"] === undefined;
   const faults = plan(random.fork(), { longestMs, canFillDisk, kind });
   const told = faults.map(describeFault).join(", ");
@@ -54,13 +55,24 @@ async function play(arena: Arena, seed: number): Promise<{ findings: string[]; f
   await Promise.all([...before].map((client) => client.stop()));
   const findings: string[] = [];
   try {
-    const works = clients.map((client) => client.work(random.int(1, 3)).then(() => client.untilAtRest()));
+    const works = clients.map(async (client, n) => {
+      const forked = random.chance(0.25) || (n === 0 && faults.some(({ point }) => point === "fork"));
+      await client.work(random.int(1, 3));
+      await client.untilAtRest();
+      const fork = forked ? await client.fork() : null;
+      if (fork) forks.push(fork);
+      if (points.awaits("restore")) {
+        await client.work(1);
+        await client.untilAtRest();
+      }
+    });
     await Promise.all([
       // Whether it came to rest is judged below, when nothing strikes any more.
       Promise.allSettled(works).then(() => points.close()),
       ...faults.map((fault) => nemesis.strike(fault, points)),
     ]);
     await arena.untilHealthy();
+    clients.push(...forks);
     for (const client of clients) await client.untilAtRest();
     // The next prompt continues, with memory and files.
     await Promise.all(

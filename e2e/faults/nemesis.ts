@@ -40,19 +40,26 @@ export interface Possible {
 
 /** Faults of one seed. */
 export function plan(random: Random, possible: Possible): Planned[] {
-  const one = (): Planned => ({
-    point: random.pick(POINTS),
-    nth: random.int(1, 3),
-    delayMs: random.chance(0.5) ? 0 : random.int(0, 400),
-    fault: chooseFault(random, possible),
-  });
+  const one = (): Planned => {
+    const point = random.pick(POINTS);
+    return {
+      point,
+      nth: point === "restore" || point === "fork" ? 1 : random.int(1, 3),
+      delayMs: random.chance(0.5) ? random.int(0, 20) : random.int(0, 400),
+      fault: chooseFault(random, possible),
+    };
+  };
   const wanted = (): Planned => {
     for (;;) {
       const planned = one();
       if (describeFault(planned).startsWith(possible.kind)) return planned;
     }
   };
-  return Array.from({ length: random.int(1, 3) }, wanted);
+  const faults = Array.from({ length: random.int(1, 3) }, wanted);
+  // Nothing is brought back that was not lost.
+  if (faults.some(({ point }) => point === "restore"))
+    faults.push({ point: random.pick(["ended", "tool", "snapshot"]), nth: 1, delayMs: 0, fault: { kind: "lose" } });
+  return faults;
 }
 
 function chooseFault(random: Random, { longestMs, canFillDisk }: Possible): Fault {
@@ -96,14 +103,19 @@ export class Nemesis {
   /** One at a time: what is being mended is not broken. */
   #busy: Promise<void> = Promise.resolve();
 
-  constructor(gantry: Gantry, model: Model, filler: string | null) {
+  /** Sessions whose folder was taken away, for whoever sees it come back. */
+  readonly #lost: Set<string>;
+
+  constructor(gantry: Gantry, model: Model, filler: string | null, lost: Set<string>) {
+    this.#lost = lost;
     this.#gantry = gantry;
     this.#model = model;
     this.#filler = filler;
   }
 
   async strike(planned: Planned, points: Points): Promise<void> {
-    await points.next(planned.point, planned.nth, 5_000);
+    // What is brought back is so with the next prompt, and one is sent when none comes by itself.
+    await points.next(planned.point, planned.nth, planned.point === "restore" ? 60_000 : 5_000);
     await sleep(planned.delayMs);
     this.#busy = this.#busy.then(() => this.#apply(planned.fault));
     await this.#busy;
@@ -180,8 +192,10 @@ export class Nemesis {
   /** As when a machine is replaced: nothing of the sandboxes is left, the sessions are elsewhere. */
   #loseSandboxes(): void {
     const sandboxes = join(this.#gantry.state, "sandboxes");
-    for (const name of readdirSync(sandboxes))
+    for (const name of readdirSync(sandboxes)) {
       rmSync(join(sandboxes, name), { recursive: true, force: true, maxRetries: 10 });
+      this.#lost.add(name);
+    }
   }
 
   /** The folder of blobs is not there for a while, and none can be made: what was confirmed is not taken away with it. */

@@ -9,6 +9,10 @@ export const POINTS = [
   "answer",
   "interrupt",
   "ended",
+  "snapshot",
+  "restore",
+  "cancel",
+  "fork",
 ] as const;
 export type Point = (typeof POINTS)[number];
 
@@ -20,6 +24,11 @@ export class Points {
   reached(point: Point): void {
     for (const each of this.#waiting) if (each.point === point && --each.nth === 0) each.resolve();
     this.#waiting = this.#waiting.filter((each) => each.nth > 0);
+  }
+
+  /** Whether somebody waits for this point. */
+  awaits(point: Point): boolean {
+    return this.#waiting.some((each) => each.point === point);
   }
 
   /** No point is going to be reached any more: whoever waits for one goes on. */

@@ -16,6 +16,8 @@ export interface Prompt {
   readonly effects: readonly string[];
   /** Set when the product said that it took it. */
   runId: string | null;
+  /** Set when the product said that it took it back. */
+  cancelled?: boolean;
 }
 
 export interface Answer {
@@ -39,7 +41,18 @@ export class Client {
   readonly #follower: Follower;
   readonly #answerer: Promise<void>;
 
-  constructor(gantry: Gantry, sessionId: string, asks: boolean, random: Random, points: Points) {
+  /** The session that it is a copy of. */
+  readonly source: Client | null;
+
+  constructor(
+    gantry: Gantry,
+    sessionId: string,
+    asks: boolean,
+    random: Random,
+    points: Points,
+    source: Client | null = null,
+  ) {
+    this.source = source;
     this.#gantry = gantry;
     this.sessionId = sessionId;
     this.asks = asks;
@@ -64,7 +77,10 @@ export class Client {
     for (let n = 0; n < prompts; n++) {
       const prompt = this.#plan();
       await this.send(prompt);
-      if (random.chance(0.15)) {
+      if (prompt.runId && this.#open(this.#follower.log).size > 1 && random.chance(0.3)) {
+        this.#points.reached("cancel");
+        prompt.cancelled = (await this.#send(`runs/${prompt.runId}/cancel`, {})) !== null;
+      } else if (random.chance(0.15)) {
         await sleep(random.int(0, 1_000));
         this.#points.reached("interrupt");
         await this.#post({ type: "user.interrupt" });
@@ -99,6 +115,16 @@ export class Client {
     for (const event of log) if (event.type === "run.queued" && event.run_id) open.add(event.run_id);
     for (const event of log) if (event.type === "run.ended" && event.run_id) open.delete(event.run_id);
     return open;
+  }
+
+  /** One that goes on from here by itself, if that worked: what was said and done until now is its own, too. */
+  async fork(): Promise<Client | null> {
+    this.#points.reached("fork");
+    const made = (await this.#send("fork", {})) as { id: string } | null;
+    if (!made) return null;
+    const copy = new Client(this.#gantry, made.id, this.asks, this.#random.fork(), this.#points, this);
+    copy.prompts.push(...this.prompts.map((prompt) => ({ ...prompt })));
+    return copy;
   }
 
   async stop(): Promise<void> {
@@ -159,11 +185,16 @@ export class Client {
     return existsSync(file) ? readFileSync(file, "utf8") : "";
   }
 
-  async #post(event: object): Promise<unknown> {
+  #post(event: object): Promise<unknown> {
+    return this.#send("events", { events: [event] });
+  }
+
+  /** What was answered; null when it was refused, or nobody knows. */
+  async #send(what: string, body: object): Promise<unknown> {
     try {
-      const response = await this.#gantry.fetch(`/v1/sessions/${this.sessionId}/events`, {
+      const response = await this.#gantry.fetch(`/v1/sessions/${this.sessionId}/${what}`, {
         method: "POST",
-        body: JSON.stringify({ events: [event] }),
+        body: JSON.stringify(body),
         signal: AbortSignal.timeout(20_000),
       });
       const answer: unknown = await response.json();
@@ -177,6 +208,8 @@ export class Client {
 /** What the log last said of the session; null before the first run. */
 export function statusIn(log: readonly StoredEvent[]): "idle" | "running" | null {
   const status = lastStatus(log);
+  // A copy is cut behind the end of a run, and begins at rest.
+  if (log.some((e) => e.type === "session.forked" && e.seq > (status?.seq ?? 0))) return "idle";
   return status && (status.type === "session.status_idle" ? "idle" : "running");
 }
 
