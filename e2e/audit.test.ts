@@ -1,6 +1,6 @@
-import Anthropic from "@anthropic-ai/sdk";
 import type { ApiKey, AuditEntry } from "@gantry/protocol/api/keys.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { clientOf } from "./anthropic.ts";
 import { Gantry, script, until } from "./gantry.ts";
 
 /** The audit log of what the objects of sessions do, which hear of the database only afterwards. */
@@ -12,7 +12,6 @@ beforeAll(async () => {
 afterAll(() => gantry.remove());
 
 const AGENT = { model: "demo/scripted", name: "Tester" };
-const clientOf = (apiKey: string): Anthropic => new Anthropic({ apiKey, baseURL: gantry.url, maxRetries: 0 });
 
 async function makeKey(body: Record<string, unknown>): Promise<ApiKey & { key: string }> {
   const response = await gantry.post("/v1/keys", { name: "test", ...body });
@@ -23,7 +22,7 @@ async function makeKey(body: Record<string, unknown>): Promise<ApiKey & { key: s
 describe("the audit log", () => {
   it("has what happens to sessions, their runs and what waits in them", async () => {
     const { key, id } = await makeKey({ scopes: ["admin"], account: "audited-sessions" });
-    const mine = clientOf(key).beta;
+    const mine = clientOf(gantry, key).beta;
     const agent = await mine.agents.create({
       ...AGENT,
       tools: [{ type: "agent_toolset_20260401", default_config: { permission_policy: { type: "always_ask" } } }],

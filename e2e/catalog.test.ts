@@ -1,19 +1,20 @@
-import Anthropic, { APIError, ConflictError, NotFoundError, PermissionDeniedError, toFile } from "@anthropic-ai/sdk";
+import type Anthropic from "@anthropic-ai/sdk";
+import { APIError, ConflictError, NotFoundError, PermissionDeniedError, toFile } from "@anthropic-ai/sdk";
 import { createHash } from "node:crypto";
 import type { ApiKey, AuditEntry } from "@gantry/protocol/api/keys.ts";
 import { ROUTE_NAMES, accessTo } from "@gantry/worker/http/routes.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { clientOf } from "./anthropic.ts";
 import { Gantry, until } from "./gantry.ts";
 
 /** Agents, environments, files, models and keys, through Anthropic's own SDK where it has a method for them. */
 
 let gantry: Gantry;
 let client: Anthropic;
-const clientOf = (apiKey: string): Anthropic => new Anthropic({ apiKey, baseURL: gantry.url, maxRetries: 0 });
 
 beforeAll(async () => {
   gantry = await Gantry.start();
-  client = clientOf(gantry.key);
+  client = clientOf(gantry, gantry.key);
 });
 afterAll(() => gantry.remove());
 
@@ -250,7 +251,7 @@ describe("agents", () => {
 describe("lists", () => {
   it("page over more than fifty in both directions, while others are added", async () => {
     const { key } = await makeKey({ scopes: ["admin"], account: "pages" });
-    const mine = clientOf(key);
+    const mine = clientOf(gantry, key);
     for (let i = 0; i < 55; i++) await mine.beta.agents.create({ ...AGENT, name: `n${i}` });
     const all: string[] = [];
     for await (const agent of mine.beta.agents.list({ limit: 20 })) all.push(agent.name);
@@ -356,7 +357,7 @@ describe("environments", () => {
 
   it("are listed, archived and deleted", async () => {
     const { key } = await makeKey({ scopes: ["agents"], account: "environments" });
-    const mine = clientOf(key).beta.environments;
+    const mine = clientOf(gantry, key).beta.environments;
     const [a, b] = [await mine.create({ name: "a" }), await mine.create({ name: "b" })];
     await mine.archive(a.id);
     expect((await mine.list()).data.map(({ name }) => name)).toEqual(["b"]);
@@ -400,7 +401,7 @@ describe("files", () => {
 
   it("are listed by page and by id, and may expire", async () => {
     const { key } = await makeKey({ scopes: ["files"], account: "files" });
-    const mine = clientOf(key).beta.files;
+    const mine = clientOf(gantry, key).beta.files;
     const ids: string[] = [];
     for (let i = 0; i < 5; i++)
       ids.unshift((await mine.upload({ file: await toFile(Buffer.from("x"), `${i}.txt`) })).id);
@@ -431,7 +432,7 @@ describe("files", () => {
       signal: gone.signal,
     });
     await expect(sent).rejects.toThrow("aborted");
-    const mine = clientOf(key).beta.files;
+    const mine = clientOf(gantry, key).beta.files;
     await mine.upload({ file: await toFile(Buffer.from("x"), "whole") });
     expect((await mine.list()).data.map(({ filename }) => filename)).toEqual(["whole"]);
   });
@@ -471,7 +472,7 @@ describe("files", () => {
     ]);
     const cut = '--b\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\nhalf';
     expect(await send(cut, "multipart/form-data; boundary=b")).toEqual([400, expect.stringContaining("ends before")]);
-    expect((await clientOf(key).beta.files.list()).data).toEqual([]);
+    expect((await clientOf(gantry, key).beta.files.list()).data).toEqual([]);
   });
 });
 
@@ -495,7 +496,7 @@ describe("keys", () => {
     const made = await makeKey({ name: "ci", scopes: ["read", "agents"], account: "other" });
     expect(made).toMatchObject({ type: "api_key", account: "other", scopes: ["agents", "read"], expires_at: null });
     expect(made.key).toMatch(/^gk_[0-9a-z]{36}_[\w-]{43}$/);
-    const other = clientOf(made.key);
+    const other = clientOf(gantry, made.key);
     const [mine, theirs] = [await client.beta.agents.create(AGENT), await other.beta.agents.create(AGENT)];
     await expect(other.beta.agents.retrieve(mine.id)).rejects.toThrow(NotFoundError);
     await expect(client.beta.agents.retrieve(theirs.id)).rejects.toThrow(NotFoundError);
@@ -573,7 +574,7 @@ describe("keys", () => {
 describe("the audit log", () => {
   it("has every change once, by whom and in which request", async () => {
     const { key, id } = await makeKey({ scopes: ["admin"], account: "audited" });
-    const mine = clientOf(key).beta;
+    const mine = clientOf(gantry, key).beta;
     const { data: agent, response } = await mine.agents.create(AGENT).withResponse();
     await mine.agents.update(agent.id, { name: "y" });
     await mine.agents.update(agent.id, { name: "y" });
@@ -618,7 +619,7 @@ describe("every route", () => {
   beforeAll(async () => {
     const expired = await makeKey({ scopes: ["admin"], expires_in_seconds: 1 });
     const revoked = await makeKey({ scopes: ["admin"] });
-    await clientOf(revoked.key).beta.agents.list();
+    await clientOf(gantry, revoked.key).beta.agents.list();
     await gantry.fetch(`/v1/keys/${revoked.id}`, { method: "DELETE" });
     await until(() => Date.parse(expired.expires_at ?? "") < Date.now(), "the key to expire");
     const tampered = await makeKey({ scopes: ["admin"] });
@@ -703,7 +704,7 @@ describe("a restart", () => {
     gantry.kill("launcher", "workerd");
     await gantry.stop();
     await gantry.start();
-    const again = clientOf(key).beta;
+    const again = clientOf(gantry, key).beta;
     expect(await again.agents.retrieve(agent.id)).toEqual(updated);
     expect(await again.agents.retrieve(agent.id, { version: 1 })).toEqual(agent);
     expect(await again.environments.retrieve(environment.id)).toEqual(environment);

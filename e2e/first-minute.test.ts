@@ -1,7 +1,7 @@
-import Anthropic from "@anthropic-ai/sdk";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { clientOf } from "./anthropic.ts";
 import { Gantry, script } from "./gantry.ts";
 
 /** What a newcomer does in the first minute, without a key, an account or Docker. */
@@ -107,7 +107,7 @@ describe("the first minute", () => {
   });
 
   it("serves Anthropic's own client the same answer", async () => {
-    const client = new Anthropic({ baseURL: gantry.url, apiKey: gantry.key, maxRetries: 0 });
+    const client = clientOf(gantry);
     const message = await client.messages.create({
       model: "demo/scripted",
       max_tokens: 100,

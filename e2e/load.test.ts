@@ -3,9 +3,9 @@ import type { Socket } from "node:net";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import Anthropic from "@anthropic-ai/sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
+import { clientOf } from "./anthropic.ts";
 import { Gantry, script, until } from "./gantry.ts";
 
 /** Much of everything: events in a session, letters in a prompt, listeners, sessions, and clients that read slowly. */
@@ -196,7 +196,7 @@ describe("a thousand listeners on one session", () => {
 
 describe("many sessions", () => {
   it("are listed once each, newest first, while more are made", async () => {
-    const client = new Anthropic({ baseURL: gantry.url, apiKey: gantry.key, maxRetries: 0 });
+    const client = clientOf(gantry);
     const made = new Set<string>();
     const makeOne = async (): Promise<void> => void made.add(await newSession());
     for (let at = 0; at < SESSIONS; at += 25) await Promise.all(upTo(25).map(makeOne));

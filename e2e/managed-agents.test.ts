@@ -1,12 +1,11 @@
-import Anthropic, { NotFoundError } from "@anthropic-ai/sdk";
-import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
-import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
+import type Anthropic from "@anthropic-ai/sdk";
+import { NotFoundError } from "@anthropic-ai/sdk";
 import { existsSync, readFileSync } from "node:fs";
-import { createServer } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { z } from "zod";
+import { clientOf, prompt, untilIdle as idle } from "./anthropic.ts";
 import { Gantry, lastOf, script, until } from "./gantry.ts";
+import { openShop } from "./mcp-shop.ts";
 
 /** Sessions of configured agents, driven by Anthropic's own client. */
 
@@ -14,32 +13,16 @@ let gantry: Gantry;
 let client: Anthropic;
 beforeAll(async () => {
   gantry = await Gantry.start();
-  client = new Anthropic({ baseURL: gantry.url, apiKey: gantry.key, maxRetries: 0 });
+  client = clientOf(gantry);
 });
 afterAll(() => gantry.remove());
 
 type AgentParams = Anthropic.Beta.Agents.AgentCreateParams;
 const makeAgent = (params: Partial<AgentParams> = {}) =>
   client.beta.agents.create({ name: "Helper", model: "demo/scripted", ...params });
-const prompt = (text: string) => ({ type: "user.message" as const, content: [{ type: "text" as const, text }] });
 const bash = (command: string) => ({ tool: "Bash", input: { command } });
 
-/** All events of a session, by the client's own paging. */
-async function eventsOf(id: string): Promise<Anthropic.Beta.Sessions.BetaManagedAgentsSessionEvent[]> {
-  const events = [];
-  for await (const event of client.beta.sessions.events.list(id, { limit: 5 })) events.push(event);
-  return events;
-}
-
-async function untilIdle(id: string, reason = "end_turn") {
-  let events: Awaited<ReturnType<typeof eventsOf>> = [];
-  await until(async () => {
-    events = await eventsOf(id);
-    const last = lastOf(events);
-    return last?.type === "session.status_idle" && last.stop_reason.type === reason;
-  }, `the session to be idle with ${reason}`);
-  return events;
-}
+const untilIdle = (id: string, reason?: string) => idle(client, id, reason);
 
 describe("a session of an agent", () => {
   it("is made, prompted, followed and told of", async () => {
@@ -321,25 +304,10 @@ describe("a custom tool", () => {
 
 describe("an MCP server", () => {
   it("is called by the engine under the agent's policies", async () => {
-    const server = createServer((request, response) => {
-      void (async () => {
-        const mcp = new McpServer({ name: "shop", version: "1" });
-        mcp.registerTool("price", { inputSchema: { item: z.string() } }, ({ item }) => ({
-          content: [{ type: "text", text: `${item}: 3` }],
-        }));
-        mcp.registerTool("buy", { inputSchema: {} }, () => ({ content: [{ type: "text", text: "bought" }] }));
-        const transport = new StreamableHTTPServerTransport({});
-        response.on("close", () => void mcp.close());
-        await mcp.connect(transport as Parameters<typeof mcp.connect>[0]);
-        await transport.handleRequest(request, response);
-      })();
-    });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const address = server.address();
-    const url = `http://127.0.0.1:${typeof address === "object" ? address?.port : 0}/mcp`;
+    const shop = await openShop();
     const allow = { type: "always_allow" as const };
     const agent = await makeAgent({
-      mcp_servers: [{ type: "url", name: "shop", url }],
+      mcp_servers: [{ type: "url", name: "shop", url: `http://${shop.host}/mcp` }],
       tools: [
         {
           type: "mcp_toolset",
@@ -366,8 +334,7 @@ describe("an MCP server", () => {
     const results = events.filter((event) => event.type === "agent.mcp_tool_result");
     expect(results[0]).toMatchObject({ mcp_tool_use_id: call?.id, is_error: false, content: [{ text: "apple: 3" }] });
     expect(JSON.stringify(events)).not.toContain("bought");
-    server.closeAllConnections();
-    server.close();
+    shop.close();
   });
 });
 
@@ -388,8 +355,6 @@ describe("bad input", () => {
     await expect(client.beta.sessions.retrieve("sesn_00000000000000000000000000000000000a")).rejects.toBeInstanceOf(
       NotFoundError,
     );
-    await expect(
-      new Anthropic({ baseURL: gantry.url, apiKey: "wrong", maxRetries: 0 }).beta.sessions.list(),
-    ).rejects.toMatchObject({ status: 401 });
+    await expect(clientOf(gantry, "wrong").beta.sessions.list()).rejects.toMatchObject({ status: 401 });
   });
 });

@@ -1,5 +1,7 @@
-import Anthropic from "@anthropic-ai/sdk";
+import type Anthropic from "@anthropic-ai/sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { all, clientOf } from "./anthropic.ts";
+import type { SessionEvent as Event } from "./anthropic.ts";
 import { Gantry, script, until } from "./gantry.ts";
 
 /** Agents that start and message other sessions of their account. */
@@ -8,16 +10,10 @@ let gantry: Gantry;
 let client: Anthropic;
 beforeAll(async () => {
   gantry = await Gantry.start();
-  client = new Anthropic({ baseURL: gantry.url, apiKey: gantry.key, maxRetries: 0 });
+  client = clientOf(gantry);
 });
 afterAll(() => gantry.remove());
 
-type Event = Anthropic.Beta.Sessions.BetaManagedAgentsSessionEvent;
-const all = async <T>(pages: AsyncIterable<T>): Promise<T[]> => {
-  const items: T[] = [];
-  for await (const item of pages) items.push(item);
-  return items;
-};
 const allow = { type: "always_allow" as const };
 
 /** An agent that may use other sessions. */

@@ -1,4 +1,5 @@
-import Anthropic, { toFile } from "@anthropic-ai/sdk";
+import type Anthropic from "@anthropic-ai/sdk";
+import { toFile } from "@anthropic-ai/sdk";
 import { mkdtempSync, readFileSync, existsSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { Server } from "node:http";
@@ -6,6 +7,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { clientOf } from "./anthropic.ts";
 import { Gantry, script, until } from "./gantry.ts";
 
 /** What a prompt may hold, what is asked of people, and where sessions begin. */
@@ -52,7 +54,7 @@ beforeAll(async () => {
     `model_list:\n${["seen/lean", "claude-seen"].map((name) => `  - model_name: ${name}\n    litellm_params:\n      model: anthropic/claude-sonnet-5\n      api_base: ${base}\n      api_key: x\n`).join("")}`,
   );
   gantry = await Gantry.start({ LITELLM_CONFIG: config, MODEL: "demo/scripted" });
-  client = new Anthropic({ baseURL: gantry.url, apiKey: gantry.key, maxRetries: 0 });
+  client = clientOf(gantry);
   environment_id = (await client.beta.environments.create({ name: "here" })).id;
 });
 afterAll(async () => {

@@ -1,8 +1,10 @@
-import Anthropic, { toFile } from "@anthropic-ai/sdk";
+import type Anthropic from "@anthropic-ai/sdk";
+import { toFile } from "@anthropic-ai/sdk";
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { clientOf } from "./anthropic.ts";
 import { Gantry, script, until } from "./gantry.ts";
 import { startGitServer } from "./git-server.ts";
 import type { GitServer } from "./git-server.ts";
@@ -18,7 +20,7 @@ let agent: string;
 beforeAll(async () => {
   git = await startGitServer();
   gantry = await Gantry.start({ GANTRY_TRUSTED_GIT_HOSTS: git.host, GANTRY_PERMISSION_MODE: "bypassPermissions" });
-  client = new Anthropic({ baseURL: gantry.url, apiKey: gantry.key, maxRetries: 0 });
+  client = clientOf(gantry);
   environment_id = (await client.beta.environments.create({ name: "here" })).id;
   agent = (
     await client.beta.agents.create({

@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { clientOf } from "./anthropic.ts";
 import { Gantry, lastOf, script, until } from "./gantry.ts";
 
 /** Sessions whose tools are carried out by the worker of Anthropic's own client, in a folder that is not ours. */
@@ -13,7 +14,7 @@ let environmentKey: string;
 let workdir: string;
 beforeAll(async () => {
   gantry = await Gantry.start();
-  client = new Anthropic({ baseURL: gantry.url, apiKey: gantry.key, maxRetries: 0 });
+  client = clientOf(gantry);
   const made = await gantry.post("/v1/keys", { name: "worker", scopes: ["work"] });
   environmentKey = ((await made.json()) as { key: string }).key;
   workdir = mkdtempSync(join(tmpdir(), "gantry-worker-"));
@@ -265,7 +266,7 @@ describe("the credential of a work item", () => {
       await expect(asWorker.beta.sessions.events.send(session.id, { events: [event] })).rejects.toMatchObject({
         status: 400,
       });
-    const key = new Anthropic({ baseURL: gantry.url, apiKey: environmentKey, maxRetries: 0 });
+    const key = clientOf(gantry, environmentKey);
     await expect(key.beta.sessions.retrieve(session.id)).rejects.toMatchObject({ status: 403 });
 
     const [call] = (await untilIdle(session.id, "requires_action")).filter((event) => event.type === "agent.tool_use");

@@ -1,6 +1,6 @@
-import Anthropic from "@anthropic-ai/sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
+import { clientOf } from "./anthropic.ts";
 import { Gantry, script, until } from "./gantry.ts";
 
 /** One run or one log in the form that the client asks for, and the managed WebSocket. */
@@ -282,7 +282,7 @@ describe.concurrent("the WebSocket of a session", () => {
 
 describe("GET /v1/sessions/{id}", () => {
   it("is true at every moment of a run: running, what it has used so far, waiting, idle again", async () => {
-    const client = new Anthropic({ baseURL: gantry.url, apiKey: gantry.key, maxRetries: 0 });
+    const client = clientOf(gantry);
     const ask = { type: "always_ask" } as const;
     const toolset = { type: "agent_toolset_20260401", default_config: { permission_policy: ask } } as const;
     const agent = await client.beta.agents.create({ name: "Asks", model: "demo/scripted", tools: [toolset] });

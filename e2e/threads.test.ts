@@ -1,6 +1,9 @@
-import Anthropic, { APIError, NotFoundError } from "@anthropic-ai/sdk";
+import type Anthropic from "@anthropic-ai/sdk";
+import { APIError, NotFoundError } from "@anthropic-ai/sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Gantry, lastOf, script, until } from "./gantry.ts";
+import { all, clientOf, prompt, untilIdle as idle } from "./anthropic.ts";
+import type { SessionEvent as Event } from "./anthropic.ts";
+import { Gantry, script, until } from "./gantry.ts";
 
 /** Sub-agents as threads of their session, driven by Anthropic's own client. */
 
@@ -8,17 +11,10 @@ let gantry: Gantry;
 let client: Anthropic;
 beforeAll(async () => {
   gantry = await Gantry.start();
-  client = new Anthropic({ baseURL: gantry.url, apiKey: gantry.key, maxRetries: 0 });
+  client = clientOf(gantry);
 });
 afterAll(() => gantry.remove());
 
-type Event = Anthropic.Beta.Sessions.BetaManagedAgentsSessionEvent;
-const prompt = (text: string) => ({ type: "user.message" as const, content: [{ type: "text" as const, text }] });
-const all = async <T>(pages: AsyncIterable<T>): Promise<T[]> => {
-  const items: T[] = [];
-  for await (const item of pages) items.push(item);
-  return items;
-};
 const delegate = (kind: string, ...steps: Record<string, unknown>[]) => ({
   tool: "Agent",
   input: { description: "part", subagent_type: kind, run_in_background: false, prompt: script(...steps) },
@@ -27,15 +23,7 @@ const bash = (command: string) => ({ tool: "Bash", input: { command } });
 const textOf = (event: Event | undefined): string =>
   event && "content" in event ? (event.content ?? []).map((block) => ("text" in block ? block.text : "")).join("") : "";
 
-async function untilIdle(id: string, reason = "end_turn"): Promise<Event[]> {
-  let events: Event[] = [];
-  await until(async () => {
-    events = await all(client.beta.sessions.events.list(id, { limit: 7 }));
-    const last = lastOf(events);
-    return last?.type === "session.status_idle" && last.stop_reason.type === reason;
-  }, `the session to be idle with ${reason}`);
-  return events;
-}
+const untilIdle = (id: string, reason?: string) => idle(client, id, reason);
 
 /** A session whose agent has a roster of one. */
 async function team(

@@ -1,48 +1,32 @@
-import Anthropic from "@anthropic-ai/sdk";
-import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
-import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
+import type Anthropic from "@anthropic-ai/sdk";
 import { execFileSync } from "node:child_process";
-import { createServer } from "node:http";
-import type { Server } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { z } from "zod";
+import { clientOf } from "./anthropic.ts";
 import { Gantry, script, until } from "./gantry.ts";
+import { openShop } from "./mcp-shop.ts";
+import type { Shop } from "./mcp-shop.ts";
 
 /** Credentials of a vault open an agent's MCP servers, and are seen by nobody but those. */
 
 let gantry: Gantry;
 let client: Anthropic;
-let server: Server;
-let host = "";
+let shop: Shop;
 let token = "right-token-1";
 const asked: { path: string | undefined; authorization: string | undefined }[] = [];
 
 beforeAll(async () => {
-  server = createServer((request, response) => {
-    void (async () => {
-      asked.push({ path: request.url, authorization: request.headers.authorization });
-      if (request.url === "/away") return response.writeHead(302, { location: "https://example.com/mcp" }).end();
-      if (request.headers.authorization !== `Bearer ${token}`) return response.writeHead(401).end("no");
-      const mcp = new McpServer({ name: "shop", version: "1" });
-      mcp.registerTool("price", { inputSchema: { item: z.string() } }, ({ item }) => ({
-        content: [{ type: "text", text: `${item}: 3` }],
-      }));
-      const transport = new StreamableHTTPServerTransport({});
-      response.on("close", () => void mcp.close());
-      await mcp.connect(transport as Parameters<typeof mcp.connect>[0]);
-      await transport.handleRequest(request, response);
-    })();
+  shop = await openShop((request, response) => {
+    asked.push({ path: request.url, authorization: request.headers.authorization });
+    if (request.url === "/away") response.writeHead(302, { location: "https://example.com/mcp" }).end();
+    else if (request.headers.authorization !== `Bearer ${token}`) response.writeHead(401).end("no");
+    return response.writableEnded;
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  host = `127.0.0.1:${typeof address === "object" ? address?.port : 0}`;
-  gantry = await Gantry.start({ GANTRY_TRUSTED_MCP_HOSTS: host });
-  client = new Anthropic({ baseURL: gantry.url, apiKey: gantry.key, maxRetries: 0 });
+  gantry = await Gantry.start({ GANTRY_TRUSTED_MCP_HOSTS: shop.host });
+  client = clientOf(gantry);
 });
 afterAll(async () => {
   await gantry.remove();
-  server.closeAllConnections();
-  server.close();
+  shop.close();
 });
 
 /** A session whose agent asks the shop for a price. */
@@ -50,7 +34,7 @@ async function askPrice(vault_ids: string[], path = "/mcp"): Promise<{ id: strin
   const agent = await client.beta.agents.create({
     name: "Buyer",
     model: "demo/scripted",
-    mcp_servers: [{ type: "url", name: "shop", url: `http://${host}${path}` }],
+    mcp_servers: [{ type: "url", name: "shop", url: `http://${shop.host}${path}` }],
     tools: [
       {
         type: "mcp_toolset",
@@ -74,7 +58,7 @@ async function askPrice(vault_ids: string[], path = "/mcp"): Promise<{ id: strin
 async function vaultWith(secret: string, path = "/mcp") {
   const vault = await client.beta.vaults.create({ display_name: "Shop" });
   const credential = await client.beta.vaults.credentials.create(vault.id, {
-    auth: { type: "static_bearer", mcp_server_url: `http://${host}${path}`, token: secret },
+    auth: { type: "static_bearer", mcp_server_url: `http://${shop.host}${path}`, token: secret },
   });
   return { vault, credential };
 }
@@ -144,7 +128,7 @@ describe("a credential", () => {
 describe("validation", () => {
   it("asks the server", async () => {
     const vault = await client.beta.vaults.create({ display_name: "OAuth" });
-    const auth = { type: "mcp_oauth" as const, mcp_server_url: `http://${host}/mcp`, access_token: token };
+    const auth = { type: "mcp_oauth" as const, mcp_server_url: `http://${shop.host}/mcp`, access_token: token };
     const credential = await client.beta.vaults.credentials.create(vault.id, { auth });
     const validate = () => client.beta.vaults.credentials.mcpOAuthValidate(credential.id, { vault_id: vault.id });
     expect(await validate()).toMatchObject({ status: "valid", mcp_probe: null, credential_id: credential.id });

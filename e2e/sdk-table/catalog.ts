@@ -1,6 +1,7 @@
 import { ConflictError, toFile } from "@anthropic-ai/sdk";
 import { expect } from "vitest";
-import { NOBODY, all, makeAgent, makeEnvironment, paged, refused, unknown } from "./context.ts";
+import { all } from "../anthropic.ts";
+import { NOBODY, makeAgent, makeEnvironment, paged, refused, unknown } from "./context.ts";
 import type { Check } from "./context.ts";
 
 /** Agents, environments and files. */

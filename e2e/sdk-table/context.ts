@@ -1,5 +1,8 @@
-import Anthropic, { NotFoundError } from "@anthropic-ai/sdk";
+import type Anthropic from "@anthropic-ai/sdk";
+import { NotFoundError } from "@anthropic-ai/sdk";
 import { expect } from "vitest";
+import { all, clientOf } from "../anthropic.ts";
+import type { SessionEvent } from "../anthropic.ts";
 import { Gantry, script, until } from "../gantry.ts";
 
 /** What a check of one method works with: the started product, its client, and one of another account. */
@@ -15,17 +18,9 @@ export type Check = (context: Context) => Promise<string | void>;
 
 export async function start(): Promise<Context> {
   const gantry = await Gantry.start();
-  const clientOf = (apiKey: string): Anthropic => new Anthropic({ baseURL: gantry.url, apiKey, maxRetries: 0 });
   const response = await gantry.post("/v1/keys", { name: "stranger", scopes: ["admin"], account: "stranger" });
   const { key } = (await response.json()) as { key: string };
-  return { gantry, client: clientOf(gantry.key), stranger: clientOf(key) };
-}
-
-/** All items of a list, page by page. */
-export async function all<T>(pages: AsyncIterable<T>): Promise<T[]> {
-  const items: T[] = [];
-  for await (const item of pages) items.push(item);
-  return items;
+  return { gantry, client: clientOf(gantry), stranger: clientOf(gantry, key) };
 }
 
 /** Each must be refused as unknown, with the client's own error class: ids of nobody, and those of another account. */
@@ -68,14 +63,12 @@ export async function makeSession(
   return client.beta.sessions.create({ agent: agent.id, environment_id: environment.id, ...more });
 }
 
-type Event = Anthropic.Beta.Sessions.BetaManagedAgentsSessionEvent;
-
 /** Not what this server says of its own upkeep, which may come after the end of a run. */
 export const isTheirs = (event: { type: string }): boolean => !/^(workspace|sandbox)\./.test(event.type);
 
 /** The events of a session, once it is idle, without our own upkeep. */
-export async function untilIdle(client: Anthropic, id: string, reason = "end_turn"): Promise<Event[]> {
-  let events: Event[] = [];
+export async function untilIdle(client: Anthropic, id: string, reason = "end_turn"): Promise<SessionEvent[]> {
+  let events: SessionEvent[] = [];
   await until(async () => {
     events = (await all(client.beta.sessions.events.list(id))).filter(isTheirs);
     const last = events.at(-1);

@@ -1,6 +1,7 @@
 import { toFile } from "@anthropic-ai/sdk";
 import { expect } from "vitest";
-import { NOBODY, all, makeSession, prompt, refused, unknown, untilIdle } from "./context.ts";
+import { all } from "../anthropic.ts";
+import { NOBODY, makeSession, prompt, refused, unknown, untilIdle } from "./context.ts";
 import type { Check, Context } from "./context.ts";
 
 /** Resources of a session. */

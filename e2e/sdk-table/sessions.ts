@@ -2,10 +2,10 @@ import type Anthropic from "@anthropic-ai/sdk";
 import { betaTool } from "@anthropic-ai/sdk/helpers/beta/json-schema";
 import { expect } from "vitest";
 import { script } from "../gantry.ts";
+import { all } from "../anthropic.ts";
 import {
   NOBODY,
   isTheirs,
-  all,
   makeAgent,
   makeEnvironment,
   makeSession,

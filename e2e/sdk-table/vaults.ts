@@ -1,7 +1,8 @@
 import type Anthropic from "@anthropic-ai/sdk";
 import { ConflictError } from "@anthropic-ai/sdk";
 import { expect } from "vitest";
-import { NOBODY, all, makeSession, paged, refused, unknown } from "./context.ts";
+import { all } from "../anthropic.ts";
+import { NOBODY, makeSession, paged, refused, unknown } from "./context.ts";
 import type { Check } from "./context.ts";
 
 /** Vaults and their credentials. That they open MCP servers is in e2e/vaults.test.ts. */

@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { until } from "../gantry.ts";
-import { NOBODY, all, makeAgent, paged, prompt, refused, unknown, untilIdle } from "./context.ts";
+import { all } from "../anthropic.ts";
+import { NOBODY, makeAgent, paged, prompt, refused, unknown, untilIdle } from "./context.ts";
 import type { Check } from "./context.ts";
 
 /** Work of self-hosted environments. What its worker may and may not is in e2e/self-hosted.test.ts. */
