@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
+import { statfsSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { parseRouterConfig } from "@gantry/router/config.ts";
@@ -12,12 +13,19 @@ import { openLog } from "./log-file.ts";
 import { keepRunner } from "./runner-process.ts";
 import { BadSetting, readSettings } from "./settings.ts";
 import type { Settings } from "./settings.ts";
+import { watchHealth } from "./watch-health.ts";
 import { startWorker } from "./workerd.ts";
 
 /** What this program can give: nothing holds an agent but its own folder. */
 const SANDBOX_LEVEL: SandboxLevel = "weak";
 
 /** `npm start`: the whole product on this machine. */
+
+/** Half a minute of `GET /health` that says 503, or a minute without an answer; then not again for two minutes. */
+const WATCH = { everyMs: 5_000, answerMs: 5_000, failures: 6, pauseMs: 120_000, mostMs: 1_800_000 } as const;
+
+/** What workerd needs to start and to write at all. */
+const ROOM_BYTES = 10_000_000;
 
 try {
   await start(readSettings(process.env, process.cwd()));
@@ -73,10 +81,19 @@ async function start(settings: Settings): Promise<void> {
       console.error("workerd ended and was started again; runs in progress are picked up where they were."),
   });
 
+  const unwatch = watchHealth({
+    ...WATCH,
+    url: `${modelsUrl}/health`,
+    canHelp: () => hasRoom(settings.state),
+    restart: () => void worker.restart(),
+    say: (entry) => log(JSON.stringify({ at: new Date().toISOString(), from: "launcher", ...entry })),
+  });
+
   let stopping = false;
   const stop = (signal: string): void => {
     if (stopping) return;
     stopping = true;
+    unwatch();
     console.log(`\n${signal}: stopping; what waits continues at the next start.`);
     // The runner first, while the Worker can still store its last events.
     void runner
@@ -88,6 +105,12 @@ async function start(settings: Settings): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stop(signal));
   followNpm(stop);
   sayReady(settings, `http://${address}:${worker.url.port}`);
+}
+
+/** Whether a restart could help: on a full disk it does not. */
+function hasRoom(state: string): boolean {
+  const { bavail, bsize } = statfsSync(state);
+  return bavail * bsize >= ROOM_BYTES;
 }
 
 /**

@@ -22,6 +22,8 @@ const REVIVE_MS = 1_000;
 /** The running Worker. */
 export interface WorkerProcess {
   readonly url: URL;
+  /** Ends workerd, however it is, and starts another. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -122,6 +124,10 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerProcess
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.removeAllListeners(signal);
   return {
     url,
+    restart() {
+      // What fails here is tried again by `revive`.
+      return miniflare.setOptions(whole).then(options.onRestart, () => {});
+    },
     stop() {
       clearInterval(reviving);
       return miniflare.dispose();

@@ -41,6 +41,11 @@ const EXAMPLES: { [Code in ErrorCode]: { error: Extract<ApiError, { code: Code }
   body_too_large: { error: { code: "body_too_large", maxBytes: 7 }, status: 413, says: "7 bytes" },
   queue_full: { error: { code: "queue_full", max: 9 }, status: 429, says: "9 prompts" },
   storage_full: { error: { code: "storage_full", freeBytes: 5, neededBytes: 6 }, status: 507, says: "5 bytes" },
+  storage_unavailable: {
+    error: { code: "storage_unavailable", part: "catalog" },
+    status: 503,
+    says: "The catalog cannot be used",
+  },
   sandbox_unavailable: { error: { code: "sandbox_unavailable", reason: "gone" }, status: 503, says: "gone" },
   internal: { error: { code: "internal" }, status: 500, says: "log" },
 };

@@ -29,6 +29,8 @@ export type ApiError =
   | { readonly code: "body_too_large"; readonly maxBytes: number }
   | { readonly code: "queue_full"; readonly max: number }
   | { readonly code: "storage_full"; readonly freeBytes: number; readonly neededBytes: number }
+  /** A part of the storage does not answer, or cannot write: `catalog`, or `storage` where it is not known which. */
+  | { readonly code: "storage_unavailable"; readonly part: string }
   | { readonly code: "sandbox_unavailable"; readonly reason: string }
   | { readonly code: "internal" };
 
@@ -53,6 +55,7 @@ export const ERROR_STATUS: Record<ErrorCode, number> = {
   body_too_large: 413,
   queue_full: 429,
   storage_full: 507,
+  storage_unavailable: 503,
   sandbox_unavailable: 503,
   internal: 500,
 };
@@ -94,6 +97,8 @@ export function errorMessage(error: ApiError): string {
       return `${error.max} prompts are already waiting in this session.`;
     case "storage_full":
       return `Only ${error.freeBytes} bytes are free where the state is kept; ${error.neededBytes} are needed to accept work safely.`;
+    case "storage_unavailable":
+      return `The ${error.part} cannot be used at the moment. Send the request again in a while.`;
     case "sandbox_unavailable":
       return `The sandbox host does not answer: ${error.reason}`;
     case "internal":
@@ -104,8 +109,8 @@ export function errorMessage(error: ApiError): string {
 /** Thrown inside a door; the error handler of `worker/http` answers it. */
 export class RequestRefused extends Error {
   readonly error: ApiError;
-  constructor(error: ApiError) {
-    super(errorMessage(error));
+  constructor(error: ApiError, options?: ErrorOptions) {
+    super(errorMessage(error), options);
     this.name = "RequestRefused";
     this.error = error;
   }

@@ -98,6 +98,8 @@ function auditEffects(
   );
   for (const { toolUseId, allow } of client.answers)
     check((allow ? allowed : denied).has(toolUseId), `an answer to ${toolUseId} was taken and is not in the log`);
+  // A command that failed said so: there was no room for what it wrote.
+  const failed = new Set(only(log, "agent.tool_result").flatMap((e) => (e.is_error === true ? e.tool_use_id : [])));
   const outcomes = new Map(only(log, "run.ended").map((event) => [event.run_id, event.outcome]));
   for (const { effects, runId } of client.prompts) {
     for (const effect of effects) {
@@ -111,7 +113,7 @@ function auditEffects(
           uses.some((use) => allowed.has(use.id)),
           `${effect} happened and nobody had allowed it`,
         );
-      const good = outcomes.get(runId) === "succeeded" && !uses.some((use) => denied.has(use.id));
+      const good = outcomes.get(runId) === "succeeded" && !uses.some((use) => denied.has(use.id) || failed.has(use.id));
       if (good && kept(runId)) check(times === 1, `${effect} of a good run happened ${times} times`);
     }
   }

@@ -14,7 +14,7 @@ import { Client } from "./workload.ts";
  * `SEED=n` is the first seed (else a random one), `RUNS=n` how many seeds in a row (50), `LANES=n` how many
  * are played at a time (1), `GROUP=n` how many in a row share a started product and its state folder (10), `LONGEST=ms` bounds what is frozen (3000; a minute is 60000), `MAX_SECONDS=n`
  * ends it after that time with what it has, `ONLY="kill runner"` makes every fault of that kind, `STOP_AT=n` ends it
- * after so many seeds with findings, `NO_DISK=1` leaves the full disk out. `--mutate`: see mutate.ts. It prints each seed, and for one with findings how to run it again.
+ * after so many seeds with findings. `--mutate`: see mutate.ts. It prints each seed, and for one with findings how to run it again.
  */
 
 const env = process.env;
@@ -36,7 +36,7 @@ async function play(arena: Arena, seed: number): Promise<{ findings: string[]; f
   const forks: Client[] = [];
   const points = new Points();
   arena.onPoint = (point) => points.reached(point);
-  const canFillDisk = arena.hasDisk && env["NO_DISK"] === undefined;
+  const canFillDisk = arena.hasDisk;
   const faults = plan(random.fork(), { longestMs, canFillDisk, kind });
   const told = faults.map(describeFault).join(", ");
   const sessions = random.int(2, 3);

@@ -148,7 +148,7 @@ export class Client {
     const calls = effects.map((effect) => ({
       ...(random.chance(0.3) ? stream : {}),
       tool: "Bash",
-      input: { command: `echo ${effect} >> effects; for i in $(seq ${random.int(1, 8)}); do sleep 0.1; done` },
+      input: { command: `echo ${effect} >> effects && for i in $(seq ${random.int(1, 8)}); do sleep 0.1; done` },
     }));
     return `${marker} ${script(...calls, { ...stream, text: `${stream.text}end of ${marker}` })}`;
   }

@@ -21,7 +21,7 @@ function world(max?: number) {
 describe("a cache of keys", () => {
   it("reads a key once in thirty seconds", async () => {
     const { clock, reads, get } = world();
-    expect(await Promise.all([get("key_1"), get("key_1")])).toEqual([KEY, KEY]);
+    expect(await get("key_1")).toBe(KEY);
     clock.now += FRESH_MS - 1;
     expect(await get("key_1")).toBe(KEY);
     expect(reads).toEqual(["key_1"]);
@@ -43,6 +43,24 @@ describe("a cache of keys", () => {
     await get("key_1");
     table.delete("key_1");
     cache.forget("key_1");
+    expect(await get("key_1")).toBeNull();
+  });
+
+  it("lets nobody wait for what another one reads", async () => {
+    const { cache, reads, get } = world();
+    void cache.get("key_1", () => new Promise(() => {}));
+    expect([await get("key_1"), await get("key_1")]).toEqual([KEY, KEY]);
+    expect(reads).toEqual(["key_1"]);
+  });
+
+  it("does not keep what was read before a revocation", async () => {
+    const { cache, table, get } = world();
+    let answer = (_key: KnownKey): void => {};
+    const before = cache.get("key_1", () => new Promise((resolve) => (answer = resolve)));
+    table.delete("key_1");
+    cache.forget("key_1");
+    answer(KEY);
+    expect(await before).toBe(KEY);
     expect(await get("key_1")).toBeNull();
   });
 

@@ -16,13 +16,15 @@ export const FRESH_MS = 30_000;
 const MAX_KEYS = 5_000;
 
 /**
- * Keys as they were read last, so that the database is off the way of a prompt. Two requests that ask for one key at
- * once read it once.
+ * Keys as they were read last, so that the database is off the way of a prompt. Each request that finds none reads for
+ * itself: it must not wait for what another one reads, which may be gone before that is answered.
  */
 export class KeyCache {
-  readonly #entries = new Map<string, { at: number; key: Promise<KnownKey | null> }>();
+  readonly #entries = new Map<string, { at: number; key: KnownKey | null }>();
   readonly #now: () => number;
   readonly #max: number;
+  /** Rises when a key is forgotten: what was read before that is not kept. */
+  #forgotten = 0;
 
   constructor(now: () => number = Date.now, max: number = MAX_KEYS) {
     this.#now = now;
@@ -30,23 +32,29 @@ export class KeyCache {
   }
 
   /** The key, by `read` when it is not known or no longer believed. What `read` throws is not kept. */
-  get(id: string, read: () => Promise<KnownKey | null>): Promise<KnownKey | null> {
+  async get(id: string, read: () => Promise<KnownKey | null>): Promise<KnownKey | null> {
     const entry = this.#entries.get(id);
-    if (entry && this.#now() - entry.at < FRESH_MS) return entry.key;
-    this.#entries.delete(id);
-    const key = read();
-    this.#entries.set(id, { at: this.#now(), key });
-    key.catch(() => this.#entries.delete(id));
-    // Insertion order is the order of age.
-    for (const oldest of this.#entries.keys()) {
-      if (this.#entries.size <= this.#max) break;
-      this.#entries.delete(oldest);
-    }
+    const at = this.#now();
+    if (entry && at - entry.at < FRESH_MS) return entry.key;
+    const forgotten = this.#forgotten;
+    const key = await read();
+    if (forgotten === this.#forgotten && at >= (this.#entries.get(id)?.at ?? 0)) this.#keep(id, { at, key });
     return key;
   }
 
   /** Forgets a key: it was revoked here. */
   forget(id: string): void {
+    this.#forgotten += 1;
     this.#entries.delete(id);
+  }
+
+  #keep(id: string, entry: { at: number; key: KnownKey | null }): void {
+    this.#entries.delete(id);
+    this.#entries.set(id, entry);
+    // Insertion order is the order of age.
+    for (const oldest of this.#entries.keys()) {
+      if (this.#entries.size <= this.#max) break;
+      this.#entries.delete(oldest);
+    }
   }
 }

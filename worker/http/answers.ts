@@ -26,7 +26,7 @@ const SOCKET: Answer = { 101: {} };
 /** Answers by route, for the document. A route that is not in here is described as an object. */
 export const ANSWERS: Readonly<Partial<Record<RouteName, Answer>>> = {
   "GET /": json(A.Welcome),
-  "GET /health": json(A.Health),
+  "GET /health": { 200: { [JSON_TYPE]: A.Health }, 503: { [JSON_TYPE]: A.Health } },
   "GET /openapi.json": json(A.OpenApiDocument),
   "GET /docs": { 200: { "text/html": null } },
   "POST /claude-code": STORY,

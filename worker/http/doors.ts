@@ -33,7 +33,8 @@ import {
 import { chatCompletions, countTokens, messages } from "./messages.ts";
 import { listModelsDoor, retrieveModel } from "./models.ts";
 import { addResource, deleteResource, listResources, retrieveResource, updateResource } from "./resources.ts";
-import { health, root } from "./root.ts";
+import { health } from "./health.ts";
+import { root } from "./root.ts";
 import type { RouteName } from "./routes.ts";
 import { cancelRun, listRuns, retrieveRun } from "./runs.ts";
 import { retrieveSandbox } from "./sandboxes.ts";

@@ -1,6 +1,7 @@
 import { ERROR_STATUS, RequestRefused, errorMessage } from "@gantry/protocol/error.ts";
 import type { ApiError } from "@gantry/protocol/error.ts";
 import { report } from "../log.ts";
+import { isOfStorage } from "../storage/bounded.ts";
 
 /** Type of each error in Anthropic's vocabulary, for the doors under `/v1`. */
 const ANTHROPIC_TYPE: Record<number, string> = {
@@ -17,13 +18,13 @@ const ANTHROPIC_TYPE: Record<number, string> = {
 
 /** The one place that makes a response from an error. Under `/v1` it has Anthropic's shape, elsewhere the seeds'. */
 export function errorResponse(error: unknown, path: string, requestId: string): Response {
-  const refused: ApiError = error instanceof RequestRefused ? error.error : { code: "internal" };
-  if (refused.code === "internal")
+  const refused = refusalOf(error);
+  if (refused.code === "internal" || refused.code === "storage_unavailable")
     report({
-      event: "internal_error",
+      event: refused.code === "internal" ? "internal_error" : refused.code,
       requestId,
       path,
-      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      error: textOf(error),
     });
   const status = ERROR_STATUS[refused.code];
   const message = errorMessage(refused);
@@ -35,7 +36,7 @@ export function errorResponse(error: unknown, path: string, requestId: string): 
   const errorCode = "errorCode" in refused ? refused.errorCode : undefined;
   const headers: Record<string, string> = { "request-id": requestId, "cache-control": "no-store" };
   if (status === 401) headers["www-authenticate"] = "Bearer";
-  if (refused.code === "queue_full" || refused.code === "sandbox_unavailable") headers["retry-after"] = "5";
+  if (["queue_full", "sandbox_unavailable", "storage_unavailable"].includes(refused.code)) headers["retry-after"] = "5";
   if (refused.code === "idempotency_in_flight") headers["retry-after"] = "1";
   // The seed's `/query` has a shape of its own.
   if (path === "/query") {
@@ -56,4 +57,16 @@ export function errorResponse(error: unknown, path: string, requestId: string): 
       }
     : { type: "error", error: refused.code, message, requestId, ...(field ? { field } : {}) };
   return Response.json(body, { status, headers });
+}
+
+/** What a door threw, as data. A disk that is full or fails is told by the object that met it. */
+function refusalOf(error: unknown): ApiError {
+  if (error instanceof RequestRefused) return error.error;
+  return isOfStorage(error) ? { code: "storage_unavailable", part: "storage" } : { code: "internal" };
+}
+
+function textOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const text = error.stack ?? error.message;
+  return error.cause === undefined ? text : `${text}\n${textOf(error.cause)}`;
 }

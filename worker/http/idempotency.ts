@@ -77,8 +77,9 @@ export async function answerOnce(c: Context<App>, route: Route, door: Door): Pro
     ticket[Symbol.dispose]();
     return new Response(response.status === 204 ? null : body, response);
   } catch (error) {
-    // Refused before anything was done: the key is free again.
-    if (error instanceof RequestRefused && !c.get("begun")) await ticket.forget();
+    // Refused before anything was done: the key is free again. Storage that does not answer may have done it.
+    const refused = error instanceof RequestRefused && error.error.code !== "storage_unavailable";
+    if (refused && !c.get("begun")) await ticket.forget();
     ticket[Symbol.dispose]();
     throw error;
   }

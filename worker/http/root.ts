@@ -1,9 +1,6 @@
 import type { Context } from "hono";
-import { modelsOf } from "../models.ts";
 import type { App } from "./context.ts";
 import { ROUTES, ROUTE_NAMES } from "./routes.ts";
-import { runnerHealthNow } from "./space.ts";
-import { sandboxLevel } from "../sandbox/of-session.ts";
 
 /** Version of the product. */
 export const VERSION = "0.1.0";
@@ -24,24 +21,4 @@ export function root(c: Context<App>): Response {
 /** `GET /v1/sessions/{id}`: a route as people write it. */
 function toShown(name: string): string {
   return name.replaceAll(/:(\w+)(\{[^}]*\})?/g, "{$1}");
-}
-
-/** `GET /health`. 200 as long as requests can be taken; what is weak about the place is said in it. */
-export async function health(c: Context<App>): Promise<Response> {
-  const runner = await runnerHealthNow(c.env);
-  return c.json({
-    status: "ok",
-    version: VERSION,
-    model: modelsOf(c.env).defaultModel,
-    sandbox: {
-      level: sandboxLevel(c.env),
-      reachable: runner !== null,
-      engines: runner?.engines.engines ?? 0,
-      starting: runner?.engines.starting ?? 0,
-      waiting: runner?.engines.waiting ?? 0,
-      maxEngines: runner?.engines.max ?? 0,
-      pool: runner?.pool ?? { size: 0, ready: 0, starting: 0 },
-    },
-    disk: { freeBytes: runner?.freeBytes ?? null },
-  });
 }

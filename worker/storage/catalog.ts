@@ -1,4 +1,5 @@
 import type { Env } from "../env.ts";
+import { bounded } from "./bounded.ts";
 
 /** The order of sessions by creation. Not by id: a session may take the id of an engine that started before it was made. */
 export const SESSION_AGE = "(printf('%015d_', created_at) || id)";
@@ -62,24 +63,21 @@ const SCHEMA = [
   `CREATE TABLE IF NOT EXISTS packs_to_remove (key TEXT PRIMARY KEY)`,
 ];
 
-let opened: { db: D1Database; ready: Promise<D1Database> } | null = null;
+/** The database whose tables this isolate has seen made. */
+let made: D1Database | null = null;
 
 /**
- * The database, with its tables. They are made by the first request that needs them, in the same way on one machine
- * and in the cloud; a failure is tried again by the next one.
+ * The database, with its tables, and with an end to each call. The tables are made by the first requests that need
+ * them, in the same way on one machine and in the cloud; a failure is tried again by the next one. What is kept between
+ * requests is never a promise: one whose request or object is gone (a full disk resets a session) is never settled, and
+ * whoever waits for it waits for ever.
  */
-export function catalog(env: Env): Promise<D1Database> {
-  const db = env.DB;
-  if (opened?.db === db) return opened.ready;
-  const ready = db
-    .batch(SCHEMA.map((statement) => db.prepare(statement)))
-    .then(() => db)
-    .catch((error: unknown) => {
-      opened = null;
-      throw error;
-    });
-  opened = { db, ready };
-  return ready;
+export async function catalog(env: Env): Promise<D1Database> {
+  const db = bounded(env.DB);
+  if (made === env.DB) return db;
+  await db.batch(SCHEMA.map((statement) => db.prepare(statement)));
+  made = env.DB;
+  return db;
 }
 
 /** A time as the API writes it; null stays null. */
