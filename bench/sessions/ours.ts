@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Gantry } from "@gantry/e2e/gantry.ts";
+import { Gantry, until } from "@gantry/e2e/gantry.ts";
 import type { Scope } from "../scope.ts";
 import { MAX_TURNS, MODEL, PERMISSION_MODE } from "./timing.ts";
 import type { Timing } from "./timing.ts";
@@ -64,7 +64,7 @@ export async function spareReady(gantry: Gantry): Promise<void> {
     const health = (await (await gantry.fetch("/health")).json()) as { sandbox: { pool: { ready: number } } };
     return health.sandbox.pool.ready > 0;
   };
-  while (!(await ready())) await new Promise((resolve) => setTimeout(resolve, 100));
+  await until(ready, "a spare engine");
 }
 
 /** Opens a session as a console does, and waits until its engine is there. */
@@ -72,7 +72,7 @@ export async function openSession(gantry: Gantry, sessionId: string): Promise<vo
   await gantry.fetch(`/v1/sessions/${sessionId}`);
   const state = async (): Promise<unknown> =>
     ((await (await gantry.fetch(`/v1/sessions/${sessionId}/sandbox`)).json()) as { state: unknown }).state;
-  while ((await state()) !== "ready") await new Promise((resolve) => setTimeout(resolve, 50));
+  await until(async () => (await state()) === "ready", `the engine of ${sessionId}`);
 }
 
 /** Ends the engines that `keep` does not list: an idle one takes a percent of a core from the next measurement. */

@@ -62,7 +62,8 @@ async function measure(scope: Scope, say: (line: string) => void): Promise<Measu
 
   const gantry = await startGantry(scope, modelsUrl);
   const live = await runPrompt(gantry, PROMPT);
-  const keep = gantry.processes().engine;
+  // Not the spare, which may be there already and is for the next new session.
+  const keep = gantry.processes(live.sessionId).engine;
   const bare = new LiveBare(scope, modelsUrl);
   await bare.prompt(PROMPT);
   await coldQuery(scope, modelsUrl, "cold-warm-up", PROMPT);
