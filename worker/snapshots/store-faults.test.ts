@@ -18,18 +18,20 @@ afterAll(() => world.stop());
 
 const LINES = ["good", "slow", "torn", "down"] as const;
 type Line = (typeof LINES)[number] | "silent";
+const CALLS = ["hold", "put", "get"] as const;
+type Call = (typeof CALLS)[number];
 
 /** Everything that passes a line. */
-function behind(store: PackStore, line: () => Line): PackStore {
-  const pass = async <T>(work: () => Promise<T>, torn: () => Promise<T>): Promise<T> => {
-    const state = line();
+function behind(store: PackStore, line: (call: Call) => Line, onSilence: () => void): PackStore {
+  const pass = async <T>(call: Call, work: () => Promise<T>, torn: () => Promise<T>): Promise<T> => {
+    const state = line(call);
     if (state === "down") throw new Error("down");
     if (state === "torn") return torn();
     if (state === "slow") await sleep(20);
     const result = await work();
     if (state === "slow") await sleep(20);
     // What was asked for has been done; nobody hears of it.
-    if (state === "silent") return new Promise(() => {});
+    if (state === "silent") return new Promise(() => onSilence());
     return result;
   };
   const cut = async (work: Promise<unknown>): Promise<never> => {
@@ -40,16 +42,19 @@ function behind(store: PackStore, line: () => Line): PackStore {
     ...store,
     hold: (pack) =>
       pass(
+        "hold",
         () => store.hold(pack),
         () => cut(store.hold(pack)),
       ),
     put: (pack, contents) =>
       pass(
+        "put",
         () => store.put(pack, contents),
         () => cut(store.put(pack, contents.slice(0, contents.length / 2))),
       ),
     get: (pack, range) =>
       pass(
+        "get",
         () => store.get(pack, range),
         async () => (await store.get(pack, range))?.slice(0, -1) ?? null,
       ),
@@ -58,22 +63,36 @@ function behind(store: PackStore, line: () => Line): PackStore {
 
 type Step =
   | { readonly do: "change"; readonly size: number }
-  | { readonly do: "save" | "lose"; readonly line: Line }
-  | { readonly do: "die" };
+  | { readonly do: "save"; readonly line: Line; readonly at: Call }
+  | { readonly do: "lose"; readonly line: Line }
+  | { readonly do: "die"; readonly at: Call };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ do: fc.constant("change" as const), size: fc.constantFrom(0, 10, 300_000) }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant("save" as const), line: fc.constantFrom(...LINES) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant("save" as const),
+      line: fc.constantFrom(...LINES),
+      at: fc.constantFrom("hold", "put"),
+    }),
+  },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("lose" as const), line: fc.constantFrom(...LINES) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("die" as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("die" as const), at: fc.constantFrom("hold", "put") }) },
 );
 
 it("brings back one of the states that were saved, the newest, or nothing with an error", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 6, maxLength: 20 }), async (steps) => {
-      let line: Line = "good";
+    fc.asyncProperty(fc.array(step, { minLength: 6, maxLength: 14 }), async (steps) => {
+      const bad: { line: Line; at: Call } = { line: "good", at: "put" };
       const database = memoryDatabase();
-      const store = (real: PackStore): PackStore => behind(real, () => line);
+      let onSilence = (): void => {};
+      const store = (real: PackStore): PackStore =>
+        behind(
+          real,
+          (call) => (call === bad.at ? bad.line : "good"),
+          () => onSilence(),
+        );
       let session: TestSession = world.session({ database, store });
       const { id } = session;
       const base = world.folder(id);
@@ -86,21 +105,21 @@ it("brings back one of the states that were saved, the newest, or nothing with a
         now = text;
       };
       const newest = (): unknown => session.snapshots.tables.latest()?.id;
-      const save = async (by: Line): Promise<void> => {
-        line = by;
+      const save = async (line: Line, at: Call): Promise<void> => {
+        Object.assign(bad, { line, at });
         const before = newest();
         await session.save();
-        line = "good";
+        bad.line = "good";
         if (newest() !== before) saved = now;
       };
-      const lose = async (by: Line): Promise<void> => {
+      const lose = async (line: Line): Promise<void> => {
         rmSync(base, { recursive: true, force: true });
-        line = by;
+        Object.assign(bad, { line, at: "get" });
         const came = await session.restore().then(
           () => true,
           () => false,
         );
-        line = "good";
+        bad.line = "good";
         if (!came) {
           // Nothing is begun without the files, and with a good line they are all there.
           for (const file of files) expect(existsSync(file)).toBe(false);
@@ -111,25 +130,27 @@ it("brings back one of the states that were saved, the newest, or nothing with a
       };
 
       write("first");
-      await save("good");
+      await save("good", "put");
       expect(saved).toBe("first");
       for (const [n, each] of steps.entries()) {
         if (each.do === "change") write(`${n} ${"x".repeat(each.size)}`);
-        else if (each.do === "save") await save(each.line);
+        else if (each.do === "save") await save(each.line, each.at);
         else if (each.do === "lose") await lose(each.line);
         else {
           // In the middle of a save that was put and never answered; another object goes on with what is stored.
-          line = "silent";
-          void session.save();
-          await sleep(30);
+          Object.assign(bad, { line: "silent", at: each.at });
+          const silent = new Promise<void>((resolve) => (onSilence = resolve));
+          const before = newest();
+          await Promise.race([silent, session.save()]);
+          if (newest() !== before) saved = now;
           session = world.session({ id, database, store });
-          line = "good";
+          bad.line = "good";
         }
       }
-      await save("good");
+      await save("good", "put");
       saved = now;
       await lose("good");
     }),
-    { numRuns: 25 },
+    { numRuns: 10 },
   );
 }, 120_000);
