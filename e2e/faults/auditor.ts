@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
 import type { Gantry } from "../gantry.ts";
 import type { ModelCall } from "./model.ts";
+import type { Nemesis, Span } from "./nemesis.ts";
 import type { Client } from "./workload.ts";
 import { statusIn, waitingIn } from "./workload.ts";
 
@@ -20,7 +21,7 @@ export async function auditSession(
   gantry: Gantry,
   client: Client,
   calls: readonly ModelCall[],
-  losses: readonly number[],
+  { losses, fullDisks }: Pick<Nemesis, "losses" | "fullDisks">,
 ): Promise<string[]> {
   const { sessionId } = client;
   const log = await gantry.log(sessionId);
@@ -66,7 +67,8 @@ export async function auditSession(
     if (cancelled) check(outcome !== "succeeded", `${runId} was taken back and has succeeded`);
   }
   auditEffects(client, log, kept, check);
-  auditMemory(client, log, kept, calls, check);
+  const remembered = (runId: string | null): boolean => kept(runId) && wasWritten(log, runId, fullDisks);
+  auditMemory(client, log, remembered, calls, check);
   return found;
 }
 
@@ -130,6 +132,18 @@ function wasKept(log: readonly StoredEvent[], runId: string | null, losses: read
     .filter((event) => event.type === "workspace.snapshot" && event.seq > (end?.seq ?? Infinity))
     .map((event) => Date.parse(event.processed_at));
   return losses.every((lostAt) => endAt > lostAt || savedAt.some((at) => at < lostAt));
+}
+
+/**
+ * Whether the engine could write down what was said in a run. While the disk is full it cannot, and goes on: it knows it
+ * for as long as it lives.
+ */
+function wasWritten(log: readonly StoredEvent[], runId: string | null, fullDisks: readonly Span[]): boolean {
+  const at = (type: "run.started" | "run.ended"): number =>
+    Date.parse(log.find((event) => event.type === type && event.run_id === runId)?.processed_at ?? "");
+  const [startedAt, endedAt] = [at("run.started"), at("run.ended")];
+  // The end of a run that could not be stored came later than the engine's.
+  return fullDisks.every(({ from, to }) => endedAt < from || startedAt > to);
 }
 
 /** The last conversation that the model was shown knows every prompt that was answered. */

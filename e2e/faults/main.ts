@@ -83,7 +83,7 @@ async function play(arena: Arena, seed: number): Promise<{ findings: string[]; f
         await client.untilAtRest();
       }),
     );
-    for (const client of clients) findings.push(...(await auditSession(gantry, client, model.calls, nemesis.losses)));
+    for (const client of clients) findings.push(...(await auditSession(gantry, client, model.calls, nemesis)));
     const found = findings.length;
     for (let tries = 0; tries < 20; tries++) {
       findings.length = found;

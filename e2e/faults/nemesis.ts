@@ -91,6 +91,12 @@ export function describeFault({ point, nth, fault }: Planned): string {
   return `${what} at ${point}#${nth}`;
 }
 
+/** A time in which something was broken. */
+export interface Span {
+  readonly from: number;
+  to: number;
+}
+
 export class Nemesis {
   readonly #gantry: Gantry;
   readonly #model: Model;
@@ -98,8 +104,10 @@ export class Nemesis {
   readonly #filler: string | null;
   /** When the disk of the sandboxes was lost: what was not in a snapshot by then is gone. */
   readonly losses: number[] = [];
+  /** Times in which the disk was full. */
+  readonly fullDisks: Span[] = [];
   /** Times in which the Worker may have lost what it had not written. */
-  readonly outages: { from: number; to: number }[] = [];
+  readonly outages: Span[] = [];
   /** One at a time: what is being mended is not broken. */
   #busy: Promise<void> = Promise.resolve();
 
@@ -126,7 +134,7 @@ export class Nemesis {
     this.outages.push(outage);
     switch (fault.kind) {
       case "kill":
-        this.#gantry.kill(...fault.parts);
+        await this.#kill(fault.parts);
         if (fault.parts.includes("launcher")) await this.#restart();
         break;
       case "stop":
@@ -137,6 +145,7 @@ export class Nemesis {
         await this.#freeze(fault.part, fault.ms);
         break;
       case "disk":
+        this.fullDisks.push(outage);
         await this.#fillDisk(fault.ms);
         break;
       case "lose":
@@ -156,6 +165,14 @@ export class Nemesis {
         fault satisfies never;
     }
     outage.to = Date.now();
+  }
+
+  /** Returns when their parents have heard of it: a prompt that a dead engine is given meanwhile fails, and says so. */
+  async #kill(parts: readonly Part[]): Promise<void> {
+    const running = this.#gantry.processes();
+    const pids = parts.flatMap((part) => running[part]);
+    this.#gantry.kill(...parts);
+    await until(() => !pids.some((pid) => existsSync(`/proc/${pid}`)), "what was killed to be gone");
   }
 
   /** What a killed launcher leaves must end by itself; then it is started again, as by hand. */
