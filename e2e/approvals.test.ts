@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -174,6 +174,20 @@ describe.each<[string, (sessionId: string) => Promise<unknown>]>([
     expect(log.filter((e) => e.type === "approval.requested")).toHaveLength(1);
     expect(effects(sessionId)).toEqual(["slow"]);
   });
+});
+
+it("what a run has done before it waits is there when it goes on in another sandbox", async () => {
+  const { sessionId, ids } = await waiting(script(once("first"), once("second"), { text: "the end" }));
+  await send(sessionId, allow(ids[0] ?? ""));
+  const log = await gantry.untilLog(sessionId, (all) => isWaiting(all) && openIn(all)[0] !== ids[0], "the second");
+  expect(await gantry.stop()).toBe(0);
+  rmSync(join(gantry.state, "sandboxes"), { recursive: true });
+  await gantry.start(gantry.port);
+  await until(async () => isWaiting(await gantry.log(sessionId).catch(() => [])), "it to be reachable");
+  await send(sessionId, allow(openIn(log)[0] ?? ""));
+  const end = await gantry.untilLog(sessionId, isDone, "the end");
+  auditEnd(end, "succeeded");
+  expect(effects(sessionId)).toEqual(["first", "second"]);
 });
 
 describe("after kill -9 of the runner", () => {

@@ -73,3 +73,32 @@ it.each<[string, [Sleeper | "fired", number | null][], number[]]>([
   }
   expect(set).toEqual(wanted);
 });
+
+it("is due when its own time has come, not when another's has", () => {
+  const { sql } = memoryDatabase();
+  createTables(sql);
+  const set: number[] = [];
+  let now = 0;
+  const alarms = new Alarms(
+    sql,
+    (at) => set.push(at),
+    () => now,
+  );
+  alarms.set("driver", 3);
+  alarms.set("snapshots", 300);
+  now = 3;
+  alarms.fired();
+  expect(alarms.isDue("driver")).toBe(true);
+  alarms.set("driver", null);
+  // Nobody else is left to set it.
+  expect([alarms.isDue("snapshots"), alarms.isDue("sandbox")]).toEqual([false, false]);
+  expect(set).toEqual([3, 300]);
+  now = 300;
+  expect(
+    new Alarms(
+      sql,
+      () => {},
+      () => now,
+    ).isDue("snapshots"),
+  ).toBe(true);
+});

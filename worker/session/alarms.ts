@@ -26,6 +26,15 @@ export class Alarms {
     this.#armedAt = null;
   }
 
+  /** Whether the time of one has come. When it has not, it is seen to that it comes. */
+  isDue(name: Sleeper): boolean {
+    const row = this.#sql.exec("SELECT at FROM alarms WHERE name = ?", name).toArray()[0];
+    if (!row) return false;
+    const at = numberOf(row, "at");
+    if (at > this.#now()) this.set(name, at);
+    return at <= this.#now();
+  }
+
   /** Sets the time of one, or takes it away. */
   set(name: Sleeper, at: number | null): void {
     if (at === null) this.#sql.exec("DELETE FROM alarms WHERE name = ?", name);

@@ -12,7 +12,7 @@ import { Gate } from "./gate.ts";
 import { Place } from "./place.ts";
 import type { Link } from "./link.ts";
 import type { Run } from "./run-queue.ts";
-import { SAID, allowCall, endRun, failRun, sayItGoesOn, sayItWaits, startRun, takeAnswer } from "./telling.ts";
+import { SAID, allowCall, endRun, failRun, parkRun, sayItGoesOn, sayItWaits, startRun, takeAnswer } from "./telling.ts";
 
 /** While a run is active the watchdog looks this often. */
 export const WATCHDOG_MS = 3_000;
@@ -184,9 +184,8 @@ export class Driver {
   }
 
   /** Nobody holds the run, and it needs nothing before it is answered. */
-  #park(run: Run): void {
-    const { transaction, queue, now } = this.#deps;
-    transaction(() => queue.park(run.id, now()));
+  #park(run: Run, isThere = false): void {
+    this.#deps.transaction(() => parkRun(this.#deps, run, isThere));
     this.kick();
   }
 
@@ -198,7 +197,7 @@ export class Driver {
     approvals.sent(runId, null);
     if (run.interruptRequested || approvals.waits(runId) === "no")
       return this.#endFailed(run, "sandbox_lost", SAID.stopped);
-    if (approvals.waits(runId) === "for_somebody") return this.#park(run);
+    if (approvals.waits(runId) === "for_somebody") return this.#park(run, true);
     queue.sent(runId, null);
     this.kick();
   }

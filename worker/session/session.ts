@@ -460,7 +460,8 @@ export class Session extends DurableObject<Env> {
     if (!this.#exists) return;
     this.#alarms.fired();
     this.#driver.watch();
-    this.#snapshots.watch();
+    // Not with each look at a run: a long one is saved every few minutes.
+    if (this.#alarms.isDue("snapshots")) this.#snapshots.watch();
     this.#tellIndex();
     await this.#rest.watch();
   }

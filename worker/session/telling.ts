@@ -37,6 +37,15 @@ export function sayItGoesOn(deps: Deps, run: Run): void {
   log.append([{ id: newEventId(), runId: run.id, at: now(), event: { type: "session.status_running" } }]);
 }
 
+/**
+ * Nobody holds the run until it is answered. Its sandbox may be gone by then: what it has left so far is to be saved,
+ * while there is somebody to ask for it. Inside a transaction.
+ */
+export function parkRun({ queue, files, now }: Deps, run: Run, isThere: boolean): void {
+  queue.park(run.id, now());
+  if (isThere) files?.wantSave(run.id);
+}
+
 /** Ends a run: its one terminal event, and the session's status if nothing waits. Inside a transaction. */
 export function endRun(
   deps: Deps,

@@ -49,6 +49,7 @@ export function snapshotsOf(
     announce: () => log.announce(),
     lastSeq: () => log.last(),
     runningRun: () => queue.running()?.id ?? null,
+    isParked: () => queue.running()?.state === "parked",
     now: () => Date.now(),
     pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
     report: (entry) => report({ sessionId, ...entry }),

@@ -58,6 +58,8 @@ export interface SnapshotsDeps {
   readonly announce: () => void;
   readonly lastSeq: () => number;
   readonly runningRun: () => string | null;
+  /** The run in progress has no engine: nothing of it changes before somebody answers. */
+  readonly isParked: () => boolean;
   readonly now: () => number;
   readonly pause: (ms: number) => Promise<void>;
   /** How many snapshots are kept. */
@@ -192,7 +194,8 @@ export class Snapshots {
 
   /** Whether something is still to be saved. */
   get saving(): boolean {
-    return this.#deps.settings.pendingSave() !== null && this.#deps.runningRun() === null;
+    const { settings, runningRun, isParked } = this.#deps;
+    return settings.pendingSave() !== null && (runningRun() === null || isParked());
   }
 
   /** The session is deleted: nothing of it stays in the store that no other session holds. */
@@ -356,7 +359,7 @@ export class Snapshots {
   #next(made: PendingSave): void {
     const { settings, setAlarm, now, everyMs } = this.#deps;
     if (settings.pendingSave()?.mark !== made.mark) return setAlarm(now());
-    const running = this.#deps.runningRun();
+    const running = this.#deps.isParked() ? null : this.#deps.runningRun();
     settings.savePendingSave(running === null ? null : { runId: running, mark: made.mark, attempts: 0 });
     setAlarm(running === null ? null : now() + everyMs);
   }

@@ -118,6 +118,7 @@ export class SnapshotWorld {
       announce: () => {},
       lastSeq: () => events.length,
       runningRun: () => null,
+      isParked: () => false,
       now: () => Date.now() + ahead,
       pause: () => Promise.resolve(),
       keep: change.keep ?? 20,
