@@ -230,6 +230,13 @@ describe("any history", () => {
     );
   }, 60_000);
 
+  it.each<[string, Step[]]>([
+    [
+      "a run is cancelled whose start had failed",
+      ["submit", "disk full in the one after it", "dialled", "submit", "interrupt", "cancel"],
+    ],
+  ])("was once found to leave something: %s", async (_name, steps) => audit(await play(steps)));
+
   it("does so while triage looks at each prompt first", async () => {
     await fc.assert(
       fc.asyncProperty(history, async (steps) => {

@@ -141,6 +141,8 @@ export class Driver {
     if (run.state !== "queued") return this.interrupt();
     transaction(() => endRun(this.#deps, run, { outcome: "cancelled", error: null }));
     log.announce();
+    // A link may be there for it, when its start had failed.
+    this.kick();
     return true;
   }
 
