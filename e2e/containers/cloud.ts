@@ -135,7 +135,8 @@ export class LoneContainer {
       "--env",
       `${name}=${value}`,
     ]);
-    const place = ["--publish", "127.0.0.1::8080", "--add-host", `${LoneContainer.HOST}:host-gateway`];
+    // Below the ports that connections take for themselves: one of those may be taken between the choice and its use.
+    const place = ["--publish", "127.0.0.1:21000-21999:8080", "--add-host", `${LoneContainer.HOST}:host-gateway`];
     const lone = new LoneContainer(await docker("run", "--detach", ...place, ...env, image));
     try {
       lone.url = `http://${(await docker("port", lone.#id, "8080/tcp")).split("\n")[0]}`;
