@@ -119,6 +119,8 @@ export class Gantry extends Client {
     );
     for (const [pid, p] of all) {
       if (pid === process.pid || !p) continue;
+      // Forked and not yet what it shall run, it still bears its parent's name.
+      if (all.get(p.ppid)?.args === p.args) continue;
       if (p.args.includes("local/main.ts") && p.env.includes(`GANTRY_STATE=${this.state}`)) found.launcher.push(pid);
       else if (p.env.includes("GANTRY_SANDBOX=") && p.env.includes(join(this.state, "sandboxes", sessionId)))
         (/claude/.test(p.args.split(" ")[0] ?? "") ? found.engine : found.child).push(pid);
