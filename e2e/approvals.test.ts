@@ -77,7 +77,7 @@ const allow = (id: string, more: object = {}): Record<string, unknown> => ({
 const deny = (id: string): Record<string, unknown> => ({ ...allow(id), result: "deny", deny_message: "not today" });
 
 /** How many runs the runner has let go of. */
-const parked = (): number => readFileSync(join(gantry.state, "log/gantry.ndjson"), "utf8").split("run_parked").length;
+const parked = (): number => gantry.logged("run_parked").length;
 
 /** What happened to the machine while nobody answered. */
 const GONE: [string, () => Promise<void>][] = [
@@ -190,6 +190,28 @@ it("what a run has done before it waits is there when it goes on in another sand
   expect(effects(sessionId)).toEqual(["first", "second"]);
 });
 
+/** Everything dies at once, and what was on the disk of the sandboxes is gone. */
+async function loseSandboxes(): Promise<void> {
+  await gantry.killAll();
+  rmSync(join(gantry.state, "sandboxes"), { recursive: true });
+  await gantry.start(gantry.port);
+}
+
+it("what a run has done is saved as soon as it waits: a sandbox that is lost then takes nothing with it", async () => {
+  const { sessionId, ids } = await waiting(script(once("first"), once("second"), { text: "the end" }));
+  await send(sessionId, allow(ids[0] ?? ""));
+  const log = await gantry.untilLog(
+    sessionId,
+    (all) => isWaiting(all) && all.findLast((e) => e.type === "workspace.snapshot")?.files === 2,
+    "what it has done to be saved",
+  );
+  await loseSandboxes();
+  await until(async () => isWaiting(await gantry.log(sessionId).catch(() => [])), "it to be reachable");
+  await send(sessionId, allow(openIn(log)[0] ?? ""));
+  auditEnd(await gantry.untilLog(sessionId, isDone, "the end"), "succeeded");
+  expect(effects(sessionId)).toEqual(["first", "second"]);
+});
+
 describe("after kill -9 of the runner", () => {
   const happens = GONE[2]?.[1] ?? (async () => {});
 
@@ -253,5 +275,35 @@ describe("after kill -9 of the runner", () => {
     expect(ofSession()).toEqual([]);
     await send(sessionId, allow(ids[0] ?? ""));
     await gantry.untilLog(sessionId, isDone, "the end");
+  });
+});
+
+describe("a run whose work could not be saved before its sandbox was lost", () => {
+  beforeAll(async () => {
+    await gantry.remove();
+    // Too little for anything: no save succeeds.
+    gantry = await Gantry.start({ GANTRY_SNAPSHOT_MAX_BYTES: "1" });
+  });
+
+  it("ends and says so, where going on would build on what is not there; the next prompt is answered", async () => {
+    const { sessionId, ids } = await waiting(script(once("first"), once("second"), { text: "the end" }));
+    await send(sessionId, allow(ids[0] ?? ""));
+    await gantry.untilLog(sessionId, (all) => isWaiting(all) && openIn(all)[0] !== ids[0], "the second");
+    await loseSandboxes();
+    const end = await gantry.untilLog(sessionId, isDone, "the end");
+    expect(end.filter((e) => e.type === "run.ended")).toMatchObject([
+      { outcome: "failed", error: { type: "sandbox_lost", message: expect.stringContaining("had changed") } },
+    ]);
+    expect(effects(sessionId)).toEqual([]);
+    expect((await gantry.run({ prompt: "What is 2 + 2?", sessionId })).text).toContain("4");
+  });
+
+  it("goes on when it had done nothing yet", async () => {
+    const { sessionId, ids } = await waiting(script(once("only"), { text: "the end" }));
+    await loseSandboxes();
+    await until(async () => isWaiting(await gantry.log(sessionId).catch(() => [])), "it to be reachable");
+    await send(sessionId, allow(ids[0] ?? ""));
+    auditEnd(await gantry.untilLog(sessionId, isDone, "the end"), "succeeded");
+    expect(effects(sessionId)).toEqual(["only"]);
   });
 });

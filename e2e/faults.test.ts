@@ -133,8 +133,7 @@ describe("a link that nobody cuts", () => {
       prompt: script({ tool: "Bash", input: { command: "sleep 8" } }, { text: "awake" }),
     });
     expect(last["result"]).toBe("awake");
-    const told = readFileSync(join(gantry.state, "log", "gantry.ndjson"), "utf8").split("\n");
-    expect(told.filter((line) => line.includes(sessionId) && line.includes('"link_closed"'))).toEqual([]);
+    expect(gantry.logged(`"link_closed"`).filter((line) => line.includes(sessionId))).toEqual([]);
   });
 });
 

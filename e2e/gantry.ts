@@ -72,6 +72,14 @@ export class Gantry extends Client {
     return this.#output;
   }
 
+  /** Lines of its log file that hold a text. */
+  logged(text: string): string[] {
+    const path = join(this.state, "log", "gantry.ndjson");
+    return readFileSync(path, "utf8")
+      .split("\n")
+      .filter((line) => line.includes(text));
+  }
+
   get port(): string {
     return new URL(this.url).port;
   }

@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, readFileSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -108,7 +108,59 @@ describe("a session whose sandbox is gone", () => {
   });
 });
 
+describe("a transcript that a full disk has damaged", () => {
+  const linesOf = (text: string): string[] => text.split("\n");
+  it.each<[string, (text: string) => string, boolean]>([
+    ["is empty", () => "", false],
+    [
+      "has nothing said in it",
+      (text) =>
+        linesOf(text)
+          .filter((line) => !line.includes('"uuid"'))
+          .join("\n"),
+      false,
+    ],
+    [
+      "lacks the second prompt",
+      (text) =>
+        linesOf(text)
+          .filter((line) => !(line.includes('"type":"user"') && line.includes("1 + 1")))
+          .join("\n"),
+      true,
+    ],
+  ])("that %s does not keep the next prompt from being answered", async (_name, damage, remembers) => {
+    const word = `word${Math.random().toString(36).slice(2)}`;
+    const { sessionId } = await gantry.run({ prompt: `Remember that the word is ${word}` });
+    await gantry.run({ prompt: "What is 1 + 1?", sessionId });
+    await saved(sessionId);
+    await gantry.stop();
+    const projects = join(sandboxes(), sessionId, "engine", "projects");
+    const [file = ""] = readdirSync(projects, { recursive: true, encoding: "utf8" }).filter((name) =>
+      name.endsWith("jsonl"),
+    );
+    const text = readFileSync(join(projects, file), "utf8");
+    expect(damage(text).length).toBeLessThan(text.length);
+    writeFileSync(join(projects, file), damage(text));
+    await gantry.start(gantry.port);
+    const after = await gantry.run({ prompt: "What did I say before?", sessionId });
+    expect(after.last["type"]).toBe("result");
+    if (remembers) expect(after.text).toContain(word);
+    const again = await gantry.run({ prompt: "What is 3 + 4?", sessionId });
+    expect(again.text).toContain("7");
+  });
+});
+
 describe("what is stored", () => {
+  it("is seen while it is stored", async () => {
+    const large = bash("head -c 150000000 /dev/urandom > large");
+    const { sessionId } = await gantry.run({ prompt: script(large, { text: "done" }) });
+    const state = async (): Promise<unknown> =>
+      ((await (await gantry.fetch(`/v1/sessions/${sessionId}/sandbox`)).json()) as { state: unknown }).state;
+    await until(async () => (await state()) === "saving", "the files to be stored");
+    await until(async () => (await state()) === "idle", "the files to be there");
+    expect(of(await gantry.log(sessionId), "workspace.snapshot").at(-1)?.bytes).toBeGreaterThan(150_000_000);
+  });
+
   it("is ciphertext, and gone with the session", async () => {
     const word = `secret${Math.random().toString(36).slice(2)}`;
     const { sessionId } = await gantry.run({ prompt: script(bash(`echo ${word} > file`), { text: "done" }) });

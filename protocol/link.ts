@@ -277,9 +277,9 @@ export const Report = z.discriminatedUnion("type", [
   Frame,
   /**
    * The run waits for somebody and its engine was ended before anything that it asked about had begun. Nothing of it
-   * is here any more; whoever gets its answers goes on with it.
+   * is here any more; whoever gets its answers goes on with it. `frame`: the last one that led there.
    */
-  z.object({ type: z.literal("parked"), runId: z.string() }),
+  z.object({ type: z.literal("parked"), runId: z.string(), frame: z.number().int().nonnegative().optional() }),
   /** The session's folder was made: its name, as the next `welcome` says it. */
   z.object({ type: z.literal("folder"), folder: z.string().max(64) }),
   /**

@@ -126,6 +126,11 @@ export class Outbox {
     }
   }
 
+  /** Number of the newest frame; 0 when there was none. */
+  get last(): number {
+    return this.#nextFrame - 1;
+  }
+
   /** Whether something waits to be stored. */
   get pending(): boolean {
     return this.#unacked.length > 0 || this.#gathering.length > 0;

@@ -4,6 +4,7 @@ import type { RunnerEvent } from "@gantry/protocol/event.ts";
 import type { AnsweredCall, EngineStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import { clipInput, toResultContent } from "./clip.ts";
 import type { SessionFolders } from "./environment.ts";
+import { isMain, parseEntry } from "./transcript.ts";
 import { isServerTool } from "./translate.ts";
 import { transcriptOf } from "./workspace.ts";
 
@@ -39,6 +40,8 @@ export async function prepareResume(
   const file = transcriptOf(folders, engineSessionId);
   if (file === null) throw new Error("The conversation that waited for an answer is not in this sandbox.");
   const text = await readFile(file, "utf8");
+  if (!calls.every(({ call }) => holds(text, call)))
+    throw new Error("The conversation did not come back with what was asked in it.");
   const found = calls.filter(({ call }) => isOpen(text, call));
   // It takes up one call, and a server's tool may not be there yet when it does.
   const runs = found.findLast(({ answer, tool }) => answer.type === "allow" && !isServerTool(tool)) ?? null;
@@ -165,7 +168,7 @@ function deferredEntry({ call, tool, input }: AnsweredCall): object {
 
 /** The call that an entry of the transcript defers. */
 function deferredIn(line: string): string | null {
-  const attachment = line.includes(DEFERRED) ? parse(line)["attachment"] : null;
+  const attachment = line.includes(DEFERRED) ? parseEntry(line)["attachment"] : null;
   const { type, toolUseID } = (attachment ?? {}) as Record<string, unknown>;
   return type === DEFERRED && typeof toolUseID === "string" ? toolUseID : null;
 }
@@ -186,28 +189,21 @@ async function append(file: string, text: string, entries: readonly object[]): P
   await appendFile(file, start + lines.join(""));
 }
 
+const holds = (text: string, call: string): boolean => text.includes(`"id":${JSON.stringify(call)}`);
+
 /** Whether the transcript holds the call and no result of it. */
 function isOpen(text: string, call: string): boolean {
-  return text.includes(`"id":${JSON.stringify(call)}`) && !text.includes(`"tool_use_id":${JSON.stringify(call)}`);
+  return holds(text, call) && !text.includes(`"tool_use_id":${JSON.stringify(call)}`);
 }
 
 /** The last entry of the main conversation, and what each entry repeats of it. */
 function endOf(text: string): { last: string | null; header: Record<string, unknown> } {
-  const entries = text.split("\n").map(parse);
-  const last = entries.findLast((entry) => typeof entry["uuid"] === "string" && entry["isSidechain"] !== true) ?? {};
+  const entries = text.split("\n").map(parseEntry);
+  const last: Record<string, unknown> = entries.findLast(isMain) ?? {};
   const { sessionId, cwd, version, userType, entrypoint, gitBranch } = last;
   const header = { isSidechain: false, timestamp: new Date().toISOString() };
   return {
     last: typeof last["uuid"] === "string" ? last["uuid"] : null,
     header: { ...header, sessionId, cwd, version, userType, entrypoint, gitBranch },
   };
-}
-
-function parse(line: string): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(line);
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
-  } catch {
-    return {};
-  }
 }

@@ -9,6 +9,7 @@ import { ResourceUnavailable } from "./mounts/unavailable.ts";
 import { WorkerClient } from "./mounts/worker-client.ts";
 import { placeOf } from "./snapshot/place.ts";
 import { SessionFiles } from "./snapshot/session-files.ts";
+import { isWrittenDown } from "./resume.ts";
 import { openFolders } from "./workspace.ts";
 
 /** Who hears of a run's files, and of the session's. */
@@ -63,6 +64,16 @@ export class RunFiles {
       if (error instanceof ResourceUnavailable) this.#listener.tell(run, { type: "session.error", error: error.error });
       throw error;
     });
+  }
+
+  /**
+   * Resolves when a call that waits for somebody is in the transcript, and the session has been sent that: whoever goes
+   * on with the run, here or elsewhere, finds it there. False when it does not come.
+   */
+  async keeps(run: ActiveRun, call: string): Promise<boolean> {
+    const isThere = await isWrittenDown(await this.open(), run.command, call);
+    this.saved.mirror.look();
+    return isThere;
   }
 
   /** Hands over what the agent left for the user; null when it has left nothing. Never rejects. */

@@ -12,14 +12,14 @@ import { Outbox } from "./outbox.ts";
 import { stopTurn } from "./interrupting.ts";
 import { killMarked } from "./processes.ts";
 import { Questions, toEvents } from "./questions.ts";
-import { closeDeferred, isWrittenDown, prepareResume } from "./resume.ts";
+import { closeDeferred, prepareResume } from "./resume.ts";
 import { betweenRuns, initialState, nameToolCall, translate, withCalls } from "./translate.ts";
 import type { TranslateState, TranslatedEvent } from "./translate.ts";
 import { closeThreads, noThreads } from "./threads.ts";
 import { RunFiles } from "./run-files.ts";
 import { Refused } from "./snapshot/refused.ts";
 import { endOf, interruption, rawEvents, welcomeOf, whyNotBegun } from "./telling.ts";
-import { hasTranscript } from "./workspace.ts";
+import { mendTranscript } from "./transcript.ts";
 
 type Hello = Extract<Command, { type: "hello" }>;
 
@@ -86,12 +86,11 @@ export class SessionHost {
   /** How it is now. */
   get sandbox(): SandboxReport {
     const { admission, runnerId } = this.#settings;
-    const rests = this.#idle !== null && this.idleSince !== null;
     return {
       runnerId,
       ...this.#sandbox,
       position: this.#entering && admission.positionOf(this.#entering),
-      sleepsAt: rests ? this.#lastUsedAt + this.#idleMs : null,
+      sleepsAt: this.#idle !== null && this.idleSince !== null ? this.#lastUsedAt + this.#idleMs : null,
     };
   }
 
@@ -218,7 +217,8 @@ export class SessionHost {
 
   /** Once nothing of it is left. */
   #tellParked(): void {
-    if (this.#parked !== null && this.#parking === 0) this.#send?.({ type: "parked", runId: this.#parked });
+    const [runId, frame] = [this.#parked, this.#outbox.last];
+    if (runId !== null && this.#parking === 0) this.#send?.({ type: "parked", runId, frame });
   }
 
   #start(command: RunStart): void {
@@ -323,6 +323,7 @@ export class SessionHost {
 
   async #startEngine(command: EngineStart, pass: Pass, resume?: readonly AnsweredCall[]): Promise<Engine> {
     const folders = await this.files.open();
+    const hasConversation = await mendTranscript(folders, command.engineSessionId);
     const resumption = await (resume ? prepareResume : closeDeferred)(folders, command.engineSessionId, resume ?? []);
     if (resumption) {
       this.#state = withCalls(this.#state, resume ?? []);
@@ -335,7 +336,7 @@ export class SessionHost {
       marker: this.#marker,
       path: this.#settings.path,
       caFile: this.#settings.caFile,
-      resume: hasTranscript(folders, command.engineSessionId),
+      resume: hasConversation,
       resumption,
       handlers: {
         onMessage: (message) => {
@@ -373,8 +374,7 @@ export class SessionHost {
     const run = this.#run;
     if (!run) return { type: "deny", message: "Nobody is there to ask." };
     const isForPeer = request.kind === "peer";
-    const canBeParked =
-      !isForPeer && agentId === undefined && (await isWrittenDown(await this.files.open(), run.command, toolUseId));
+    const canBeParked = !isForPeer && agentId === undefined && (await this.files.keeps(run, toolUseId));
     if (this.#run !== run || signal.aborted) return { type: "deny", message: "The run was stopped." };
     // The time somebody takes to answer is not the run's; another session's is.
     if (!isForPeer) clearTimeout(run.deadline);

@@ -29,13 +29,14 @@ export async function openFolders(root: string, sessionId: string, workspace?: s
  * of its working directory, whose name we need not know.
  */
 export function hasTranscript(folders: SessionFolders, engineSessionId: string): boolean {
-  return transcriptOf(folders, engineSessionId) !== null;
+  const file = transcriptOf(folders, engineSessionId);
+  return file !== null && statSync(file).size > 0;
 }
 
-/** Path of the conversation of that id; null when there is none. */
+/** Path of the file of that conversation; null when there is none. */
 export function transcriptOf(folders: SessionFolders, engineSessionId: string): string | null {
   const projects = join(folders.config, "projects");
   if (!existsSync(projects)) return null;
   const files = readdirSync(projects).map((slug) => join(projects, slug, `${engineSessionId}.jsonl`));
-  return files.find((file) => existsSync(file) && statSync(file).size > 0) ?? null;
+  return files.find((file) => existsSync(file)) ?? null;
 }

@@ -102,6 +102,7 @@ function auditEffects(
     check((allow ? allowed : denied).has(toolUseId), `an answer to ${toolUseId} was taken and is not in the log`);
   // A command that failed said so: there was no room for what it wrote.
   const failed = new Set(only(log, "agent.tool_result").flatMap((e) => (e.is_error === true ? e.tool_use_id : [])));
+  const askedAgain = new Set(only(log, "session.error").map((event) => event.run_id));
   const outcomes = new Map(only(log, "run.ended").map((event) => [event.run_id, event.outcome]));
   for (const { effects, runId } of client.prompts) {
     for (const effect of effects) {
@@ -115,6 +116,8 @@ function auditEffects(
           uses.some((use) => allowed.has(use.id)),
           `${effect} happened and nobody had allowed it`,
         );
+      // Cut off in the middle of an answer the engine keeps what it has heard, and the model takes that for a step done.
+      if (uses.length === 0 && askedAgain.has(runId)) continue;
       const good = outcomes.get(runId) === "succeeded" && !uses.some((use) => denied.has(use.id) || failed.has(use.id));
       if (good && kept(runId)) check(times === 1, `${effect} of a good run happened ${times} times`);
     }

@@ -24,7 +24,7 @@ export interface DriverDeps {
   readonly triage: TriageDeps;
   readonly transaction: Transaction;
   /** The session's files; without it nothing is saved or brought back. */
-  readonly files?: Pick<Snapshots, "prepare" | "hear" | "runStarted" | "wantSave">;
+  readonly files?: Pick<Snapshots, "prepare" | "hear" | "runStarted" | "wantSave" | "lacksWorkOf">;
   readonly dial: (
     hello: { epoch: number; cursor: { runnerId: string; frame: number } | null },
     handlers: LinkHandlers,

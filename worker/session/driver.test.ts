@@ -235,7 +235,11 @@ describe("any history", () => {
       "a run is cancelled whose start had failed",
       ["submit", "disk full in the one after it", "dialled", "submit", "interrupt", "cancel"],
     ],
-  ])("was once found to leave something: %s", async (_name, steps) => audit(await play(steps)));
+    [
+      "a run is said to wait before it is said for what",
+      ["submit", "all", "ask", "engine killed", "link out of order"],
+    ],
+  ])("was once found to go wrong: %s", async (_name, steps) => audit(await play(steps)));
 
   it("does so while triage looks at each prompt first", async () => {
     await fc.assert(

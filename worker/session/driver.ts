@@ -1,4 +1,4 @@
-import type { RunEnded, RunError, SessionEvent } from "@gantry/protocol/event.ts";
+import type { RunError, SessionEvent } from "@gantry/protocol/event.ts";
 import { CLOSE } from "@gantry/protocol/link.ts";
 import type { Frame, Report, RunOptions, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import { Armed } from "./armed.ts";
@@ -6,13 +6,13 @@ import { toAnsweredCall } from "./approvals.ts";
 import { onFrame, onWatchdog, onWelcome } from "./decide.ts";
 import type { DriverDeps } from "./driver-deps.ts";
 import { engineStart } from "./engine-start.ts";
-import { acceptFrame } from "./frames.ts";
+import { acceptFrame, storeEvents } from "./frames.ts";
 import { RestingLink } from "./resting-link.ts";
 import { Gate } from "./gate.ts";
 import { Place } from "./place.ts";
 import type { Link } from "./link.ts";
 import type { Run } from "./run-queue.ts";
-import { SAID, allowCall, endRun, failRun, parkRun, sayItGoesOn, sayItWaits, startRun, takeAnswer } from "./telling.ts";
+import { SAID, allowCall, endRun, failRun, interruptRun, parkRun, startRun, takeAnswer } from "./telling.ts";
 
 /** While a run is active the watchdog looks this often. */
 export const WATCHDOG_MS = 3_000;
@@ -70,6 +70,11 @@ export class Driver {
     else if (run.sentTo === null) this.#send(run);
   }
 
+  /** A prompt is about to be stored. What is asked now does not wait for that; afterwards it would. */
+  expect(): void {
+    if (this.#link && this.#ready) this.#doubts(this.#link);
+  }
+
   /** Somebody may be about to send a prompt: has the engine start now, if nothing is under way. */
   warm(options: RunOptions): void {
     const { queue } = this.#deps;
@@ -119,14 +124,10 @@ export class Driver {
 
   /** Asks the run in progress to stop. False when there is none. */
   interrupt(): boolean {
-    const { queue, now, transaction, log, newEventId } = this.#deps;
+    const { queue, transaction, log } = this.#deps;
     const run = queue.running();
     if (!run) return false;
-    transaction(() => {
-      log.append([{ id: newEventId(), runId: run.id, at: now(), event: { type: "user.interrupt" } }]);
-      queue.requestInterrupt(run.id, now());
-      if (run.sentTo === null) endRun(this.#deps, run, { outcome: "interrupted", error: null });
-    });
+    transaction(() => interruptRun(this.#deps, run));
     log.announce();
     if (run.sentTo === null) this.kick();
     else this.#link?.send({ type: "run.interrupt", runId: run.id });
@@ -292,6 +293,12 @@ export class Driver {
     approvals.sent(heldBack, null);
   }
 
+  /** Whether the link has been silent for so long that it is asked for a sign of life first. */
+  #doubts(link: Link): boolean {
+    const giveUp = (): unknown => this.#link === link && this.#redial("silent");
+    return this.#resting.doubts(link, this.#lastHeardAt, this.#deps.now(), giveUp);
+  }
+
   /** The runner lives: what was held back may go. */
   #giveHeldBack(): void {
     const heldBack = this.#resting.end();
@@ -317,6 +324,8 @@ export class Driver {
         return this.drop("refused", true);
       }
       case "parked":
+        // What it asked may be in a frame that is missing.
+        if ((report.frame ?? 0) > (this.#deps.lease.cursor()?.frame ?? 0)) return this.drop("frame gap", true);
         return this.#letGo(report.runId);
       case "folder":
       case "transcript":
@@ -369,7 +378,6 @@ export class Driver {
     const { queue, files } = this.#deps;
     const link = this.#link;
     const begin = (): void => {
-      if (this.#link !== link) return;
       this.#ready = true;
       const run = queue.running();
       if (!run) this.#sendWarming();
@@ -377,18 +385,24 @@ export class Driver {
     };
     const preparing = link && files?.prepare(welcome, queue.running()?.id ?? null);
     if (!preparing) return begin();
-    preparing.then(begin, () => {
-      if (this.#link !== link) return;
+    const failed = (): void => {
       // The next run begins with a link of its own, and that with another try.
       this.drop("not restored");
       const run = queue.running();
       if (run?.sentTo === null) this.#endFailed(run, "restore_failed", SAID.withoutFiles);
-    });
+    };
+    const restored = (): void => {
+      const run = queue.running();
+      if (run && files?.lacksWorkOf(run.id)) this.#endFailed(run, "sandbox_lost", SAID.withoutWork);
+      begin();
+    };
+    const ifOpen = (then: () => void) => (): void => void (this.#link === link && then());
+    preparing.then(ifOpen(restored), ifOpen(failed));
   }
 
   #send(run: Run): void {
     if (this.#gate.holds(run)) return;
-    const { queue, lease, approvals, now, deadlineMs } = this.#deps;
+    const { queue, lease, approvals, deadlineMs } = this.#deps;
     const runnerId = lease.cursor()?.runnerId;
     const start = engineStart(this.#deps, run.options);
     const link = this.#link;
@@ -404,14 +418,13 @@ export class Driver {
     };
     if (run.sentTo !== runnerId) queue.sent(run.id, runnerId);
     approvals.sent(run.id, runnerId);
-    const ping = (): void => link.send({ type: "ping", at: now() });
-    if (this.#resting.holdsBack(run.id, ping, () => this.#link === link && this.#redial("silent"))) return;
+    if (this.#doubts(link)) return this.#resting.holdBack(run.id);
     link.send(command);
     if (run.interruptRequested) link.send({ type: "run.interrupt", runId: run.id });
   }
 
   #store(frame: Frame): void {
-    const { queue, lease, log, approvals, transaction, report } = this.#deps;
+    const { queue, lease, log, transaction, report } = this.#deps;
     const stored = lease.cursor()?.frame ?? 0;
     const decision = onFrame(stored, frame.frame);
     if (decision === "gap") {
@@ -425,17 +438,7 @@ export class Driver {
       // A run has one end and says it itself; whatever else claims to be one is left out.
       const ended = events.find((entry) => entry.event.type === "run.ended" && entry.runId !== null);
       transaction(() => {
-        const before = events.filter((entry) => entry.event.type !== "run.ended");
-        log.append(before);
-        this.#deps.threads.note(before);
-        this.#deps.peers.note(before);
-        const asked = run !== null && approvals.noteQuestions(events);
-        const waited = approvals.open().length > 0;
-        approvals.noteResults(events);
-        if (run && !ended && asked) sayItWaits(this.#deps, run);
-        // What was asked is over without an answer.
-        else if (run && !ended && waited && approvals.open().length === 0) sayItGoesOn(this.#deps, run);
-        if (run && ended) endRun(this.#deps, run, ended.event as RunEnded, ended);
+        storeEvents(this.#deps, run, events, ended);
         lease.advance(frame.frame);
       });
       log.announce();

@@ -207,6 +207,15 @@ export class EventLog {
     return row ? (JSON.parse(toLine(row, this.payload(numberOf(row, "seq")))) as EndOfRun) : null;
   }
 
+  /** Whether a tool has given a result in a run after a `seq`. */
+  workedAfter(runId: string, seq: number): boolean {
+    const found = "type IN ('agent.tool_result', 'agent.mcp_tool_result')";
+    return (
+      this.#sql.exec(`SELECT 1 FROM events WHERE seq > ? AND run_id = ? AND ${found} LIMIT 1`, seq, runId).toArray()
+        .length > 0
+    );
+  }
+
   /** Tokens of the model requests of one run. */
   usageOf({ id, promptSeq }: PlaceOfRun): ModelUsage {
     const sum = (field: string): string => `COALESCE(SUM(json_extract(data, '$.model_usage.${field}')), 0) AS ${field}`;

@@ -1,9 +1,10 @@
-import type { SessionEvent } from "@gantry/protocol/event.ts";
+import type { RunEnded, SessionEvent } from "@gantry/protocol/event.ts";
 import { FramedEvent } from "@gantry/protocol/link.ts";
 import type { Frame } from "@gantry/protocol/link.ts";
 import type { DriverDeps } from "./driver-deps.ts";
 import type { NewEvent } from "./event-log.ts";
 import type { Run } from "./run-queue.ts";
+import { endRun, sayItGoesOn, sayItWaits } from "./telling.ts";
 
 /** The events of a frame that may be stored: well-formed, and of the run in progress or of none. */
 export function acceptFrame(
@@ -26,4 +27,20 @@ export function acceptFrame(
     const error = { type: "unknown_error" as const, message, retry_status: { type: "exhausted" as const } };
     return [{ id: newEventId(), runId: frame.runId, at: now(), event: { type: "session.error", error } }];
   });
+}
+
+/** Stores the events of a frame and what follows from them; `ended` is the end of the run among them. Inside a transaction. */
+export function storeEvents(deps: DriverDeps, run: Run | null, events: NewEvent[], ended: NewEvent | undefined): void {
+  const { log, threads, peers, approvals } = deps;
+  const before = events.filter((entry) => entry.event.type !== "run.ended");
+  log.append(before);
+  threads.note(before);
+  peers.note(before);
+  const asked = run !== null && approvals.noteQuestions(events);
+  const waited = approvals.open().length > 0;
+  approvals.noteResults(events);
+  if (run && !ended && asked) sayItWaits(deps, run);
+  // What was asked is over without an answer.
+  else if (run && !ended && waited && approvals.open().length === 0) sayItGoesOn(deps, run);
+  if (run && ended) endRun(deps, run, ended.event as RunEnded, ended);
 }

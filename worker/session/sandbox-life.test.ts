@@ -26,6 +26,15 @@ describe("what is told of a sandbox", () => {
     ["a place in the queue", report({ state: "starting", position: 3 }), "rnr_1", { state: "starting", position: 3 }],
     ["a rest", report({ sleepsAt: 99 }), null, { state: "idle", sleepsAt: 99 }],
   ] as const)("%s", (_name, said, sentTo, facts) => {
-    expect(sandboxFacts(said, sentTo)).toMatchObject(facts);
+    expect(sandboxFacts(said, sentTo, false)).toMatchObject(facts);
+  });
+
+  it.each([
+    ["idle", "saving"],
+    ["busy", "busy"],
+    ["starting", "starting"],
+    ["stopped", "stopped"],
+  ] as const)("what it changed is still to be stored, and it is %s", (state, told) => {
+    expect(sandboxFacts(report({ state, sleepsAt: 99 }), null, true)).toMatchObject({ state: told, sleepsAt: 99 });
   });
 });

@@ -25,16 +25,21 @@ export async function askSandbox(sandbox: Sandbox, sessionId: string): Promise<S
 
 /**
  * The truth about a sandbox out of what the runner says and what the session knows: the run in progress was sent to one
- * runner, and with another one, or none, it is lost.
+ * runner, and with another one, or none, it is lost; and after it the session knows whether its files are being stored.
  */
-export function sandboxFacts(report: SandboxReport | null, sentTo: string | null): SandboxFacts {
+export function sandboxFacts(report: SandboxReport | null, sentTo: string | null, isSaving: boolean): SandboxFacts {
   const state = report?.state ?? "stopped";
   const nobody = { since: report?.since || null, position: null, sleepsAt: null };
   if (sentTo !== null && report?.runnerId !== sentTo) {
     // It was at work there, whatever is here now.
     return { ...nobody, since: null, state: nextSandboxState("busy", "lose") };
   }
-  return report === null
-    ? { ...nobody, state }
-    : { ...nobody, state, position: report.position, sleepsAt: report.sleepsAt };
+  if (report === null) return { ...nobody, state };
+  const { position, sleepsAt } = report;
+  return {
+    ...nobody,
+    state: isSaving && state === "idle" ? nextSandboxState(state, "save") : state,
+    position,
+    sleepsAt,
+  };
 }

@@ -191,6 +191,7 @@ export class Session extends DurableObject<Env> {
   /** Accepts a prompt: when this returns, it is stored, and it will end whatever dies. */
   submit(account: string, submission: Submission): Submitted {
     if (!this.#mayUse(account)) return { ok: false, error: "unknown_session" };
+    this.#driver.expect();
     const submitted = accept(this.#parts, submission, this.#model());
     if (!submitted.ok || submitted.repeated) return submitted;
     this.#log.announce();
@@ -222,7 +223,7 @@ export class Session extends DurableObject<Env> {
   async sandbox(account: string): Promise<SandboxFacts | null> {
     if (!this.#mayUse(account)) return null;
     const report = await askSandbox(this.#sandbox, this.ctx.id.name ?? "");
-    return sandboxFacts(report, this.#queue.running()?.sentTo ?? null);
+    return sandboxFacts(report, this.#queue.running()?.sentTo ?? null, this.#snapshots.saving);
   }
 
   /**

@@ -11,6 +11,7 @@ export const SAID = {
   unreachable: "The sandbox could not be reached for a minute; what it had done until then is in the log.",
   stopped: "The engine was stopped while the run waited, and cannot go on with it.",
   unread: "The runner could not read what it was sent for this run.",
+  withoutWork: "The sandbox was lost, and with it what this run had changed since its files were last saved.",
   withoutFiles: "Its files could not be brought back to a new sandbox. They are kept: send the prompt again.",
 } as const;
 
@@ -21,10 +22,14 @@ type Deps = Pick<
   "queue" | "approvals" | "threads" | "peers" | "onEnded" | "files" | "log" | "now" | "newEventId"
 >;
 
-/** The run needs somebody: the session is idle until the calls named here are answered. Inside a transaction. */
+/**
+ * The run needs somebody: the session is idle until the calls named here are answered. That may take hours, in which its
+ * sandbox may go, so what it has done so far is saved. Inside a transaction.
+ */
 export function sayItWaits(deps: Deps, run: Run): void {
   const { queue, approvals, log, now, newEventId } = deps;
   queue.setStatus("idle");
+  deps.files?.wantSave(run.id);
   const stop_reason = { type: "requires_action" as const, event_ids: approvals.open().map((call) => call.toolUseId) };
   const event = { type: "session.status_idle" as const, stop_reason, stop_details: null };
   log.append([{ id: newEventId(), runId: run.id, at: now(), event }]);
@@ -44,6 +49,14 @@ export function sayItGoesOn(deps: Deps, run: Run): void {
 export function parkRun({ queue, files, now }: Deps, run: Run, isThere: boolean): void {
   queue.park(run.id, now());
   if (isThere) files?.wantSave(run.id);
+}
+
+/** Notes that a run is to stop; one that nobody has yet is over. Inside a transaction. */
+export function interruptRun(deps: Deps, run: Run): void {
+  const { queue, log, now, newEventId } = deps;
+  log.append([{ id: newEventId(), runId: run.id, at: now(), event: { type: "user.interrupt" } }]);
+  queue.requestInterrupt(run.id, now());
+  if (run.sentTo === null) endRun(deps, run, { outcome: "interrupted", error: null });
 }
 
 /** Ends a run: its one terminal event, and the session's status if nothing waits. Inside a transaction. */

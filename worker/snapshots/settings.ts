@@ -48,6 +48,7 @@ export function snapshotsOf(
     append: (runId, event) => void log.append([{ id: newId("event"), runId, at: Date.now(), event }]),
     announce: () => log.announce(),
     lastSeq: () => log.last(),
+    workedAfter: (runId, seq) => log.workedAfter(runId, seq),
     runningRun: () => queue.running()?.id ?? null,
     isParked: () => queue.running()?.state === "parked",
     now: () => Date.now(),

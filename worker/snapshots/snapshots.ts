@@ -57,6 +57,8 @@ export interface SnapshotsDeps {
   readonly append: (runId: string | null, event: SessionEvent) => void;
   readonly announce: () => void;
   readonly lastSeq: () => number;
+  /** Whether a tool has given a result in a run after a `seq`. */
+  readonly workedAfter: (runId: string, seq: number) => boolean;
   readonly runningRun: () => string | null;
   /** The run in progress has no engine: nothing of it changes before somebody answers. */
   readonly isParked: () => boolean;
@@ -153,6 +155,11 @@ export class Snapshots {
     // The first run of a session: there is nothing yet.
     if (known === null && !this.tables.latest() && this.transcripts.empty) return null;
     return this.#prepare(welcome.runnerId, runId);
+  }
+
+  /** Whether a run has done something of which nothing came back: there had been no time to save it. */
+  lacksWorkOf(runId: string): boolean {
+    return this.#deps.workedAfter(runId, this.tables.latest()?.seq ?? 0);
   }
 
   /** The session's next run begins with the files of an earlier snapshot; the conversation in it is of then, too. */

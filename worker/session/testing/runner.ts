@@ -173,7 +173,7 @@ export class SimulatedRunner {
     this.#active = null;
     this.#parked = runId;
     this.#outbox.flush();
-    this.#send({ type: "parked", runId });
+    this.#send({ type: "parked", runId, frame: this.#outbox.last });
   }
 
   /** Gone with everything it knew. Whoever has a link hears of it, or not. */
@@ -200,7 +200,7 @@ export class SimulatedRunner {
     });
     const after = hello.cursor?.runnerId === this.id ? hello.cursor.frame : 0;
     for (const frame of this.#outbox.since(after)) this.#send(frame);
-    if (this.#parked !== null) this.#send({ type: "parked", runId: this.#parked });
+    if (this.#parked !== null) this.#send({ type: "parked", runId: this.#parked, frame: this.#outbox.last });
   }
 
   #handle(command: Exclude<Command, { type: "hello" }>): void {

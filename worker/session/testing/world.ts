@@ -114,6 +114,7 @@ export class World {
     const runId = newId("run");
     this.#inTurn(
       (object) => {
+        object.driver.expect();
         this.#database.transaction(() => {
           const event = (fields: object): Parameters<EventLog["append"]>[0][number] => ({
             id: this.#newEventId(),

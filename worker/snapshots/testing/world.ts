@@ -117,6 +117,7 @@ export class SnapshotWorld {
       append: (_runId, event) => void events.push(event),
       announce: () => {},
       lastSeq: () => events.length,
+      workedAfter: () => false,
       runningRun: () => null,
       isParked: () => false,
       now: () => Date.now() + ahead,
