@@ -152,13 +152,13 @@ describe("a transcript that a full disk has damaged", () => {
 
 describe("what is stored", () => {
   it("is seen while it is stored", async () => {
-    const large = bash("head -c 150000000 /dev/urandom > large");
+    const large = bash("head -c 60000000 /dev/urandom > large");
     const { sessionId } = await gantry.run({ prompt: script(large, { text: "done" }) });
     const state = async (): Promise<unknown> =>
       ((await (await gantry.fetch(`/v1/sessions/${sessionId}/sandbox`)).json()) as { state: unknown }).state;
     await until(async () => (await state()) === "saving", "the files to be stored");
     await until(async () => (await state()) === "idle", "the files to be there");
-    expect(of(await gantry.log(sessionId), "workspace.snapshot").at(-1)?.bytes).toBeGreaterThan(150_000_000);
+    expect(of(await gantry.log(sessionId), "workspace.snapshot").at(-1)?.bytes).toBeGreaterThan(60_000_000);
   });
 
   it("is ciphertext, and gone with the session", async () => {

@@ -16,12 +16,14 @@ import {
 } from "node:fs";
 import { Buffer } from "node:buffer";
 import { FRAME, TornFrames, readFrames } from "@gantry/protocol/frames.ts";
-import { RestoreStep, isTranscript, pieceBytes } from "@gantry/protocol/snapshot.ts";
+import { RestoreStep, SAVED_PARTS, isTranscript, pieceBytes } from "@gantry/protocol/snapshot.ts";
 import type { FileEntry, Restored, SnapshotEntry } from "@gantry/protocol/snapshot.ts";
 import { textToPath } from "./paths.ts";
 import { onDisk } from "./place.ts";
 import type { Place } from "./place.ts";
 import { Refused } from "./refused.ts";
+
+const SAVED: ReadonlySet<string> = new Set(SAVED_PARTS);
 
 /** Largest frame: a piece of a file, or an entry with all its hashes. */
 const MAX_FRAME_BYTES = 16 * 1024 * 1024;
@@ -135,7 +137,7 @@ class Writer {
         return;
       case "d":
         // The saved parts stand already; any other folder is new, or the snapshot names it twice.
-        if (!existsSync(this.#path(entry.p)) || entry.p.split("/").length > 2) mkdirSync(this.#path(entry.p), 0o700);
+        if (!SAVED.has(entry.p) || !existsSync(this.#path(entry.p))) mkdirSync(this.#path(entry.p), 0o700);
         this.#folders.push(entry);
         return;
       case "f": {
