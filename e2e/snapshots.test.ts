@@ -108,29 +108,31 @@ describe("a session whose sandbox is gone", () => {
   });
 });
 
-describe("a transcript that a full disk has damaged", () => {
-  const linesOf = (text: string): string[] => text.split("\n");
-  it.each<[string, (text: string) => string, boolean]>([
-    ["is empty", () => "", false],
-    [
-      "has nothing said in it",
-      (text) =>
-        linesOf(text)
-          .filter((line) => !line.includes('"uuid"'))
-          .join("\n"),
-      false,
-    ],
+describe("a transcript that a full disk or a kill has damaged", () => {
+  type Damage = (lines: readonly string[]) => string[];
+  const isReply = (line: string): boolean => line.includes('"type":"assistant"');
+  /** As the engine leaves it that was killed after its model had failed once. */
+  const markFailure: Damage = (lines) => {
+    const whole = lines.filter((line) => !line.includes('"last-prompt"'));
+    const at = whole.findIndex(isReply);
+    const { uuid, sessionId, cwd, version } = JSON.parse(whole[at] ?? "") as Record<string, string>;
+    const failure = crypto.randomUUID();
+    const common = { isSidechain: false, timestamp: new Date().toISOString(), sessionId, cwd, version };
+    const note = { parentUuid: uuid, type: "system", subtype: "api_error", level: "error", uuid: failure, ...common };
+    const mark = { type: "last-prompt", lastPrompt: "", leafUuid: failure, sessionId };
+    return [...whole.slice(0, at + 1), JSON.stringify(note), JSON.stringify(mark), ...whole.slice(at + 1)];
+  };
+  it.each<[string, Damage, readonly string[]]>([
+    ["is empty", () => [], []],
+    ["has nothing said in it", (lines) => lines.filter((line) => !line.includes('"uuid"')), []],
     [
       "lacks the second prompt",
-      (text) =>
-        linesOf(text)
-          .filter((line) => !(line.includes('"type":"user"') && line.includes("1 + 1")))
-          .join("\n"),
-      true,
+      (lines) => lines.filter((line) => !(line.includes('"type":"user"') && line.includes("1 + 1"))),
+      ["the word is"],
     ],
-  ])("that %s does not keep the next prompt from being answered", async (_name, damage, remembers) => {
-    const word = `word${Math.random().toString(36).slice(2)}`;
-    const { sessionId } = await gantry.run({ prompt: `Remember that the word is ${word}` });
+    ["goes on from a failure", markFailure, ["the word is", "1 + 1"]],
+  ])("that %s does not keep the next prompt from being answered", async (_name, damage, remembered) => {
+    const { sessionId } = await gantry.run({ prompt: "Remember that the word is heron" });
     await gantry.run({ prompt: "What is 1 + 1?", sessionId });
     await saved(sessionId);
     await gantry.stop();
@@ -138,13 +140,13 @@ describe("a transcript that a full disk has damaged", () => {
     const [file = ""] = readdirSync(projects, { recursive: true, encoding: "utf8" }).filter((name) =>
       name.endsWith("jsonl"),
     );
-    const text = readFileSync(join(projects, file), "utf8");
-    expect(damage(text).length).toBeLessThan(text.length);
-    writeFileSync(join(projects, file), damage(text));
+    const lines = readFileSync(join(projects, file), "utf8").split("\n");
+    expect(damage(lines)).not.toEqual(lines);
+    writeFileSync(join(projects, file), damage(lines).join("\n"));
     await gantry.start(gantry.port);
     const after = await gantry.run({ prompt: "What did I say before?", sessionId });
     expect(after.last["type"]).toBe("result");
-    if (remembers) expect(after.text).toContain(word);
+    for (const text of remembered) expect(after.text).toContain(text);
     const again = await gantry.run({ prompt: "What is 3 + 4?", sessionId });
     expect(again.text).toContain("7");
   });

@@ -9,6 +9,8 @@ const id = (n: number): string => `00000000-0000-0000-0000-${String(n).padStart(
 const entry = (n: number, parent: number | null, fields: object = { type: "user" }): string =>
   JSON.stringify({ parentUuid: parent === null ? null : id(parent), isSidechain: false, ...fields, uuid: id(n) });
 const SHAPE = JSON.stringify({ type: "api-request-shape", sessionId: "s" });
+const mark = (leaf: number, more: object = {}): string =>
+  JSON.stringify({ type: "last-prompt", leafUuid: id(leaf), ...more });
 const file = (...lines: string[]): string => `${lines.join("\n")}\n`;
 
 /** Each entry of the main conversation and the one it follows. */
@@ -82,6 +84,27 @@ describe("a transcript", () => {
     expect(chain(mended)).toEqual(expected.map(([n, parent]) => [id(n), parent === null ? null : id(parent)]));
     expect(mended.length).toBe(text.length);
     expect(mend(mended)).toBe(mended);
+  });
+});
+
+describe("the mark of where to go on", () => {
+  const error = { type: "system", subtype: "api_error" };
+  const said = [entry(1, null), entry(2, 1, { type: "assistant" })];
+  it.each<[string, string[], number]>([
+    ["at the newest stays", [...said, mark(2)], 2],
+    ["at one that the newest follows on stays", [said[0] ?? "", mark(1), said[1] ?? ""], 1],
+    ["at a failed call stays while nothing follows", [...said, entry(3, 2, error), mark(3)], 3],
+    ["at a failed call is moved to what was said since", [...said, entry(3, 2, error), mark(3), entry(4, 2)], 4],
+    ["at what is not there is moved", [...said, mark(9), entry(4, 2)], 4],
+    ["that somebody has set stays", [...said, entry(3, 2, error), mark(3, { explicit: true }), entry(4, 2)], 3],
+    ["before another does not count", [mark(9), ...said, mark(2), entry(4, 2)], 2],
+  ])("%s", (_name, lines, leaf) => {
+    const text = file(...lines);
+    const mended = mend(text) ?? "";
+    const marks = mended.split("\n").filter((line) => line.includes("leafUuid"));
+    expect(JSON.parse(marks.at(-1) ?? "")).toMatchObject({ leafUuid: id(leaf) });
+    expect(mended.length).toBe(text.length);
+    if (lines[0] === mark(9)) expect(marks[0]).toBe(mark(9));
   });
 });
 
