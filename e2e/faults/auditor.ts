@@ -66,7 +66,7 @@ export async function auditSession(
     const outcome = ended.find((event) => event.run_id === runId)?.outcome;
     if (cancelled) check(outcome !== "succeeded", `${runId} was taken back and has succeeded`);
   }
-  auditEffects(client, log, kept, check);
+  auditEffects(client, log, kept, calls, check);
   const remembered = (runId: string | null): boolean => kept(runId) && wasWritten(log, runId, fullDisks);
   auditMemory(client, log, remembered, calls, check);
   return found;
@@ -88,6 +88,7 @@ function auditEffects(
   client: Client,
   log: readonly StoredEvent[],
   kept: (runId: string | null) => boolean,
+  calls: readonly ModelCall[],
   check: Check,
 ): void {
   const lines = client.effects().split("\n");
@@ -102,9 +103,12 @@ function auditEffects(
     check((allow ? allowed : denied).has(toolUseId), `an answer to ${toolUseId} was taken and is not in the log`);
   // A command that failed said so: there was no room for what it wrote.
   const failed = new Set(only(log, "agent.tool_result").flatMap((e) => (e.is_error === true ? e.tool_use_id : [])));
-  const askedAgain = new Set(only(log, "session.error").map((event) => event.run_id));
   const outcomes = new Map(only(log, "run.ended").map((event) => [event.run_id, event.outcome]));
-  for (const { effects, runId } of client.prompts) {
+  // Cut off in the middle of an answer the engine keeps what it has heard, and the script takes that for a step done.
+  const askedAgain = new Set(only(log, "session.error").map((event) => event.run_id));
+  const wasCutOff = (runId: string | null, marker: string): boolean =>
+    askedAgain.has(runId) || calls.some((call) => call.state !== "served" && call.messages.includes(marker));
+  for (const { effects, runId, marker } of client.prompts) {
     for (const effect of effects) {
       const times = count(effect);
       check(times <= 1, `${effect} happened ${times} times`);
@@ -116,8 +120,7 @@ function auditEffects(
           uses.some((use) => allowed.has(use.id)),
           `${effect} happened and nobody had allowed it`,
         );
-      // Cut off in the middle of an answer the engine keeps what it has heard, and the model takes that for a step done.
-      if (uses.length === 0 && askedAgain.has(runId)) continue;
+      if (uses.length === 0 && wasCutOff(runId, marker)) continue;
       const good = outcomes.get(runId) === "succeeded" && !uses.some((use) => denied.has(use.id) || failed.has(use.id));
       if (good && kept(runId)) check(times === 1, `${effect} of a good run happened ${times} times`);
     }
@@ -191,9 +194,22 @@ export async function auditUsage(
     );
     if (ledger[what] < least)
       found.push(`the ledger counts ${ledger[what]} ${what} tokens, the model served at least ${least}`);
-    if (ledger[what] > most) found.push(`the ledger counts ${ledger[what]} ${what} tokens, the model served ${most}`);
+    const estimated = what === "output" ? estimatedOutput(gantry) : 0;
+    if (ledger[what] > most + estimated)
+      found.push(`the ledger counts ${ledger[what]} ${what} tokens, the model served ${most}`);
   }
   return found;
+}
+
+/**
+ * Output tokens of calls whose client left before the model had said what it counts: the ledger has what was heard, by
+ * its length.
+ */
+function estimatedOutput(gantry: Gantry): number {
+  return gantry
+    .logged('"estimated":true')
+    .map((line) => (JSON.parse(line) as { usage: { outputTokens: number } | null }).usage?.outputTokens ?? 0)
+    .reduce((sum, tokens) => sum + tokens, 0);
 }
 
 /** What must not be left when the product has been stopped. */
