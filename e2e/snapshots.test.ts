@@ -152,6 +152,63 @@ describe("a transcript that a full disk or a kill has damaged", () => {
   });
 });
 
+describe("a run that is cut off", () => {
+  /** Sends a prompt whose story nobody reads to the end. */
+  const begin = (on: Gantry, sessionId: string, command: string): Promise<void> =>
+    (async () => {
+      for await (const _line of on.stream({ sessionId, prompt: script(bash(command), { text: "done" }) }));
+    })().catch(() => {});
+
+  it("has left the files of the last save while it was under way, when it took long", async () => {
+    const often = await Gantry.start({
+      GANTRY_PERMISSION_MODE: "bypassPermissions",
+      GANTRY_SNAPSHOT_MINUTES: "0.03",
+    });
+    try {
+      const { sessionId } = await often.run({ prompt: "What is 7 * 6?" });
+      const running = begin(often, sessionId, "for i in $(seq 50); do echo kept > file$i; done; sleep 60");
+      const log = await often.untilLog(
+        sessionId,
+        (events) => of(events, "workspace.snapshot").some((event) => event.files >= 50),
+        "a snapshot of the run in progress",
+      );
+      expect(of(log, "run.ended")).toHaveLength(1);
+      await often.killAll();
+      await running;
+      rmSync(join(often.state, "sandboxes"), { recursive: true });
+      await often.start(often.port);
+      expect((await often.run({ prompt: "What is 1 + 1?", sessionId })).text).toContain("2");
+      expect(readFileSync(join(often.workspace(sessionId), "file50"), "utf8")).toBe("kept\n");
+    } finally {
+      await often.remove();
+    }
+  });
+
+  it.each([
+    ["while it is being saved", "saving"],
+    ["in the middle of a tool", "busy"],
+  ])("by a stop of everything %s has its files saved first", async (_name, state) => {
+    const { sessionId } = await gantry.run({ prompt: "What is 7 * 6?" });
+    await saved(sessionId);
+    const command = "head -c 40000000 /dev/urandom > large; sha256sum large > sum; touch written";
+    const running = begin(gantry, sessionId, state === "busy" ? `${command}; sleep 60` : command);
+    const now = async (): Promise<unknown> =>
+      ((await (await gantry.fetch(`/v1/sessions/${sessionId}/sandbox`)).json()) as { state: unknown }).state;
+    await until(() => existsSync(join(gantry.workspace(sessionId), "written")), "the files to be written");
+    await until(async () => (await now()) === state, `the sandbox to be ${state}`);
+    expect(await gantry.stop()).toBe(0);
+    await running;
+    rmSync(sandboxes(), { recursive: true });
+    await gantry.start(gantry.port);
+    const after = await gantry.run({
+      sessionId,
+      prompt: script(bash("sha256sum -c sum && echo whole > checked"), { text: "done" }),
+    });
+    expect(after.last["type"]).toBe("result");
+    expect(readFileSync(join(gantry.workspace(sessionId), "checked"), "utf8")).toBe("whole\n");
+  });
+});
+
 describe("what is stored", () => {
   it("is seen while it is stored", async () => {
     const large = bash("head -c 60000000 /dev/urandom > large");

@@ -74,7 +74,7 @@ const NUMBERS = {
   GANTRY_MAX_ENGINES: { min: 1, max: 10_000, whole: true },
   GANTRY_SLEEP_AFTER: { min: 0.01, max: 35_000, whole: false },
   GANTRY_SNAPSHOT_KEEP: { min: 1, max: 10_000, whole: true },
-  GANTRY_SNAPSHOT_MINUTES: { min: 1, max: 10_000, whole: true },
+  GANTRY_SNAPSHOT_MINUTES: { min: 0.01, max: 10_000, whole: false },
   GANTRY_SNAPSHOT_MAX_FILE_BYTES: { min: 1, max: 2 ** 50, whole: true },
   GANTRY_SNAPSHOT_MAX_BYTES: { min: 1, max: 2 ** 50, whole: true },
   GANTRY_SNAPSHOT_MAX_ENTRIES: { min: 1, max: 5_000_000, whole: true },

@@ -105,7 +105,8 @@ function auditEffects(
   const failed = new Set(only(log, "agent.tool_result").flatMap((e) => (e.is_error === true ? e.tool_use_id : [])));
   const outcomes = new Map(only(log, "run.ended").map((event) => [event.run_id, event.outcome]));
   // Cut off in the middle of an answer the engine keeps what it has heard, and the script takes that for a step done.
-  const askedAgain = new Set(only(log, "session.error").map((event) => event.run_id));
+  const cutEnds = only(log, "span.model_request_end").filter((event) => event.is_error);
+  const askedAgain = new Set([...only(log, "session.error"), ...cutEnds].map((event) => event.run_id));
   const wasCutOff = (runId: string | null, marker: string): boolean =>
     askedAgain.has(runId) || calls.some((call) => call.state !== "served" && call.messages.includes(marker));
   for (const { effects, runId, marker } of client.prompts) {

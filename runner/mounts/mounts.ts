@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { chmod, readFile, readdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { RunnerEvent } from "@gantry/protocol/event.ts";
@@ -36,6 +37,8 @@ export interface MountArgs {
 export async function ensureMounts(args: MountArgs): Promise<boolean> {
   const { mounts, folders } = args;
   const file = join(folders.config, "mounted.json");
+  // Most sessions have none, and each of their prompts comes by here.
+  if (mounts.length === 0 && !existsSync(file)) return false;
   const before = await readRecord(file);
   if (mounts.length === 0 && Object.keys(before).length === 0) return false;
   let changed = await removeOthers(before, args);

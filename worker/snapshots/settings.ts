@@ -44,7 +44,7 @@ export function snapshotsOf(
       maxEntries: positive(env.GANTRY_SNAPSHOT_MAX_ENTRIES, DEFAULT_MAX_ENTRIES),
     },
     keep: positive(env.GANTRY_SNAPSHOT_KEEP, DEFAULT_KEEP),
-    everyMs: positive(env.GANTRY_SNAPSHOT_MINUTES, DEFAULT_MINUTES) * 60_000,
+    everyMs: (Number(env.GANTRY_SNAPSHOT_MINUTES) || DEFAULT_MINUTES) * 60_000,
     append: (runId, event) => void log.append([{ id: newId("event"), runId, at: Date.now(), event }]),
     announce: () => log.announce(),
     lastSeq: () => log.last(),

@@ -321,6 +321,30 @@ describe("a store that fails", () => {
     await both.restore();
     expect(readFileSync(join(session.workspace, "file"), "utf8")).toBe("f");
   });
+
+  it("under a new key: what an old one has sealed is sealed anew in time, and then it may go", async () => {
+    const database = memoryDatabase();
+    const old = begin({ database, keep: 3 });
+    const fresh = `k2:${"B".repeat(43)}`;
+    writeFileSync(join(old.workspace, "stays"), "from before");
+    for (let run = 0; run < 5; run++) {
+      writeFileSync(join(old.workspace, "file"), `${run}`);
+      await old.save();
+    }
+    const sealedWith = (session: TestSession): Set<string> =>
+      new Set(session.snapshots.tables.packs().map((pack) => pack.keyId));
+    expect(sealedWith(old)).toEqual(new Set(["k1"]));
+    const both = world.session({ id: old.id, database, keep: 3, keys: `${fresh},k1:${"A".repeat(43)}` });
+    for (let run = 0; run < 40 && sealedWith(both).has("k1"); run++) {
+      writeFileSync(join(old.workspace, "file"), `new ${run}`);
+      await both.save();
+    }
+    expect(sealedWith(both)).toEqual(new Set(["k2"]));
+    lose(old);
+    await world.session({ id: old.id, database, keys: fresh }).restore();
+    expect(readFileSync(join(old.workspace, "stays"), "utf8")).toBe("from before");
+    expect(readFileSync(join(old.workspace, "file"), "utf8")).toMatch(/^new/);
+  }, 60_000);
 });
 
 describe("a snapshot", () => {
