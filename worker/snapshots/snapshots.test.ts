@@ -218,6 +218,49 @@ describe("what it costs", () => {
   }, 120_000);
 });
 
+describe("a save after a run", () => {
+  it("waits for the end of the next one, but not for long", async () => {
+    let running: string | null = null;
+    const session = begin({ runningRun: () => running });
+    const saves = (): number => session.events.filter((event) => event.type === "workspace.snapshot").length;
+    /** What the alarm does, and how long it is set for then. */
+    const look = async (): Promise<number> => {
+      session.snapshots.watch();
+      await session.snapshots.idle();
+      return (session.alarmAt() ?? 0) - session.now();
+    };
+    const end = (name: string): void => {
+      running = null;
+      writeFileSync(join(session.workspace, "file"), name);
+      session.snapshots.wantSave(name);
+    };
+    end("run_1");
+    session.wait(400);
+    running = "run_2";
+    session.wait(200);
+    expect(await look()).toBeGreaterThan(4_000);
+    expect(saves()).toBe(0);
+    // Its end brings the save forward.
+    session.wait(1_000);
+    end("run_2");
+    expect(await look()).toBeLessThanOrEqual(500);
+    session.wait(600);
+    await look();
+    expect(saves()).toBe(1);
+
+    // Prompts that leave no pause do not put it off.
+    for (let run = 3; run < 20 && saves() < 2; run++) {
+      end(`run_${run}`);
+      session.wait(100);
+      running = `run_${run + 1}`;
+      session.wait(500);
+      await look();
+    }
+    expect(saves()).toBe(2);
+    expect(running).toBe("run_12");
+  });
+});
+
 describe("what is left out or refused", () => {
   it("is said: pipes, files that are too large, names that are excluded", async () => {
     const session = begin({ limits: { maxFileBytes: 1000, exclude: ["node_modules"] } });

@@ -22,6 +22,8 @@ type FailedEvent = Extract<SessionEvent, { type: "workspace.snapshot_failed" }>;
 
 /** After a run: the engine writes the last lines of its transcript a moment after it has said that it is done. */
 const SETTLE_MS = 500;
+/** How long the save after a run waits for the end of the next one: both want the same processor. */
+const LATEST_MS = 5_000;
 /** First pause before a save is tried again; doubles. */
 const RETRY_MS = 1_000;
 /** Tries after which the log says that it does not work. */
@@ -84,6 +86,8 @@ export class Snapshots {
   #turn: Promise<unknown> = Promise.resolve();
   /** When the save after a run begins; null when none is about to. */
   #dueAt: number | null = null;
+  /** When the first of the runs ended that this save is for. */
+  #unsavedSince: number | null = null;
   #restoring: Promise<Restored> | null = null;
 
   constructor(deps: SnapshotsDeps) {
@@ -107,9 +111,10 @@ export class Snapshots {
   wantSave(runId: string | null): void {
     const { settings, setAlarm, now } = this.#deps;
     settings.savePendingSave({ runId, mark: (settings.pendingSave()?.mark ?? 0) + 1, attempts: 0 });
-    // Prompts that follow each other quickly do not put it off: it comes for the first of them.
+    this.#unsavedSince ??= now();
+    // Prompts that follow each other quickly do not put it off for long: it comes for the first of them.
     if (this.#dueAt !== null && this.#dueAt > now()) return;
-    this.#dueAt = now() + SETTLE_MS;
+    this.#dueAt = Math.min(now() + SETTLE_MS, this.#unsavedSince + LATEST_MS);
     setAlarm(this.#dueAt);
   }
 
@@ -119,7 +124,10 @@ export class Snapshots {
     const pending = settings.pendingSave();
     // Another's time has come.
     if (pending && this.#dueAt !== null && this.#dueAt > now()) return setAlarm(this.#dueAt);
+    const latest = (this.#unsavedSince ?? 0) + LATEST_MS;
+    if (pending && this.#isWorking && latest > now()) return setAlarm(latest);
     this.#dueAt = null;
+    this.#unsavedSince = null;
     if (!pending) return setAlarm(null);
     setAlarm(now() + WATCH_MS);
     if (this.#saving || this.#restoring) return;
@@ -201,8 +209,11 @@ export class Snapshots {
 
   /** Whether something is still to be saved. */
   get saving(): boolean {
-    const { settings, runningRun, isParked } = this.#deps;
-    return settings.pendingSave() !== null && (runningRun() === null || isParked());
+    return this.#deps.settings.pendingSave() !== null && !this.#isWorking;
+  }
+
+  get #isWorking(): boolean {
+    return this.#deps.runningRun() !== null && !this.#deps.isParked();
   }
 
   /** The session is deleted: nothing of it stays in the store that no other session holds. */
@@ -366,7 +377,7 @@ export class Snapshots {
   #next(made: PendingSave): void {
     const { settings, setAlarm, now, everyMs } = this.#deps;
     if (settings.pendingSave()?.mark !== made.mark) return setAlarm(now());
-    const running = this.#deps.isParked() ? null : this.#deps.runningRun();
+    const running = this.#isWorking ? this.#deps.runningRun() : null;
     settings.savePendingSave(running === null ? null : { runId: running, mark: made.mark, attempts: 0 });
     setAlarm(running === null ? null : now() + everyMs);
   }

@@ -93,6 +93,8 @@ export class SnapshotWorld {
       limits?: Partial<ScanRequest>;
       keep?: number;
       database?: ReturnType<typeof memoryDatabase>;
+      /** The run in progress. */
+      runningRun?: () => string | null;
     } = {},
   ): TestSession {
     const id = change.id ?? newId("session");
@@ -118,7 +120,7 @@ export class SnapshotWorld {
       announce: () => {},
       lastSeq: () => events.length,
       workedAfter: () => false,
-      runningRun: () => null,
+      runningRun: change.runningRun ?? ((): null => null),
       isParked: () => false,
       now: () => Date.now() + ahead,
       pause: () => Promise.resolve(),
@@ -129,6 +131,7 @@ export class SnapshotWorld {
     let runs = 0;
     return {
       id,
+      wait: (ms) => void (ahead += ms),
       snapshots,
       settings,
       events,
@@ -145,6 +148,7 @@ export class SnapshotWorld {
         await snapshots.prepare({ runnerId: this.#runner.id, folder: null }, null);
         return events.findLast((event) => event.type === "session.restored");
       },
+      now: () => Date.now() + ahead,
       alarmAt: () => alarmAt,
     };
   }
@@ -160,6 +164,9 @@ export interface TestSession {
   readonly events: SessionEvent[];
   save(): Promise<SessionEvent | undefined>;
   restore(): Promise<SessionEvent | undefined>;
+  /** Time goes by. */
+  wait(ms: number): void;
+  now(): number;
   alarmAt(): number | null;
 }
 
