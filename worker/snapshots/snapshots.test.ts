@@ -19,6 +19,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Tree } from "../workspace/tree.ts";
 import { memoryDatabase } from "../session/testing/sqlite.ts";
+import { SnapshotFailed } from "./runner.ts";
 import { SnapshotWorld } from "./testing/world.ts";
 import type { TestSession } from "./testing/world.ts";
 
@@ -347,6 +348,35 @@ describe("a store that fails", () => {
     lose(session);
     await expect(session.restore()).rejects.toThrow("is not what was stored");
     expect(existsSync(join(session.workspace, "file"))).toBe(false);
+  });
+
+  it("once, and is tried again after another link has got the files: what was done since stays", async () => {
+    const paused = Promise.withResolvers<void>();
+    const isPaused = Promise.withResolvers<void>();
+    let broken = false;
+    const session = begin({
+      pause: () => {
+        isPaused.resolve();
+        return paused.promise;
+      },
+      runner: (runner) => ({
+        ...runner,
+        restore: (stream) =>
+          broken ? Promise.reject(new SnapshotFailed("unreachable", "lost")) : runner.restore(stream),
+      }),
+    });
+    writeFileSync(join(session.workspace, "file"), "saved");
+    await session.save();
+    lose(session);
+    broken = true;
+    const first = session.restore();
+    await isPaused.promise;
+    broken = false;
+    await session.restore();
+    writeFileSync(join(session.workspace, "file"), "newer");
+    paused.resolve();
+    await expect(first).rejects.toThrow("lost");
+    expect(readFileSync(join(session.workspace, "file"), "utf8")).toBe("newer");
   });
 
   it("without the key, or with another one: typed errors", async () => {

@@ -89,6 +89,8 @@ export class Snapshots {
   /** When the first of the runs ended that this save is for. */
   #unsavedSince: number | null = null;
   #restoring: Promise<Restored> | null = null;
+  /** How many links have asked for the session's files. */
+  #prepared = 0;
 
   constructor(deps: SnapshotsDeps) {
     this.#deps = deps;
@@ -153,6 +155,7 @@ export class Snapshots {
    */
   prepare(welcome: Pick<Welcome, "runnerId" | "folder">, runId: string | null): Promise<void> | null {
     const { settings } = this.#deps;
+    this.#prepared += 1;
     if (welcome.folder === undefined) return null; // a runner of an earlier version
     const known = settings.folder();
     // Without a snapshot what the runner has is the best there is.
@@ -235,6 +238,7 @@ export class Snapshots {
 
   async #prepare(runnerId: string, runId: string | null): Promise<void> {
     const { report, pause } = this.#deps;
+    const mine = this.#prepared;
     for (let attempt = 1; ; attempt++) {
       try {
         this.#restoring ??= this.#restore(runId).finally(() => (this.#restoring = null));
@@ -245,6 +249,8 @@ export class Snapshots {
         report({ event: "restore_failed", attempt, error: String(error) });
         if (attempt >= RESTORE_TRIES) throw error;
         await pause(RETRY_MS * 2 ** (attempt - 1));
+        // Another link has its files by now, and has gone on with them: what is older than those would replace them.
+        if (mine !== this.#prepared) throw error;
       }
     }
   }

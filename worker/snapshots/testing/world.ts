@@ -93,6 +93,8 @@ export class SnapshotWorld {
       limits?: Partial<ScanRequest>;
       keep?: number;
       database?: ReturnType<typeof memoryDatabase>;
+      /** Between two tries. */
+      pause?: () => Promise<void>;
       /** The run in progress. */
       runningRun?: () => string | null;
     } = {},
@@ -123,7 +125,7 @@ export class SnapshotWorld {
       runningRun: change.runningRun ?? ((): null => null),
       isParked: () => false,
       now: () => Date.now() + ahead,
-      pause: () => Promise.resolve(),
+      pause: change.pause ?? ((): Promise<void> => Promise.resolve()),
       keep: change.keep ?? 20,
       everyMs: 1e9,
       report: () => {},
