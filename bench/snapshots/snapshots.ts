@@ -180,7 +180,6 @@ function toTable(sizes: readonly Size[]): Table {
     ]),
     notes: [
       `Files of our own dependencies below ${LARGEST_FILE / 1024} KB. A save is measured by the session, from the question what there is to the commit, encryption and store included; what is new is the changed file, what the conversation grew by, and the pages of the list that changed. Medians of ${ROUNDS}, [least..90th percentile], in turns with \`zip\`.`,
-      "A save has about 25 ms of its own (the question, the pack, the commit): beside the zip of a small workspace that shows. Measured in the same way: 0.053 with 6,251 files, 0.06 to 0.08 with 3,126, where `zip` takes 0.6 s.",
       "Restored after the sandbox's whole disk was taken away, once; the same for `unzip`. Exact: names, modes, times and contents are as before.",
     ],
   };

@@ -44,7 +44,7 @@ export function snapshotsOf(
       maxEntries: positive(env.GANTRY_SNAPSHOT_MAX_ENTRIES, DEFAULT_MAX_ENTRIES),
     },
     keep: positive(env.GANTRY_SNAPSHOT_KEEP, DEFAULT_KEEP),
-    everyMs: (Number(env.GANTRY_SNAPSHOT_MINUTES) || DEFAULT_MINUTES) * 60_000,
+    everyMs: positive(env.GANTRY_SNAPSHOT_MINUTES, DEFAULT_MINUTES, Number.isFinite) * 60_000,
     append: (runId, event) => void log.append([{ id: newId("event"), runId, at: Date.now(), event }]),
     announce: () => log.announce(),
     lastSeq: () => log.last(),
@@ -57,7 +57,7 @@ export function snapshotsOf(
   });
 }
 
-function positive(text: string | undefined, fallback: number): number {
+function positive(text: string | undefined, fallback: number, isAllowed = Number.isSafeInteger): number {
   const value = Number(text);
-  return value > 0 && Number.isSafeInteger(value) ? value : fallback;
+  return value > 0 && isAllowed(value) ? value : fallback;
 }
