@@ -40,7 +40,6 @@ export async function ensureMounts(args: MountArgs): Promise<boolean> {
   // Most sessions have none, and each of their prompts comes by here.
   if (mounts.length === 0 && !existsSync(file)) return false;
   const before = await readRecord(file);
-  if (mounts.length === 0 && Object.keys(before).length === 0) return false;
   let changed = await removeOthers(before, args);
   const after: Mounted = {};
   // Repositories first: a file may lie in one.
