@@ -200,6 +200,25 @@ describe("system.message", () => {
     expect(JSON.stringify(asked.at(-1)?.messages).match(/The user is 007/g)).toHaveLength(1);
   });
 
+  it("reaches an engine that was started without: it makes way for one that asks, which then stays", async () => {
+    const { sessionId } = await gantry.run({ prompt: "remember me", model: "claude-seen" });
+    const engine = (): number | undefined => gantry.processes(sessionId).engine[0];
+    const say = async (what: string, ...beside: Record<string, unknown>[]): Promise<string> => {
+      const runs = (await gantry.log(sessionId)).filter((event) => event.type === "run.queued").length;
+      await send(sessionId, { type: "user.message", content: [text(what)] }, ...beside);
+      await ended(sessionId, runs + 1);
+      return JSON.stringify(asked.at(-1)?.messages);
+    };
+    await say("are you there?");
+    const before = engine();
+    const heard = await say("and now?", { type: "system.message", content: [text("The user is 008.")] });
+    for (const said of ["remember me", "and now?", "The user is 008."]) expect(heard).toContain(said);
+    const told = engine();
+    expect(told).not.toBe(before);
+    expect((await say("goodbye")).match(/The user is 008/g)).toHaveLength(1);
+    expect(engine()).toBe(told);
+  });
+
   it.each([
     ["alone", [{ type: "system.message", content: [text("x")] }], "events[0]"],
     [

@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { query } from "@anthropic-ai/claude-agent-sdk";
-import type { Options, Query, SDKMessage, SDKUserMessage } from "@anthropic-ai/claude-agent-sdk";
-import type { EngineStart, PermissionMode, ToolAnswer } from "@gantry/protocol/link.ts";
+import type { HookJSONOutput, Options, Query, SDKMessage, SDKUserMessage } from "@anthropic-ai/claude-agent-sdk";
+import type { AnsweredCall, EngineStart, PermissionMode, ToolAnswer } from "@gantry/protocol/link.ts";
 import { SpokenPlan, attended, toolsOf } from "./attended.ts";
 import type { EngineBlock } from "./mounts/prompt-files.ts";
 import { engineEnvironment, engineModel, engineTools, isClaude } from "./environment.ts";
@@ -41,6 +41,11 @@ export function engineProfile(command: EngineStart): string {
   ]);
 }
 
+/** Whether something is likely to be told beside its prompts: of its places, by its agent's operator. */
+function isTold({ options, mounts = [] }: EngineStart): boolean {
+  return options.agent !== undefined || mounts.length > 0;
+}
+
 /** What is asked about a tool call: whether it may run, or what the client answers to it. */
 export interface ToolRequest {
   readonly kind: "permission" | "client" | "peer" | "worker";
@@ -52,6 +57,16 @@ export interface ToolRequest {
   readonly permission?: "allow" | "ask";
   /** The engine's id of the sub-agent that calls; undefined: the main agent. */
   readonly agentId?: string | undefined;
+}
+
+/** What a run asks of its engine beside its profile. */
+export interface EngineWants {
+  /** Something is told to the model beside the prompt. */
+  readonly told?: boolean;
+  /** Hears where in the queue for a start it is. */
+  readonly onWait?: (position: number) => void;
+  /** The run goes on from calls that waited. */
+  readonly resume?: readonly AnsweredCall[];
 }
 
 export interface EngineHandlers {
@@ -70,7 +85,9 @@ const SETPRIV = ["/usr/bin/setpriv", "/bin/setpriv"].find((path) => process.plat
  * One live `claude` process with streaming input: a prompt goes in, messages come out, and it stays for the next one.
  */
 export class Engine {
-  readonly profile: string;
+  readonly #profile: string;
+  /** Whether it asks, with each prompt, what it is told beside it: that takes some milliseconds of every run. */
+  readonly #asks: boolean;
   readonly #query: Query;
   readonly #input = new PromptInput();
   readonly #stderr: string[] = [];
@@ -90,13 +107,15 @@ export class Engine {
     readonly resume: boolean;
     /** The engine goes on with a conversation that waited, by itself and without a prompt. */
     readonly resumption: Resumption | null;
+    readonly told?: boolean | undefined;
     readonly handlers: EngineHandlers;
   }) {
     const { command, folders } = args;
     const { options } = command;
     const { resumption } = args;
     // What a resumed engine is set up with is for this run alone.
-    this.profile = resumption ? "" : engineProfile(command);
+    this.#profile = resumption ? "" : engineProfile(command);
+    this.#asks = args.told === true || isTold(command);
     this.#model = options.model;
     this.#permissionMode = options.permissionMode;
     const tools = options.agent ? toolsOf(options.agent, options.permissionMode) : engineTools(options.model);
@@ -142,20 +161,7 @@ export class Engine {
       ...attendance,
       hooks: {
         ...attendance.hooks,
-        UserPromptSubmit: [
-          {
-            hooks: [
-              () => {
-                const additionalContext = this.#context;
-                this.#context = null;
-                if (additionalContext === null) return Promise.resolve({});
-                return Promise.resolve({
-                  hookSpecificOutput: { hookEventName: "UserPromptSubmit", additionalContext },
-                });
-              },
-            ],
-          },
-        ],
+        ...(this.#asks ? { UserPromptSubmit: [{ hooks: [() => Promise.resolve(this.#tell())] }] } : {}),
       },
       // The engine may take the call up before it knows our hooks: a rule has it ask for what was changed in it.
       ...(resumption?.runs?.answer.type === "allow" && resumption.runs.answer.updatedInput
@@ -191,6 +197,11 @@ export class Engine {
     return !this.#exited;
   }
 
+  /** Whether it can take a prompt of this kind. */
+  fits(start: EngineStart, { told }: EngineWants): boolean {
+    return this.alive && this.#profile === engineProfile(start) && (this.#asks || !told);
+  }
+
   /** Gives it a prompt, after switching model and permission mode where they differ. Rejects when the engine is gone. */
   async prompt(
     content: readonly EngineBlock[],
@@ -223,6 +234,13 @@ export class Engine {
   close(): void {
     this.#input.end();
     this.#query.close();
+  }
+
+  #tell(): HookJSONOutput {
+    const additionalContext = this.#context;
+    this.#context = null;
+    if (additionalContext === null) return {};
+    return { hookSpecificOutput: { hookEventName: "UserPromptSubmit", additionalContext } };
   }
 
   async #pump(handlers: EngineHandlers): Promise<void> {

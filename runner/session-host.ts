@@ -1,10 +1,11 @@
 import { newId, primaryThreadId } from "@gantry/protocol/ids.ts";
 import type { RunError } from "@gantry/protocol/event.ts";
-import type { AnsweredCall, Command, EngineStart, Frame, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
+import type { Command, EngineStart, Frame, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import { nextSandboxState } from "@gantry/protocol/sandbox.ts";
 import type { SandboxChange, SandboxReport, SandboxState } from "@gantry/protocol/sandbox.ts";
 import type { Pass, StartReason } from "./admission.ts";
-import { Engine, engineProfile } from "./agent.ts";
+import { Engine } from "./agent.ts";
+import type { EngineWants } from "./agent.ts";
 import type { ToolRequest } from "./agent.ts";
 import { NotStarted, REMEMBERED_RUNS, WARM_PATIENCE_MS } from "./host-settings.ts";
 import type { ActiveRun, HostSettings } from "./host-settings.ts";
@@ -273,6 +274,7 @@ export class SessionHost {
     const { prompt, context } = await this.files.prepare(run);
     if (this.#run !== run) return;
     await this.#ensureEngine(command, "run", over.signal, {
+      told: context !== null,
       onWait: (position) => this.#record({ type: "sandbox.waiting", id: newId("event"), position }),
       ...(command.resume ? { resume: command.resume.calls } : {}),
     });
@@ -285,28 +287,22 @@ export class SessionHost {
   }
 
   /**
-   * Has an engine of this profile, a new one when there is none or it is of another, or a run is to be resumed; without
+   * Has an engine that fits, a new one when there is none or it is of another kind, or a run is to be resumed; without
    * one when the signal aborts.
    */
-  #ensureEngine(
-    start: EngineStart,
-    reason: StartReason,
-    signal: AbortSignal,
-    { onWait, resume }: { onWait?: (position: number) => void; resume?: readonly AnsweredCall[] } = {},
-  ): Promise<void> {
+  #ensureEngine(start: EngineStart, reason: StartReason, signal: AbortSignal, wants: EngineWants = {}): Promise<void> {
     const ensured = this.#starts.then(async () => {
       if (signal.aborted) return;
-      if (this.#engine && (resume || !this.#engine.alive || this.#engine.profile !== engineProfile(start)))
-        await this.#stopEngine();
+      if (this.#engine && (wants.resume || !this.#engine.fits(start, wants))) await this.#stopEngine();
       await this.#stopped;
       if (this.#engine) return;
       this.#change("start");
       this.#entering = signal;
-      const pass = await this.#settings.admission.enter(reason, signal, onWait);
+      const pass = await this.#settings.admission.enter(reason, signal, wants.onWait);
       this.#entering = null;
       try {
         if (!pass || signal.aborted || this.#draining) throw new NotStarted();
-        const engine = await this.#startEngine(start, pass, resume);
+        const engine = await this.#startEngine(start, pass, wants);
         void engine.started.then(() => {
           pass.started();
           if (this.#engine === engine) this.#change("started");
@@ -321,7 +317,7 @@ export class SessionHost {
     return ensured;
   }
 
-  async #startEngine(command: EngineStart, pass: Pass, resume?: readonly AnsweredCall[]): Promise<Engine> {
+  async #startEngine(command: EngineStart, pass: Pass, { told, resume }: EngineWants): Promise<Engine> {
     const folders = await this.files.open();
     const hasConversation = await mendTranscript(folders, command.engineSessionId);
     const resumption = await (resume ? prepareResume : closeDeferred)(folders, command.engineSessionId, resume ?? []);
@@ -338,6 +334,7 @@ export class SessionHost {
       caFile: this.#settings.caFile,
       resume: hasConversation,
       resumption,
+      told,
       handlers: {
         onMessage: (message) => {
           if (this.#engine !== engine) return;
