@@ -26,10 +26,10 @@ export class Alarms {
     this.#armedAt = null;
   }
 
-  /** Whether the time of one has come. When it has not, it is seen to that it comes. */
-  isDue(name: Sleeper): boolean {
+  /** Whether the time of one has come; `unset` is said where it has none. When it has not, it is seen to that it comes. */
+  isDue(name: Sleeper, unset = false): boolean {
     const row = this.#sql.exec("SELECT at FROM alarms WHERE name = ?", name).toArray()[0];
-    if (!row) return false;
+    if (!row) return unset;
     const at = numberOf(row, "at");
     if (at > this.#now()) this.set(name, at);
     return at <= this.#now();

@@ -78,6 +78,8 @@ export class EventLog {
   #waiting: (() => void)[] = [];
   /** Pages of the log as it is now: emptied when something is written. */
   readonly #kept = new Map<string, LogPage>();
+  /** No event has a higher `seq`; null: nobody knows. Too high when what was written has been taken back. */
+  #highest: number | null = null;
 
   /** @param onAnnounce for readers that cannot wait in a promise because they outlive the object: hibernating sockets. */
   constructor(sql: Sql, onAnnounce: () => void = () => {}) {
@@ -113,6 +115,7 @@ export class EventLog {
           this.#sql.exec("INSERT INTO event_parts (seq, part, data) VALUES (?, ?, ?)", seq, part, piece);
       }
     }
+    this.#highest = seq;
     return seq;
   }
 
@@ -139,6 +142,8 @@ export class EventLog {
    * the same place get the same object, so that what is made of it can be made once for all of them.
    */
   after(seq: number, limit: number, view: LogView = "all"): LogPage {
+    // Who reads along stands at the end, and looks once more before it waits.
+    if (this.#highest !== null && seq >= this.#highest) return { lines: [], last: seq, more: false };
     const [which, values] = view === "all" ? ["", []] : [`AND thread IS ? AND ${NO_UPKEEP}`, [view.thread]];
     const key = `${seq} ${limit} ${which} ${values[0] ?? ""}`;
     const kept = this.#kept.get(key);

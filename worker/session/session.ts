@@ -25,6 +25,7 @@ import { pageWithin, resultOf, runWithin, sumUsage } from "./reading.ts";
 import type { RunFacts } from "./reading.ts";
 import { deadlineOf, firstOptions } from "./run-defaults.ts";
 import { peersOf, tellWhoWaits } from "./peer-actions.ts";
+import { remembered } from "./remembered.ts";
 import { Rest } from "./rest.ts";
 import { Resources } from "./resources.ts";
 import type { ResourceChange, SessionResource } from "./resources.ts";
@@ -76,7 +77,7 @@ export class Session extends DurableObject<Env> {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    const { sql } = ctx.storage;
+    const { sql, transaction } = remembered(ctx.storage.sql, (work) => ctx.storage.transactionSync(work));
     this.#log = new EventLog(sql, () => {
       this.#sockets.pump();
       this.#tellIndex();
@@ -95,7 +96,7 @@ export class Session extends DurableObject<Env> {
     const parts: Parts = {
       sql,
       sessionId,
-      transaction: <T>(work: () => T): T => ctx.storage.transactionSync(work),
+      transaction,
       log: this.#log,
       queue: this.#queue,
       lease: this.#lease,
@@ -171,8 +172,8 @@ export class Session extends DurableObject<Env> {
   /** Makes the session. A second call for the same id changes nothing. Returns whether it is new. */
   create(account: string, setup: SessionSetup = NO_SETUP, resources: readonly SessionResource[] = []): boolean {
     if (this.#exists) return false;
-    const { sql } = this.ctx.storage;
-    this.ctx.storage.transactionSync(() => {
+    const { sql, transaction } = this.#parts;
+    transaction(() => {
       createTables(sql);
       sql.exec(
         "INSERT INTO session (id, account, created_at, engine_session_id) VALUES (?, ?, ?, ?)",
@@ -202,7 +203,7 @@ export class Session extends DurableObject<Env> {
   /** What there is to tell of it. Null for an unknown session. */
   facts(account: string): SessionFacts | null {
     if (!this.#mayUse(account)) return null;
-    const row = this.ctx.storage.sql.exec("SELECT id, created_at FROM session").toArray()[0];
+    const row = this.#parts.sql.exec("SELECT id, created_at FROM session").toArray()[0];
     const { engine: _engine, ...setup } = this.#settings.setup() ?? NO_SETUP;
     const mainUsage = this.#log.totals.usage();
     return {
@@ -460,8 +461,8 @@ export class Session extends DurableObject<Env> {
   override async alarm(): Promise<void> {
     if (!this.#exists) return;
     this.#alarms.fired();
-    this.#driver.watch();
-    // Not with each look at a run: a long one is saved every few minutes.
+    // Each in its own time: a look at a run asks its runner for a sign of life, a save goes through all its files.
+    if (this.#alarms.isDue("driver", true)) this.#driver.watch();
     if (this.#alarms.isDue("snapshots")) this.#snapshots.watch();
     this.#tellIndex();
     await this.#rest.watch();
@@ -482,7 +483,7 @@ export class Session extends DurableObject<Env> {
   }
 
   #account(): string {
-    this.#owner ??= textOf(this.ctx.storage.sql.exec("SELECT account FROM session").toArray()[0], "account");
+    this.#owner ??= textOf(this.#parts.sql.exec("SELECT account FROM session").toArray()[0], "account");
     return this.#owner;
   }
 

@@ -17,6 +17,7 @@ import { Threads } from "../threads.ts";
 import { CLOSED, SimulatedRunner, UNREAD, Wire } from "./runner.ts";
 import type { TriageStep } from "../../triage/triage.ts";
 import type { WireMessage } from "./runner.ts";
+import { remembered } from "../remembered.ts";
 import { memoryDatabase } from "./sqlite.ts";
 
 /** Time for a dial to be answered. */
@@ -343,11 +344,13 @@ export class World {
   }
 
   #wake(): LiveObject {
-    const { sql, transaction } = this.#database;
+    const database = this.#database;
     // What a dead object's timers still do must not reach the disk.
-    const guarded = {
-      exec: (...args: Parameters<typeof sql.exec>) => (object.dead ? { toArray: () => [] } : sql.exec(...args)),
+    const alive = {
+      exec: (...args: Parameters<typeof database.sql.exec>) =>
+        object.dead ? { toArray: () => [] } : database.sql.exec(...args),
     };
+    const { sql: guarded, transaction } = remembered(alive, database.transaction);
     const log = new EventLog(guarded);
     const queue = new RunQueue(guarded);
     const approvals = new Approvals(guarded);
