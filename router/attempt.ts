@@ -1,5 +1,6 @@
 /** One try at one deployment: time limits, the client's leaving, and the first bytes of the answer. */
 import type { Deployment } from "./deployment.ts";
+import { OVER } from "./effects.ts";
 import { errorResponse, isErrorType, isRetryable, type RouterFailure, statusOf } from "./errors.ts";
 import { retryAfterMs, type TryFailure } from "./retry.ts";
 import { SseWatch } from "./sse-watch.ts";
@@ -59,7 +60,7 @@ export async function attempt(
   call.signal.addEventListener("abort", onGone, { once: true });
   const release = (): void => {
     call.signal.removeEventListener("abort", onGone);
-    abort.abort();
+    abort.abort(OVER);
   };
   try {
     const response = await within(
@@ -116,7 +117,7 @@ async function within<T>(work: Promise<T>, ms: number, abort: AbortController, d
   try {
     return await Promise.race([work, limit, rejectedBy(abort.signal, done.signal)]);
   } finally {
-    done.abort();
+    done.abort(OVER);
     // An upstream that ignores its signal must not become an unhandled rejection later.
     work.catch(() => undefined);
     limit.catch(() => undefined);

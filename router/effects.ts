@@ -10,6 +10,9 @@ export const effects: UpstreamDeps = {
   newId: (prefix) => `${prefix}_${crypto.randomUUID().replaceAll("-", "").slice(0, 24)}`,
 };
 
+/** What a wait is called off with that nobody needs any more: without a reason an error is made, with its stack. */
+export const OVER = "over";
+
 /** Rejects with the signal's reason when it aborts first; leaves no timer and no listener behind. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

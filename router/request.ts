@@ -75,20 +75,34 @@ export async function readBytes(request: Request, limit = MAX_BODY_BYTES): Promi
 }
 
 /** A JSON object from `raw`, or a 400 that says what it is instead. */
-export function parseObject(raw: Uint8Array): Checked<Record<string, unknown>> {
+export async function parseObject(raw: Uint8Array): Promise<Checked<Record<string, unknown>>> {
   if (raw.length === 0) return badRequest("The request has no body: a JSON object is expected.");
+  const text = await textOf(raw);
+  if (text === undefined) return badRequest("The request body is not JSON: it is not UTF-8");
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(raw));
+    value = JSON.parse(text);
   } catch (error) {
-    return badRequest(
-      `The request body is not JSON: ${error instanceof SyntaxError ? error.message : "it is not UTF-8"}`,
-    );
+    return badRequest(`The request body is not JSON: ${String((error as SyntaxError).message)}`);
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return badRequest("The request body must be a JSON object.");
   }
   return { ok: true, value: value as Record<string, unknown> };
+}
+
+/**
+ * The text that UTF-8 says; undefined when it is none. workerd's `TextDecoder` makes a second copy of a body in memory
+ * that is new each time, a `Response` does not; but what is no UTF-8 is only replaced there.
+ */
+async function textOf(raw: Uint8Array): Promise<string | undefined> {
+  const text = await new Response(raw as Uint8Array<ArrayBuffer>).text();
+  if (!text.includes("\uFFFD")) return text;
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(raw);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Checks what the router itself relies on; the rest is the provider's to judge. Messages name the field first. */

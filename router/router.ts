@@ -95,7 +95,7 @@ export function createRouter(config: RouterConfig, deps: RouterDeps): Router {
     if (!hops.ok) return refuse(hops.failure);
     const bytes = await readBytes(request);
     if (!bytes.ok) return refuse(bytes.failure);
-    const object = parseObject(bytes.value);
+    const object = await parseObject(bytes.value);
     if (!object.ok) return refuse(object.failure);
     const checked = checkMessages(object.value, kind);
     if (!checked.ok) return refuse(checked.failure);

@@ -6,6 +6,7 @@ import { isStream } from "./attempt.ts";
 import type { Reserve } from "./budget.ts";
 import { type AnswerCache, AnswerRecorder, cacheKey } from "./cache.ts";
 import { dispatch, type Dispatched, type Switchboard } from "./dispatch.ts";
+import { OVER } from "./effects.ts";
 import { errorResponse } from "./errors.ts";
 import { type AcceptedCall, Account, type AccountDeps, toEstimate } from "./record.ts";
 import type { SseWatch } from "./sse-watch.ts";
@@ -104,7 +105,7 @@ async function serveStream(call: AcceptedCall, board: Switchboard, account: Acco
     () => null,
   );
   const first = await Promise.race([pending, early]);
-  settled.abort();
+  settled.abort(OVER);
 
   if (first?.kind === "failure" || first?.kind === "gone") {
     call.signal.removeEventListener("abort", onGone);

@@ -7,6 +7,7 @@
  * - Signs of life are a `ping` between blocks and an empty delta of the open block's type within one, because Claude Code
  *   does not count pings while a block is open.
  */
+import { OVER } from "./effects.ts";
 import { errorEvent, type RouterFailure } from "./errors.ts";
 import { SseWatch } from "./sse-watch.ts";
 
@@ -223,7 +224,7 @@ class Guard {
 
   #finish(end: StreamEnd): void {
     this.#closed = true;
-    this.#stop.abort();
+    this.#stop.abort(OVER);
     this.#begun.resolve();
     this.#options.onEnd(end, this.#watch);
   }
@@ -240,7 +241,7 @@ class Guard {
       () => true,
     );
     if (await Promise.race([closed, tooLate])) drop(source);
-    wait.abort();
+    wait.abort(OVER);
   }
 }
 

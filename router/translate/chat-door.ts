@@ -22,7 +22,7 @@ export async function answerChat(
     chatErrorResponse({ status, message, param: null }, deps.newId("req"));
   const bytes = await readBytes(request);
   if (!bytes.ok) return refuse(bytes.failure);
-  const object = parseObject(bytes.value);
+  const object = await parseObject(bytes.value);
   if (!object.ok) return refuse(object.failure);
   const translation = chatRequestToMessages(object.value);
   if (!translation.ok) return chatErrorResponse(translation.failure, deps.newId("req"));

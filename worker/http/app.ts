@@ -12,12 +12,13 @@ import { authenticateEngine } from "./messages.ts";
 import { readQuery } from "./query.ts";
 import { authenticateSandbox } from "./from-sandbox.ts";
 import { authenticateWork } from "./work-token.ts";
+import { FixedPathsRouter } from "./router.ts";
 import { ROUTES, ROUTE_NAMES, querySchemaOf } from "./routes.ts";
 import type { Route } from "./routes.ts";
 
 /** All doors, and what every request passes on its way to one. */
 export function createApp(): Hono<App> {
-  const app = new Hono<App>();
+  const app = new Hono<App>({ router: new FixedPathsRouter(ROUTE_NAMES) });
 
   app.use(async (c, next) => {
     const requestId = newId("request");
