@@ -5,7 +5,7 @@ import { Miniflare, convertV4MiniflareOptions } from "miniflare";
 import type { Json, V4WorkerOptions } from "miniflare";
 import workerd from "workerd";
 import { BUILD } from "./build.ts";
-import { PUBLIC_NET } from "./public-net.ts";
+import { PUBLIC_NET, directNet } from "./nets.ts";
 
 export interface WorkerOptions {
   readonly host: string;
@@ -112,7 +112,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerProcess
         ],
         modulesRoot: BUILD,
         bindings: { ...stored.bindings, ...options.bindings },
-        serviceBindings: { ...stored.serviceBindings, PUBLIC_NET },
+        serviceBindings: { ...stored.serviceBindings, PUBLIC_NET, DIRECT_NET: directNet() },
       },
     ],
   });

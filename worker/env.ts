@@ -15,6 +15,8 @@ export interface Env {
   readonly FILES: R2Bucket;
   /** Reaches public addresses only. On one machine; in the cloud the network itself is like that. */
   readonly PUBLIC_NET?: Fetcher;
+  /** Reaches what the global `fetch` does, with one Worker less in the way. On one machine; see `net.ts`. */
+  readonly DIRECT_NET?: Fetcher;
   /** Keys that seal secrets at rest: see `storage/seal.ts`. Without one no secret is taken. */
   readonly GANTRY_ENCRYPTION_KEY?: string;
   /** Hosts (with port) of repositories that are taken although they are not public; comma-separated. */

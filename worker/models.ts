@@ -11,6 +11,7 @@ import bundledRoutes from "../litellm_config.yaml";
 import { ledgerOf, limitOf, reserveFor } from "./accounts/ledger.ts";
 import type { Env } from "./env.ts";
 import { report } from "./log.ts";
+import { directFetch } from "./net.ts";
 
 /** The router lives as long as the isolate: it knows which upstreams are busy and which are to be left alone. */
 let current: { env: Env; router: Router; routes: RouteTable } | null = null;
@@ -35,6 +36,7 @@ function load(env: Env): { router: Router; routes: RouteTable } {
     // Settings and keys are bindings; the router looks names up when it calls.
     env: env as unknown as Record<string, string | undefined>,
     ...effects,
+    fetch: directFetch(env),
     newId: (prefix) => `${prefix}_${newId("request").slice(4)}`,
     log: (entry) => report({ part: "router", ...entry }),
     // Counted beside the answer, not in its way.

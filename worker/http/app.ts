@@ -1,7 +1,7 @@
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import { newId } from "@gantry/protocol/ids.ts";
 import { Hono } from "hono";
-import { report } from "../log.ts";
+import { reportLater } from "../log.ts";
 import { discardBody } from "./body.ts";
 import type { App } from "./context.ts";
 import { DOORS } from "./doors.ts";
@@ -28,14 +28,17 @@ export function createApp(): Hono<App> {
     if (c.res.status >= 400) await discardBody(c.req.raw);
     if (!c.res.headers.has("request-id")) c.header("request-id", requestId);
     c.header("x-request-id", requestId);
-    report({
-      event: "request",
-      requestId,
-      method: c.req.method,
-      path: c.req.path,
-      status: c.res.status,
-      ms: Date.now() - started,
-    });
+    reportLater(
+      {
+        event: "request",
+        requestId,
+        method: c.req.method,
+        path: c.req.path,
+        status: c.res.status,
+        ms: Date.now() - started,
+      },
+      (work) => c.executionCtx.waitUntil(work),
+    );
   });
   app.use(checkHost);
   app.use("/v1/messages/*", authenticateEngine);

@@ -8,6 +8,7 @@ const FORGET_TIMEOUT_MS = 10_000;
 export interface LocalRunner {
   readonly url: string;
   readonly token: string;
+  readonly fetch: typeof fetch;
 }
 
 /** Its port, which is the same for all sessions. */
@@ -17,7 +18,7 @@ export function runnerPort(runner: LocalRunner): ReturnType<Sandbox["getTcpPort"
       const target = new URL(url);
       const headers = new Headers(init?.headers);
       headers.set("authorization", `Bearer ${runner.token}`);
-      return fetch(new URL(target.pathname + target.search, runner.url), { ...init, headers });
+      return runner.fetch(new URL(target.pathname + target.search, runner.url), { ...init, headers });
     },
   };
 }

@@ -76,7 +76,7 @@ export class SnapshotWorld {
   }
 
   #sandbox(): Parameters<typeof runnerFiles>[0] {
-    const port = runnerPort({ url: `http://127.0.0.1:${this.#runner.port}`, token: "t" });
+    const port = runnerPort({ url: `http://127.0.0.1:${this.#runner.port}`, token: "t", fetch });
     // Node wants to be told that a body is streamed.
     return {
       getTcpPort: () => ({ fetch: (url, init) => port.fetch(url, { ...init, duplex: "half" } as RequestInit) }),
