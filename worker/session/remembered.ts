@@ -28,7 +28,7 @@ interface Plan {
 
 /**
  * The same database, with the answers of small questions kept until one of their tables is written. A question costs
- * some twenty microseconds and a prompt asks eighty of them. Right as long as everything is written through it: the
+ * some twenty microseconds, and a prompt asks seventy of them. Right as long as everything is written through it: the
  * database is one object's alone. What a transaction takes back is forgotten with it.
  */
 export function remembered(
