@@ -107,8 +107,7 @@ const GONE: [string, () => Promise<void>][] = [
   [
     "after kill -9 of everything",
     async () => {
-      gantry.kill("launcher", "workerd", "runner", "engine", "child");
-      await until(() => Object.values(gantry.processes()).flat().length === 0, "everything to be gone");
+      await gantry.killAll();
       await gantry.start(gantry.port);
     },
   ],

@@ -154,9 +154,12 @@ export class Gantry extends Client {
     }
   }
 
+  /** `kill -9` for everything, and for what is seen only then: a child that was just being started is nobody's yet. */
   async killAll(): Promise<void> {
-    this.kill("launcher", "workerd", "runner", "engine", "child");
-    await until(() => Object.values(this.processes()).flat().length === 0, "everything to be gone");
+    await until(() => {
+      this.kill("launcher", "workerd", "runner", "engine", "child");
+      return Object.values(this.processes()).flat().length === 0;
+    }, "everything to be gone");
   }
 
   workspace(sessionId: string): string {
