@@ -157,8 +157,7 @@ describe("a spare engine", () => {
 
   it("leaves nothing: not when everything is killed, not when it is stopped", async () => {
     await spareReady(gantry);
-    gantry.kill("launcher", "workerd", "runner", "engine");
-    await until(() => Object.values(gantry.processes()).flat().length === 0, "everything to be gone");
+    await gantry.killAll();
     const [note] = notes(gantry);
     expect(folders(gantry)).toContain(note);
     await gantry.start();

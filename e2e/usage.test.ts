@@ -66,8 +66,7 @@ describe("usage", () => {
 
   it("is the same after everything was killed and started again", async () => {
     const before = await usage();
-    gantry.kill("launcher", "workerd", "runner", "engine", "child");
-    await until(() => Object.values(gantry.processes()).flat().length === 0, "everything to be gone");
+    await gantry.killAll();
     await gantry.start(gantry.port);
     expect(await usage()).toEqual(before);
   });
