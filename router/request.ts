@@ -83,7 +83,7 @@ export async function parseObject(raw: Uint8Array): Promise<Checked<Record<strin
   try {
     value = JSON.parse(text);
   } catch (error) {
-    return badRequest(`The request body is not JSON: ${String((error as SyntaxError).message)}`);
+    return badRequest(`The request body is not JSON: ${(error as SyntaxError).message}`);
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return badRequest("The request body must be a JSON object.");
