@@ -8,6 +8,16 @@ import { Miniflare, convertV4MiniflareOptions } from "miniflare";
 import { expect, it } from "vitest";
 import { PUBLIC_NET, directNet } from "./nets.ts";
 
+/** A Worker with ways out, in a runtime of its own. */
+function probe(script: string, serviceBindings: Record<string, ReturnType<typeof directNet>>): Miniflare {
+  return new Miniflare(
+    convertV4MiniflareOptions({
+      handleStructuredLogs: () => {},
+      workers: [{ name: "probe", modules: true, script, serviceBindings }],
+    }),
+  );
+}
+
 it("does not reach what is private, by whatever name", async () => {
   let hits = 0;
   const server = createServer((_request, response) => {
@@ -16,23 +26,12 @@ it("does not reach what is private, by whatever name", async () => {
   });
   await new Promise<void>((resolve) => server.listen(0, "0.0.0.0", resolve));
   const { port } = server.address() as AddressInfo;
-  const miniflare = new Miniflare(
-    convertV4MiniflareOptions({
-      handleStructuredLogs: () => {},
-      workers: [
-        {
-          name: "probe",
-          modules: true,
-          script: `export default { async fetch(request, env) {
-            const { by, url } = await request.json();
-            try { return new Response(await (await (by === "PUBLIC_NET" ? env.PUBLIC_NET.fetch(url) : fetch(url))).text()); }
-            catch (error) { return new Response(String(error), { status: 502 }); }
-          } }`,
-          serviceBindings: { PUBLIC_NET },
-        },
-      ],
-    }),
-  );
+  const script = `export default { async fetch(request, env) {
+    const { by, url } = await request.json();
+    try { return new Response(await (await (by === "PUBLIC_NET" ? env.PUBLIC_NET.fetch(url) : fetch(url))).text()); }
+    catch (error) { return new Response(String(error), { status: 502 }); }
+  } }`;
+  const miniflare = probe(script, { PUBLIC_NET });
   const ask = async (by: string, host: string): Promise<string> => {
     const body = JSON.stringify({ by, url: `http://${host}:${port}/` });
     return (await miniflare.dispatchFetch("http://probe/", { method: "POST", body })).text();
@@ -69,19 +68,7 @@ it("reaches a provider directly, with TLS, and trusts whom the machine's owner s
     try { return await net.fetch("https://localhost:${port}/v1/messages?beta=true", { method: "POST", body: "x".repeat(200_000) }); }
     catch (error) { return new Response(String(error), { status: 502 }); }
   } }`;
-  const miniflare = new Miniflare(
-    convertV4MiniflareOptions({
-      handleStructuredLogs: () => {},
-      workers: [
-        {
-          name: "probe",
-          modules: true,
-          script,
-          serviceBindings: { KNOWN: directNet(caFile), UNKNOWN: directNet(join(folder, "none.pem")) },
-        },
-      ],
-    }),
-  );
+  const miniflare = probe(script, { KNOWN: directNet(caFile), UNKNOWN: directNet(join(folder, "none.pem")) });
   try {
     expect(await (await miniflare.dispatchFetch("http://probe/known")).text()).toBe("a provider");
     expect((await miniflare.dispatchFetch("http://probe/unknown")).status).toBe(502);

@@ -96,7 +96,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerProcess
         // Part of the path of every session's file: with another name all of them would be gone.
         name: "gantry",
         unsafeDirectSockets: [{ host: options.host, port: options.port }],
-        // Taken out of what nobody puts in, by a Worker of its own in the way of every call that goes out.
+        // Taken out of what nobody puts in, of every call that goes out by the global `fetch`; the others: see `nets.ts`.
         stripCfConnectingIp: false,
         modules: [
           {

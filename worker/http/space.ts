@@ -1,6 +1,7 @@
 import { waitUntil } from "cloudflare:workers";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Env } from "../env.ts";
+import { localRunner, runnerPort } from "../sandbox/local.ts";
 
 /** What the runner says of itself. */
 export interface RunnerHealth {
@@ -41,10 +42,8 @@ async function askRunner(env: Env): Promise<RunnerHealth | null> {
   // In the cloud there is none that all share.
   if (env.RUNNER_URL === undefined) return null;
   const at = Date.now();
-  const health = await fetch(`${env.RUNNER_URL}/health`, {
-    headers: { authorization: `Bearer ${env.RUNNER_TOKEN ?? ""}` },
-    signal: AbortSignal.timeout(2_000),
-  })
+  const health = await runnerPort(localRunner(env))
+    .fetch("http://runner/health", { signal: AbortSignal.timeout(2_000) })
     .then((response) => response.json<RunnerHealth>())
     .catch(() => null);
   // True when it was asked; a slow answer is not a fresh one, and an older one not the newest.

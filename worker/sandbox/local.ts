@@ -1,3 +1,5 @@
+import type { Env } from "../env.ts";
+import { directFetch } from "../net.ts";
 import { RUNNER_PORT } from "./sandbox.ts";
 import type { Sandbox } from "./sandbox.ts";
 
@@ -9,6 +11,14 @@ export interface LocalRunner {
   readonly url: string;
   readonly token: string;
   readonly fetch: typeof fetch;
+}
+
+export function localRunner(env: Env): LocalRunner {
+  return {
+    url: env.RUNNER_URL ?? "http://127.0.0.1:0",
+    token: env.RUNNER_TOKEN ?? "",
+    fetch: directFetch(env),
+  };
 }
 
 /** Its port, which is the same for all sessions. */

@@ -8,8 +8,7 @@ import { containerSandbox } from "./container.ts";
 import type { EgressProps } from "./egress.ts";
 import { CLOSED, egressRules } from "./egress-rules.ts";
 import type { EgressRules } from "./egress-rules.ts";
-import { directFetch } from "../net.ts";
-import { localSandbox } from "./local.ts";
+import { localRunner, localSandbox } from "./local.ts";
 import type { Sandbox } from "./sandbox.ts";
 import { sandboxType } from "./types.ts";
 
@@ -25,14 +24,7 @@ export function sandboxLevel(env: Env): SandboxLevel {
 export function sandboxOf(ctx: DurableObjectState, env: Env, settings: Settings, account: () => string): Sandbox {
   const sessionId = ctx.id.name ?? "";
   const { container } = ctx;
-  if (!container) {
-    const runner = {
-      url: env.RUNNER_URL ?? "http://127.0.0.1:0",
-      token: env.RUNNER_TOKEN ?? "",
-      fetch: directFetch(env),
-    };
-    return localSandbox(sessionId, runner, env.MODELS_URL ?? "");
-  }
+  if (!container) return localSandbox(sessionId, localRunner(env), env.MODELS_URL ?? "");
   const { Egress } = ctx.exports as unknown as { Egress: (options: { props: EgressProps }) => Fetcher };
   return containerSandbox(container, {
     sessionId,

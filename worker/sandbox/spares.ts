@@ -2,8 +2,7 @@ import type { RunOptions } from "@gantry/protocol/link.ts";
 import { isId, newId } from "@gantry/protocol/ids.ts";
 import type { Env } from "../env.ts";
 import { contextTokensOf, modelsOf } from "../models.ts";
-import { directFetch } from "../net.ts";
-import { runnerPort } from "./local.ts";
+import { localRunner, runnerPort } from "./local.ts";
 
 /** A runner that takes longer to answer costs more than its spare engine saves. */
 const CLAIM_TIMEOUT_MS = 500;
@@ -24,7 +23,7 @@ export async function newSessionId(
     options: { ...wanted, model },
     models: { baseUrl: env.MODELS_URL ?? "", ...contextTokensOf(env, model) },
   };
-  const spare = await runnerPort({ url: env.RUNNER_URL ?? "", token: env.RUNNER_TOKEN ?? "", fetch: directFetch(env) })
+  const spare = await runnerPort(localRunner(env))
     .fetch("http://runner/spares", {
       method: "POST",
       body: JSON.stringify(wish),
