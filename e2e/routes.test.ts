@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { demoUpstream } from "@gantry/router/upstreams/demo.ts";
-import type { MessagesBody } from "@gantry/router/upstreams/upstream.ts";
+import { requestOf } from "@gantry/router/testing/request-of.ts";
+import type { MessagesBody } from "@gantry/router/messages-request.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Gantry, script } from "./gantry.ts";
 
@@ -34,8 +35,7 @@ beforeAll(async () => {
       };
       const answer = await demoUpstream(
         {
-          body,
-          raw,
+          request: await requestOf(body),
           kind: "messages",
           inbound: new Headers(),
           search: "",

@@ -33,8 +33,8 @@ export type TryResult =
   | { readonly kind: "gone" };
 
 /** Whether the answer is a stream. */
-export function isStream(call: Pick<RoutedCall, "kind" | "body">): boolean {
-  return call.kind === "messages" && call.body.stream === true;
+export function isStream(call: Pick<RoutedCall, "kind" | "request">): boolean {
+  return call.kind === "messages" && call.request.streams;
 }
 
 /** An answer in one piece that was waited for longer than this is not waited for a second time. */

@@ -4,7 +4,7 @@
  * Never across accounts: the account is part of the key. Only whole, successful answers are kept. One isolate's memory:
  * on Cloudflare another isolate may ask again.
  */
-import type { MessagesBody } from "./upstreams/upstream.ts";
+import type { MessagesBody } from "./messages-request.ts";
 
 /** An answer as the client got it. */
 export interface CachedAnswer {

@@ -67,7 +67,7 @@ async function askAll(call: RoutedCall, match: Match, board: Switchboard): Promi
   if (result.kind !== "failure") return result;
   const kind = fallbackKind(result.failure);
   if (kind === null) return result;
-  for (const model of fallbacksFor(call.body.model, match, kind, board.config.fallbacks)) {
+  for (const model of fallbacksFor(call.request.model, match, kind, board.config.fallbacks)) {
     const other = board.table.match(model);
     if (other === undefined) continue;
     board.log({ event: "model_fallback", request_id: call.requestId, from: match.model, to: model, reason: kind });
@@ -109,7 +109,7 @@ async function askGroup(
     const reason = found[0]?.deployment as Unusable;
     const failure = {
       status: reason.unusable === "key" ? 401 : 404,
-      message: unusableMessage(reason, call.body.model),
+      message: unusableMessage(reason, call.request.model),
     };
     return { ...shared, kind: "failure", failure: asTryFailure(failure, "answer", call.requestId), served: null };
   }
@@ -126,7 +126,7 @@ async function askGroup(
     if (choice.candidate === null) {
       const failure = {
         status: 429,
-        message: `Model "${call.body.model}" is at the limit (rpm, tpm or max_parallel_requests) that litellm_config.yaml sets.`,
+        message: `Model "${call.request.model}" is at the limit (rpm, tpm or max_parallel_requests) that litellm_config.yaml sets.`,
         retryAfter: String(Math.ceil(choice.waitMs / 1000)),
       };
       return { ...shared, kind: "failure", failure: asTryFailure(failure, "answer", call.requestId), served: null };

@@ -24,9 +24,9 @@ export interface AccountDeps {
 }
 
 /** About the most a call can cost: what was sent, by its size, and as much answer as it allows. Fallbacks are not in it. */
-export function toEstimate({ caller, match, body, raw, requestId }: AcceptedCall, board: Switchboard): Estimate {
-  const inputTokens = Math.ceil(raw.length / BYTES_PER_TOKEN);
-  const maxOutputTokens = body.max_tokens ?? 0;
+export function toEstimate({ caller, match, request, requestId }: AcceptedCall, board: Switchboard): Estimate {
+  const inputTokens = Math.ceil(request.raw.length / BYTES_PER_TOKEN);
+  const maxOutputTokens = request.maxTokens ?? 0;
   // Any of the deployments may answer: the dearest one counts, and one unknown price makes the whole unknown.
   let maxCostUsd: number | null = 0;
   for (const entry of match.entries) {
@@ -37,7 +37,7 @@ export function toEstimate({ caller, match, body, raw, requestId }: AcceptedCall
     if (price === null || maxCostUsd === null) maxCostUsd = null;
     else maxCostUsd = Math.max(maxCostUsd, costOf(usage, price));
   }
-  return { requestId, ...caller, model: body.model, inputTokens, maxOutputTokens, maxCostUsd };
+  return { requestId, ...caller, model: request.model, inputTokens, maxOutputTokens, maxCostUsd };
 }
 
 /** Makes the one record of a call. */
@@ -58,7 +58,7 @@ export class Account {
     if (this.#closed) return;
     this.#closed = true;
     const { board, onUsage } = this.#deps;
-    const { caller, body, requestId, kind } = this.#call;
+    const { caller, request, requestId, kind } = this.#call;
     const served = result?.served ?? null;
     const { usage, estimated } = this.#usage(outcome, result, watch);
     const price =
@@ -71,7 +71,7 @@ export class Account {
       keyId: caller.keyId,
       sessionId: caller.sessionId,
       ...(caller.agentId === undefined ? {} : { agentId: caller.agentId }),
-      model: body.model,
+      model: request.model,
       provider: served?.deployment.provider ?? null,
       upstreamModel: served?.deployment.model ?? null,
       deployment: served?.deployment.id ?? null,
@@ -101,7 +101,7 @@ export class Account {
     const said = watch?.usage ?? result?.usage() ?? null;
     if (watch === undefined || result?.kind !== "answer" || outcome === "ok") return { usage: said, estimated: false };
     // A broken stream was billed all the same; the upstream only never got to say how much.
-    const input = Math.ceil(this.#call.raw.length / BYTES_PER_TOKEN);
+    const input = Math.ceil(this.#call.request.raw.length / BYTES_PER_TOKEN);
     const base = said !== null && totalTokens(said) - said.outputTokens > 0 ? said : { ...NOTHING, inputTokens: input };
     const outputTokens = Math.max(said?.outputTokens ?? 0, watch.estimatedOutputTokens);
     return { usage: { ...base, outputTokens }, estimated: true };

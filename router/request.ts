@@ -1,6 +1,6 @@
 /** Reads and checks an incoming request: what is refused here never reaches a provider. */
 import type { RouterFailure } from "./errors.ts";
-import type { MessagesBody } from "./upstreams/upstream.ts";
+import type { MessagesBody } from "./messages-request.ts";
 
 /** 10 MB. Anthropic itself takes 32; Workers and the engine stay far below this. */
 export const MAX_BODY_BYTES = 10 * 1024 * 1024;

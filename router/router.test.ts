@@ -12,25 +12,6 @@ const yaml = `${hostsConfig(["a"])}\n`.replace(
 );
 const good = { model: "m", max_tokens: 10, messages: [{ role: "user", content: "Hi" }] };
 
-describe("letters of a request", () => {
-  const said = JSON.stringify({ ...good, messages: [{ role: "user", content: "X" }] });
-  const withBytes = (...bytes: number[]): Uint8Array<ArrayBuffer> =>
-    Uint8Array.from([...new TextEncoder().encode(said)].flatMap((byte) => (byte === 0x58 ? bytes : [byte])));
-  test.each<[name: string, body: Uint8Array<ArrayBuffer>, status: number]>([
-    ["that are no UTF-8 are refused by name", withBytes(0xc3), 400],
-    ["that stand for one that could not be read are letters", withBytes(0xef, 0xbf, 0xbd), 200],
-    ["of any script are taken", withBytes(0xe6, 0xbc, 0xa2), 200],
-    ["may come after a mark of their order", Uint8Array.from([0xef, 0xbb, 0xbf, ...withBytes(0x58)]), 200],
-  ])("%s", async (_, body, status) => {
-    const it = rig(yaml, { a: [message()] });
-    const request = new Request("http://router.test/v1/messages", { method: "POST", body });
-    const response = await it.router.messages(request, CALLER);
-    expect(response.status).toBe(status);
-    if (status === 400)
-      expect(await response.json()).toMatchObject({ error: { message: expect.stringContaining("it is not UTF-8") } });
-  });
-});
-
 describe("requests that are refused before any provider is asked", () => {
   test.each<[name: string, body: string | undefined, status: number, type: string, message: RegExp]>([
     ["no body", undefined, 400, "invalid_request_error", /no body/],

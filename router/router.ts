@@ -12,9 +12,10 @@ import type { ApiFormat } from "./deployment.ts";
 import { DeploymentStates } from "./deployment-state.ts";
 import type { Switchboard } from "./dispatch.ts";
 import { errorResponse, type RouterFailure } from "./errors.ts";
+import { MessagesRequest } from "./messages-request.ts";
 import { listModels, toAnthropicList, toOpenAiList } from "./models.ts";
 import { pickDefaultModel } from "./model-names.ts";
-import { checkHops, checkMessages, forwardedHeaders, parseObject, readBytes } from "./request.ts";
+import { checkHops, forwardedHeaders, readBytes } from "./request.ts";
 import { compileRoutes, type Env } from "./routes.ts";
 import { serve } from "./serve.ts";
 import { answerChat } from "./translate/chat-door.ts";
@@ -95,17 +96,14 @@ export function createRouter(config: RouterConfig, deps: RouterDeps): Router {
     if (!hops.ok) return refuse(hops.failure);
     const bytes = await readBytes(request);
     if (!bytes.ok) return refuse(bytes.failure);
-    const object = await parseObject(bytes.value);
-    if (!object.ok) return refuse(object.failure);
-    const checked = checkMessages(object.value, kind);
+    const checked = await MessagesRequest.from(bytes.value, kind);
     if (!checked.ok) return refuse(checked.failure);
-    const body = checked.value;
-    const match = table.match(body.model);
-    if (match === undefined) return refuse({ status: 404, message: unknownModel(body.model, table.names) });
+    const { model } = checked.value;
+    const match = table.match(model);
+    if (match === undefined) return refuse({ status: 404, message: unknownModel(model, table.names) });
     return serve(
       {
-        body,
-        raw: bytes.value,
+        request: checked.value,
         kind,
         inbound: forwardedHeaders(request.headers),
         search: new URL(request.url).search,

@@ -32,10 +32,12 @@ export async function serve(call: AcceptedCall, deps: ServeDeps): Promise<Respon
   const { board, cache, reserve } = deps;
   const account = new Account(call, deps);
   const ttlMs = call.kind === "messages" ? (call.match.entries[0]?.cacheTtlMs ?? board.config.cacheTtlMs) : 0;
-  const key =
-    ttlMs > 0 && !call.bypassCache
-      ? await cacheKey(call.caller.account, call.kind, call.body, call.inbound.get("anthropic-beta"))
-      : null;
+  let key: string | null = null;
+  if (ttlMs > 0 && !call.bypassCache) {
+    const body = await call.request.body();
+    if (!body.ok) return errorResponse(body.failure, call.requestId);
+    key = await cacheKey(call.caller.account, call.kind, body.value, call.inbound.get("anthropic-beta"));
+  }
   const kept = key === null ? undefined : cache.get(key);
   if (kept !== undefined) {
     account.close("cached", 200, null);

@@ -1,6 +1,7 @@
 import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
+import { requestOf } from "@gantry/router/testing/request-of.ts";
 import { createDemoUpstream } from "@gantry/router/upstreams/demo.ts";
 
 /**
@@ -86,8 +87,7 @@ export class Model {
     }
     const answer = await this.#upstream(
       {
-        body: body as never,
-        raw,
+        request: await requestOf(body as never, kind),
         kind,
         inbound: new Headers(),
         search: "",

@@ -5,7 +5,7 @@
 import type { DeploymentParams } from "../deployment.ts";
 import { bodyOf, callUpstream, deploymentOf, type Outcome } from "../testing/call-upstream.ts";
 import type { OpenAiServer, RecordedRequest, Reply } from "../testing/openai-server.ts";
-import type { MessagesBody } from "../upstreams/upstream.ts";
+import type { MessagesBody } from "../messages-request.ts";
 import { openaiUpstream } from "../upstreams/openai.ts";
 
 export interface Row {

@@ -4,6 +4,7 @@ import { createRouter, type Router } from "../router.ts";
 import { bodyOf, deploymentOf, nodeDeps } from "../testing/call-upstream.ts";
 import { assert } from "../testing/expect.ts";
 import type { OpenAiServer } from "../testing/openai-server.ts";
+import { requestOf } from "../testing/request-of.ts";
 import { readMessage } from "../testing/read-message.ts";
 import { openaiUpstream } from "../upstreams/openai.ts";
 import { answer, chunk, end, type Row, STREAM, stream } from "./case.ts";
@@ -78,8 +79,7 @@ export const timeRows: Row[] = [
       const gone = new AbortController();
       const response = await openaiUpstream(
         {
-          body: bodyOf(STREAM),
-          raw: new Uint8Array(),
+          request: await requestOf(bodyOf(STREAM)),
           kind: "messages",
           inbound: new Headers(),
           search: "",

@@ -4,7 +4,7 @@ import { createParser } from "eventsource-parser";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createDemoUpstream } from "../upstreams/demo.ts";
-import type { MessagesBody } from "../upstreams/upstream.ts";
+import type { MessagesBody } from "../messages-request.ts";
 import type { StreamAction, StreamEvent } from "./events.ts";
 import { streamActions } from "./events.ts";
 import type { Message } from "./message.ts";
@@ -119,7 +119,7 @@ function client(): Anthropic {
   return new Anthropic({
     apiKey: "none",
     maxRetries: 0,
-    fetch: async (_url, init) => upstream(testCall(JSON.parse(init?.body as string) as MessagesBody), deps),
+    fetch: async (_url, init) => upstream(await testCall(JSON.parse(init?.body as string) as MessagesBody), deps),
   });
 }
 
@@ -189,7 +189,7 @@ function plain(value: ApiMessage): unknown {
 
 test("server-sent events are written as an independent parser reads them", async () => {
   const response = await createDemoUpstream()(
-    testCall(engineBody(scripted({ text: "line\n\ndata: x\r\u2028", chunk: 3 }))),
+    await testCall(engineBody(scripted({ text: "line\n\ndata: x\r\u2028", chunk: 3 }))),
     testDeps(),
   );
   const names: string[] = [];

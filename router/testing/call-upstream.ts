@@ -2,8 +2,10 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Deployment } from "../deployment.ts";
-import type { MessagesBody, Upstream, UpstreamDeps } from "../upstreams/upstream.ts";
+import type { MessagesBody } from "../messages-request.ts";
+import type { Upstream, UpstreamDeps } from "../upstreams/upstream.ts";
 import type { Usage } from "../usage.ts";
+import { requestOf } from "./request-of.ts";
 import { readMessage, type ReadMessage } from "./read-message.ts";
 
 export const nodeDeps: UpstreamDeps = {
@@ -55,8 +57,7 @@ export async function callUpstream(
   const usage: Usage[] = [];
   const response = await upstream(
     {
-      body,
-      raw: new TextEncoder().encode(JSON.stringify(body)),
+      request: await requestOf(body, options.kind),
       kind: options.kind ?? "messages",
       inbound: new Headers({ "anthropic-version": "2023-06-01", "anthropic-beta": "some-beta" }),
       search: "",

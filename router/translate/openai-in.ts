@@ -4,7 +4,7 @@
  * What would change the answer and cannot be had (several choices, audio, log probabilities) is refused by name; hints
  * that only tune (seed, penalties, user) are let go.
  */
-import type { MessagesBody } from "../upstreams/upstream.ts";
+import type { MessagesBody } from "../messages-request.ts";
 import { toolInput } from "./json-guard.ts";
 import { asArray, isRecord, nonEmpty, type Json } from "./json.ts";
 import { mergeDetails } from "./reasoning.ts";

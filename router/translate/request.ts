@@ -1,6 +1,6 @@
 /** A Messages request as a chat completions request in the dialect of one deployment. Pure; called again for each try. */
 import type { Deployment } from "../deployment.ts";
-import type { MessagesBody } from "../upstreams/upstream.ts";
+import type { MessagesBody } from "../messages-request.ts";
 import type { ChatRequest } from "./chat.ts";
 import { toChatMessages } from "./conversation.ts";
 import { asArray, isRecord, nonEmpty, type Json } from "./json.ts";

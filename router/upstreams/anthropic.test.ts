@@ -7,7 +7,6 @@ import { effects } from "../effects.ts";
 import { createRouter, type Router } from "../router.ts";
 import { delta, START, STOP } from "../testing/scripted-upstream.ts";
 import type { UsageRecord } from "../usage.ts";
-import { replaceModel } from "./replace-model.ts";
 
 interface Seen {
   readonly url: string;
@@ -241,24 +240,5 @@ describe("count_tokens", () => {
     const response = await post(routerOf(WILD), ask, {}, "/v1/messages/count_tokens");
     expect(response.headers.get("x-token-count")).toBe("estimate");
     expect(((await response.json()) as { input_tokens: number }).input_tokens).toBeGreaterThan(1);
-  });
-});
-
-describe("replaceModel", () => {
-  test.each([
-    ['{"model":"a"}', '{"model":"new"}'],
-    ['{"model":"a","messages":[]}', '{"model":"new","messages":[]}'],
-    ['{"messages":[{"model":"a"}],"model":"b"}', '{"messages":[{"model":"a"}],"model":"new"}'],
-    ['{"x":"model","model":"b"}', '{"x":"model","model":"new"}'],
-    ['{"x":"\\"model\\":","model":"b\\\\"}', '{"x":"\\"model\\":","model":"new"}'],
-    ['{"model":"a","x":1,"model" : "b"}', '{"model":"new","x":1,"model" : "new"}'],
-    ['{"model":1,"model":"b"}', '{"model":1,"model":"new"}'],
-    ['{"a":["model"],"b":{"model":{}},"model":"é"}', '{"a":["model"],"b":{"model":{}},"model":"new"}'],
-  ])("%s", (before, after) => {
-    expect(new TextDecoder().decode(replaceModel(new TextEncoder().encode(before), "new"))).toBe(after);
-  });
-
-  test("a key written with escapes is left to the caller", () => {
-    expect(replaceModel(new TextEncoder().encode(String.raw`{"mod\u0065l":"a"}`), "new")).toBeUndefined();
   });
 });

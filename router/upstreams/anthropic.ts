@@ -8,11 +8,10 @@
  */
 import { errorResponse, errorTypeOf, isErrorType, statusOf } from "../errors.ts";
 import { ANTHROPIC_BASE } from "../providers.ts";
-import { HOPS } from "../request.ts";
+import { type Checked, HOPS } from "../request.ts";
 import { countTokensResponse } from "../translate/count.ts";
 import { UNSIGNED } from "../translate/reasoning.ts";
 import { usageOf } from "../usage.ts";
-import { replaceModel } from "./replace-model.ts";
 import type { Upstream, UpstreamCall } from "./upstream.ts";
 
 const DEFAULT_VERSION = "2023-06-01";
@@ -29,10 +28,12 @@ export const anthropicUpstream: Upstream = async (call, deps) => {
   const path = call.kind === "count_tokens" ? "/v1/messages/count_tokens" : "/v1/messages";
   // Called without `this`: workerd's own fetch refuses any other.
   const { fetch } = deps;
+  const body = await requestBody(call);
+  if (!body.ok) return errorResponse(body.failure, call.requestId);
   const answer = await fetch(`${call.deployment.apiBase}${path}${call.search}`, {
     method: "POST",
     headers: requestHeaders(call),
-    body: requestBody(call) as Uint8Array<ArrayBuffer>,
+    body: body.value as Uint8Array<ArrayBuffer>,
     signal: call.signal,
     // A redirect would carry the key to wherever it points.
     redirect: "manual",
@@ -40,10 +41,11 @@ export const anthropicUpstream: Upstream = async (call, deps) => {
   const headers = keptHeaders(answer.headers);
   if (call.kind === "count_tokens" && CANNOT_COUNT.has(answer.status)) {
     await answer.body?.cancel();
-    return countTokensResponse(call.body, call.requestId);
+    const asked = await call.request.body();
+    return asked.ok ? countTokensResponse(asked.value, call.requestId) : errorResponse(asked.failure, call.requestId);
   }
   if (!answer.ok) return failure(call, answer, headers);
-  if (call.kind === "messages" && call.body.stream === true) {
+  if (call.kind === "messages" && call.request.streams) {
     const type = answer.headers.get("content-type") ?? "";
     if (type.startsWith("text/event-stream") && answer.body !== null) {
       return new Response(answer.body, { status: answer.status, headers });
@@ -89,26 +91,21 @@ function requestHeaders({ inbound, deployment }: UpstreamCall): Headers {
   return headers;
 }
 
-function requestBody({ body, raw, kind, deployment }: UpstreamCall): Uint8Array {
+async function requestBody({ request, kind, deployment }: UpstreamCall): Promise<Checked<Uint8Array>> {
   const { extraBody, defaults, dropParams, maxOutputTokens } = deployment.params;
-  const tooMany = kind === "messages" && maxOutputTokens !== undefined && (body.max_tokens ?? 0) > maxOutputTokens;
-  const presets = kind === "messages" ? Object.entries(defaults).filter(([name]) => !(name in body)) : [];
+  const tooMany = kind === "messages" && maxOutputTokens !== undefined && (request.maxTokens ?? 0) > maxOutputTokens;
+  const presets = kind === "messages" ? Object.entries(defaults).filter(([name]) => !request.has(name)) : [];
   const extras = kind === "messages" ? extraBody : {};
-  const drops = dropParams.filter((name) => name in body);
-  const messages = withoutForeignThinking(body.messages);
-  if (
-    messages === body.messages &&
-    !tooMany &&
-    presets.length === 0 &&
-    drops.length === 0 &&
-    Object.keys(extras).length === 0
-  ) {
-    if (deployment.model === body.model) return raw;
-    const replaced = replaceModel(raw, deployment.model);
-    if (replaced !== undefined) return replaced;
-  }
+  const drops = dropParams.filter((name) => request.has(name));
+  const isChanged = tooMany || presets.length > 0 || drops.length > 0 || Object.keys(extras).length > 0;
+  const asItIs = isChanged ? undefined : request.withModel(deployment.model);
+  if (asItIs !== undefined && !request.mentions(UNSIGNED)) return { ok: true, value: asItIs };
+  const body = await request.body();
+  if (!body.ok) return body;
+  const messages = withoutForeignThinking(body.value.messages);
+  if (asItIs !== undefined && messages === body.value.messages) return { ok: true, value: asItIs };
   const changed: Record<string, unknown> = {
-    ...body,
+    ...body.value,
     messages,
     ...Object.fromEntries(presets),
     ...extras,
@@ -116,7 +113,7 @@ function requestBody({ body, raw, kind, deployment }: UpstreamCall): Uint8Array 
   };
   if (tooMany) changed["max_tokens"] = maxOutputTokens;
   for (const name of drops) delete changed[name];
-  return new TextEncoder().encode(JSON.stringify(changed));
+  return { ok: true, value: new TextEncoder().encode(JSON.stringify(changed)) };
 }
 
 /** The conversation without thinking blocks that no Anthropic model signed; the very same list when there are none. */

@@ -22,7 +22,7 @@ async function readUntil(reader: ReadableStreamDefaultReader<Uint8Array>, needle
 
 describe("answers", () => {
   test("JSON when not streaming, and its usage", async () => {
-    const call = testCall({ ...engineBody("What is 7 * 6?"), stream: false });
+    const call = await testCall({ ...engineBody("What is 7 * 6?"), stream: false });
     const response = await play(call);
     const body = await json(response);
     expect(response.headers.get("request-id")).toBe("req_test");
@@ -33,12 +33,17 @@ describe("answers", () => {
       content: [{ text: "7 * 6 = 42" }],
     });
     expect(call.usages).toEqual([
-      { inputTokens: Math.ceil(call.raw.byteLength / 4), outputTokens: 3, cacheReadTokens: 0, cacheWriteTokens: 0 },
+      {
+        inputTokens: Math.ceil(call.request.raw.byteLength / 4),
+        outputTokens: 3,
+        cacheReadTokens: 0,
+        cacheWriteTokens: 0,
+      },
     ]);
   });
 
   test("a stream, and its usage", async () => {
-    const call = testCall(engineBody("What is 7 * 6?"));
+    const call = await testCall(engineBody("What is 7 * 6?"));
     const response = await play(call);
     expect(response.headers.get("content-type")).toBe("text/event-stream; charset=utf-8");
     expect(call.usages).toEqual([]);
@@ -48,13 +53,13 @@ describe("answers", () => {
   });
 
   test("count_tokens counts the request, plays nothing and bills nothing", async () => {
-    const call = testCall(engineBody(scripted({ fail: { status: 500 } })), "count_tokens");
-    expect(await json(await play(call))).toEqual({ input_tokens: Math.ceil(call.raw.byteLength / 4) });
+    const call = await testCall(engineBody(scripted({ fail: { status: 500 } })), "count_tokens");
+    expect(await json(await play(call))).toEqual({ input_tokens: Math.ceil(call.request.raw.byteLength / 4) });
     expect(call.usages).toEqual([]);
   });
 
   test("usage that a script gives", async () => {
-    const call = testCall(
+    const call = await testCall(
       engineBody(
         scripted({
           text: "a",
@@ -67,7 +72,7 @@ describe("answers", () => {
   });
 
   test("a bad script is the caller's error", async () => {
-    const response = await play(testCall(engineBody(scripted({ txt: "a" }))));
+    const response = await play(await testCall(engineBody(scripted({ txt: "a" }))));
     expect(response.status).toBe(400);
     expect(await json(response)).toEqual({
       type: "error",
@@ -78,10 +83,10 @@ describe("answers", () => {
 
   test("the engine's chores do not play the script", async () => {
     const failing = scripted({ fail: { status: 500 } });
-    const compaction = testCall(
+    const compaction = await testCall(
       engineBody(failing, { role: "user", content: "CRITICAL: Respond with TEXT ONLY. Do NOT call any tools." }),
     );
-    const title = testCall({
+    const title = await testCall({
       ...engineBody(`<session>\n${failing}\n</session>`),
       system: "You are naming a coding session.",
     });
@@ -97,20 +102,20 @@ describe("scripted failures", () => {
     );
     const statuses: number[] = [];
     for (let at = 0; at < 4; at++) {
-      const response = await upstream(testCall(body), testDeps());
+      const response = await upstream(await testCall(body), testDeps());
       statuses.push(response.status);
       if (at === 0) expect(response.headers.get("retry-after")).toBe("3");
       if (at === 0) expect(await json(response)).toMatchObject({ error: { type: "overloaded_error" } });
     }
     expect(statuses).toEqual([529, 529, 200, 200]);
     const next = { ...body, messages: [...body.messages, ...exchange("Bash", {}, "x")] };
-    expect((await upstream(testCall(next), testDeps())).status).toBe(404);
-    expect((await upstream(testCall(next), testDeps())).status).toBe(200);
+    expect((await upstream(await testCall(next), testDeps())).status).toBe(404);
+    expect((await upstream(await testCall(next), testDeps())).status).toBe(200);
   });
 
   test("always, unless told otherwise; nothing is billed", async () => {
     const upstream = createDemoUpstream();
-    const call = testCall(engineBody(scripted({ fail: { status: 401 } })));
+    const call = await testCall(engineBody(scripted({ fail: { status: 401 } })));
     for (let at = 0; at < 5; at++) expect((await upstream(call, testDeps())).status).toBe(401);
     expect(call.usages).toEqual([]);
   });
@@ -133,7 +138,7 @@ describe("pacing", () => {
   test("waits are asked for one by one, as the reader pulls", async () => {
     const deps = testDeps();
     const response = await play(
-      testCall(engineBody(scripted({ text: "abcdef", chunk: 2, chunkMs: 5, ttftMs: 7 }))),
+      await testCall(engineBody(scripted({ text: "abcdef", chunk: 2, chunkMs: 5, ttftMs: 7 }))),
       deps,
     );
     expect(deps.waits).toEqual([7]);
@@ -145,7 +150,7 @@ describe("pacing", () => {
   });
 
   test("without waits a long answer comes in pieces of bounded size", async () => {
-    const response = await play(testCall(engineBody(scripted({ text: "x".repeat(200_000), chunk: 10 }))));
+    const response = await play(await testCall(engineBody(scripted({ text: "x".repeat(200_000), chunk: 10 }))));
     let most = 0;
     for await (const piece of response.body as ReadableStream<Uint8Array>) most = Math.max(most, piece.byteLength);
     expect(most).toBeLessThan(20_000);
@@ -156,7 +161,7 @@ describe("pacing", () => {
     const body = engineBody(
       scripted({ text: "abc", chunk: 1, chunkMs: 5, ttftMs: 7, cutAfter: 0, streamError: "api_error" }),
     );
-    const response = await play(testCall({ ...body, stream: false }), deps);
+    const response = await play(await testCall({ ...body, stream: false }), deps);
     expect(await json(response)).toMatchObject({ content: [{ text: "abc" }] });
     expect(deps.waits).toEqual([7]);
   });
@@ -164,7 +169,7 @@ describe("pacing", () => {
 
 describe("streams that do not end well", () => {
   test("cut: what was sent arrives, then the stream breaks", async () => {
-    const call = testCall(engineBody(scripted({ text: "abcdef", chunk: 2, cutAfter: 2 })));
+    const call = await testCall(engineBody(scripted({ text: "abcdef", chunk: 2, cutAfter: 2 })));
     const deps = testDeps();
     const reader = ((await play(call, deps)).body as ReadableStream<Uint8Array>).getReader();
     const text = await readUntil(reader, '"text":"cd"');
@@ -176,7 +181,7 @@ describe("streams that do not end well", () => {
   });
 
   test("an error event is the last one", async () => {
-    const call = testCall(engineBody(scripted({ text: "ab", streamError: "overloaded_error" })));
+    const call = await testCall(engineBody(scripted({ text: "ab", streamError: "overloaded_error" })));
     const text = await (await play(call)).text();
     expect(text).toMatch(/event: error\ndata: \{"type":"error","error":\{"type":"overloaded_error".*\}\n\n$/);
     expect(text).not.toContain("message_stop");
@@ -188,14 +193,14 @@ describe("an abort ends everything at once", () => {
   const gone = new Error("client went away");
 
   test("before the call", async () => {
-    const call = testCall(engineBody("hi"));
+    const call = await testCall(engineBody("hi"));
     call.abort.abort(gone);
     await expect(play(call)).rejects.toBe(gone);
   });
 
   test("before the first byte", async () => {
     const deps = testDeps(60_000);
-    const call = testCall(engineBody(scripted({ text: "a", ttftMs: 60_000 })));
+    const call = await testCall(engineBody(scripted({ text: "a", ttftMs: 60_000 })));
     const response = play(call, deps);
     call.abort.abort(gone);
     await expect(response).rejects.toBe(gone);
@@ -205,7 +210,7 @@ describe("an abort ends everything at once", () => {
 
   test("in a stall", async () => {
     const deps = testDeps(60_000);
-    const call = testCall(engineBody(scripted({ text: "abcd", chunk: 2, stallAfter: 1, stallMs: 60_000 })));
+    const call = await testCall(engineBody(scripted({ text: "abcd", chunk: 2, stallAfter: 1, stallMs: 60_000 })));
     const reader = ((await play(call, deps)).body as ReadableStream<Uint8Array>).getReader();
     await readUntil(reader, '"text":"ab"');
     const next = reader.read();
@@ -217,7 +222,7 @@ describe("an abort ends everything at once", () => {
   });
 
   test("while nobody reads", async () => {
-    const call = testCall(engineBody(scripted({ text: "abcd" })));
+    const call = await testCall(engineBody(scripted({ text: "abcd" })));
     const response = await play(call);
     call.abort.abort(gone);
     expect(call.usages).toHaveLength(1);
@@ -227,7 +232,7 @@ describe("an abort ends everything at once", () => {
 
   test("a reader that cancels", async () => {
     const deps = testDeps(60_000);
-    const call = testCall(engineBody(scripted({ text: "abcd", chunk: 2, chunkMs: 60_000 })));
+    const call = await testCall(engineBody(scripted({ text: "abcd", chunk: 2, chunkMs: 60_000 })));
     const reader = ((await play(call, deps)).body as ReadableStream<Uint8Array>).getReader();
     await readUntil(reader, "ping");
     const pending = reader.read();
@@ -239,7 +244,7 @@ describe("an abort ends everything at once", () => {
   });
 
   test("an abort after the end changes nothing", async () => {
-    const call = testCall(engineBody(scripted({ text: "abcd" })));
+    const call = await testCall(engineBody(scripted({ text: "abcd" })));
     const response = await play(call);
     await response.text();
     call.abort.abort(gone);

@@ -20,13 +20,15 @@ import type { Upstream } from "./upstream.ts";
 /** One demonstration model. `attempts` is all it remembers between calls. */
 export function createDemoUpstream(attempts: Attempts = createAttempts()): Upstream {
   return async (call, deps) => {
-    const { body, requestId, signal } = call;
+    const { request, requestId, signal } = call;
     const headers = { "request-id": requestId };
     signal.throwIfAborted();
     if (call.kind === "count_tokens")
-      return Response.json({ input_tokens: estimateInputTokens(call.raw.byteLength) }, { headers });
+      return Response.json({ input_tokens: estimateInputTokens(request.raw.byteLength) }, { headers });
 
-    const conversation = toConversation(body);
+    const body = await request.body();
+    if (!body.ok) return errorResponse(body.failure, requestId);
+    const conversation = toConversation(body.value);
     const chosen = chooseStep(conversation);
     if ("error" in chosen) return errorResponse({ status: 400, message: chosen.error }, requestId);
     const { step } = chosen;
@@ -43,10 +45,10 @@ export function createDemoUpstream(attempts: Attempts = createAttempts()): Upstr
     }
     if (step.ttftMs) await deps.sleep(step.ttftMs, signal);
 
-    const message = toMessage(step, { model: body.model, requestBytes: call.raw.byteLength }, (prefix) =>
+    const message = toMessage(step, { model: request.model, requestBytes: request.raw.byteLength }, (prefix) =>
       deps.newId(prefix),
     );
-    if (body.stream !== true) {
+    if (!request.streams) {
       call.onUsage(toUsage(message.usage));
       return Response.json(message, { headers });
     }

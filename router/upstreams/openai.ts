@@ -24,17 +24,20 @@ const PEEK_MS = 3000;
 const ERROR_BODY_LIMIT = 64 * 1024;
 
 export const openaiUpstream: Upstream = async (call, deps) => {
-  if (call.kind === "count_tokens") return countTokensResponse(call.body, call.requestId);
+  const asked = await call.request.body();
+  if (!asked.ok) return refuse(asked.failure, call);
+  const body = asked.value;
+  if (call.kind === "count_tokens") return countTokensResponse(body, call.requestId);
   const { deployment } = call;
   const source: FailureSource = { provider: deployment.provider, apiKey: deployment.apiKey };
   const dialect = dialectOf(deployment);
-  let chat = toChatCall(call.body, deployment, dialect);
+  let chat = toChatCall(body, deployment, dialect);
   let response = await ask(call, deps, chat);
   if (response.status >= 400) {
     let text = await readSome(response, ERROR_BODY_LIMIT);
     const simpler = relax(response.status, text, chat.request, dialect);
     if (simpler === undefined) return refuse(toFailure(response.status, text, source, response.headers), call);
-    chat = toChatCall(call.body, deployment, simpler);
+    chat = toChatCall(body, deployment, simpler);
     response = await ask(call, deps, chat);
     if (response.status >= 400) {
       text = await readSome(response, ERROR_BODY_LIMIT);
@@ -47,15 +50,15 @@ export const openaiUpstream: Upstream = async (call, deps) => {
   }
   const context: AnswerContext = {
     messageId: deps.newId("msg"),
-    model: call.body.model,
+    model: body.model,
     requestId: call.requestId,
     names: chat.names,
     callIds: new CallIds(chat.callIds, (prefix) => deps.newId(prefix)),
     stopSequences: chat.stopSequences,
     source,
-    estimateInput: () => estimateTokens(call.body),
+    estimateInput: () => estimateTokens(body),
   };
-  return call.body.stream === true ? answerStream(call, deps, response, context) : answerWhole(call, response, context);
+  return call.request.streams ? answerStream(call, deps, response, context) : answerWhole(call, response, context);
 };
 
 async function ask(call: UpstreamCall, deps: UpstreamDeps, chat: ChatCall): Promise<Response> {

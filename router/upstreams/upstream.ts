@@ -4,23 +4,12 @@
  * The router picks a deployment, counts, retries and limits; an upstream speaks one dialect and nothing else.
  */
 import type { Deployment } from "../deployment.ts";
+import type { MessagesRequest } from "../messages-request.ts";
 import type { Usage } from "../usage.ts";
 
-/** A parsed Messages request. Loose on purpose: the router checks what it needs, upstreams read what they translate. */
-export type MessagesBody = Record<string, unknown> & {
-  model: string;
-  messages: unknown[];
-  max_tokens?: number;
-  stream?: boolean;
-  system?: unknown;
-  tools?: unknown[];
-};
-
 export interface UpstreamCall {
-  /** Parsed Anthropic Messages body; `model` is the name the caller wrote. Shared between tries: never change it. */
-  readonly body: MessagesBody;
-  /** The request's bytes as received: the pass-through lane sends these. */
-  readonly raw: Uint8Array;
+  /** What the caller asks, in Anthropic's format; shared between tries. */
+  readonly request: MessagesRequest;
   readonly kind: "messages" | "count_tokens";
   /** `anthropic-beta`, `anthropic-version`, ...: the caller's headers, credentials and hop-by-hop headers already removed. */
   readonly inbound: Headers;
@@ -51,7 +40,7 @@ export interface UpstreamDeps {
 /**
  * Asks the provider once.
  *
- * - Resolves with a Response in Anthropic's format: JSON, or SSE when `body.stream` is true.
+ * - Resolves with a Response in Anthropic's format: JSON, or SSE when `request.streams`.
  * - A failure before the first byte is a Response with Anthropic's error body, the mapped status and the upstream's
  *   `retry-after`; the router may then ask elsewhere.
  * - A network failure rejects; an abort of `signal` rejects with its reason.

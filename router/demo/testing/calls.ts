@@ -1,6 +1,8 @@
 /** Calls of the demonstration model for tests: a Messages request, and effects without a clock or a network. */
 import type { Deployment } from "../../deployment.ts";
-import type { MessagesBody, UpstreamCall, UpstreamDeps } from "../../upstreams/upstream.ts";
+import type { MessagesBody } from "../../messages-request.ts";
+import { requestOf } from "../../testing/request-of.ts";
+import type { UpstreamCall, UpstreamDeps } from "../../upstreams/upstream.ts";
 import type { Usage } from "../../usage.ts";
 
 export const ENVIRONMENT =
@@ -60,12 +62,11 @@ export interface TestCall extends UpstreamCall {
   readonly abort: AbortController;
 }
 
-export function testCall(body: MessagesBody, kind: UpstreamCall["kind"] = "messages"): TestCall {
+export async function testCall(body: MessagesBody, kind: UpstreamCall["kind"] = "messages"): Promise<TestCall> {
   const usages: Usage[] = [];
   const abort = new AbortController();
   return {
-    body,
-    raw: new TextEncoder().encode(JSON.stringify(body)),
+    request: await requestOf(body, kind),
     kind,
     inbound: new Headers(),
     search: "",

@@ -1,0 +1,11 @@
+import { type MessagesBody, MessagesRequest } from "../messages-request.ts";
+
+/** The request that has this body. */
+export async function requestOf(
+  body: MessagesBody,
+  kind: "messages" | "count_tokens" = "messages",
+): Promise<MessagesRequest> {
+  const request = await MessagesRequest.from(new TextEncoder().encode(JSON.stringify(body)), kind);
+  if (!request.ok) throw new Error(request.failure.message);
+  return request.value;
+}
