@@ -10,7 +10,7 @@ import type { UsageRecord } from "@gantry/router/usage.ts";
 import bundledRoutes from "../litellm_config.yaml";
 import { ledgerOf, limitOf, reserveFor } from "./accounts/ledger.ts";
 import type { Env } from "./env.ts";
-import { report } from "./log.ts";
+import { report, reportLater } from "./log.ts";
 import { directFetch } from "./net.ts";
 
 /** The router lives as long as the isolate: it knows which upstreams are busy and which are to be left alone. */
@@ -38,13 +38,20 @@ function load(env: Env): { router: Router; routes: RouteTable } {
     ...effects,
     fetch: directFetch(env),
     newId: (prefix) => `${prefix}_${newId("request").slice(4)}`,
-    log: (entry) => report({ part: "router", ...entry }),
+    log: reportOfRouter,
     // Counted beside the answer, not in its way.
     onUsage: (record) => waitUntil(count(env, record)),
     ...(limited ? { reserve: (estimate) => reserveFor(env, estimate) } : {}),
   });
   current = { env, router, routes: compileRoutes(config) };
   return current;
+}
+
+/** What a call was said to have cost is written at once where it is the only place that says so. */
+function reportOfRouter(entry: Record<string, unknown>): void {
+  const line = { part: "router", ...entry };
+  if (entry["event"] === "model_call" && entry["estimated"] === false) reportLater(line, waitUntil);
+  else report(line);
 }
 
 async function count(env: Env, record: UsageRecord): Promise<void> {
