@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { cpus, freemem, loadavg, totalmem } from "node:os";
+import { availableParallelism, freemem, loadavg, totalmem } from "node:os";
 import { ContainerRequest } from "@gantry/protocol/api/container.ts";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
 import { isId, newId, toId } from "@gantry/protocol/ids.ts";
@@ -80,7 +80,7 @@ export function processHealth(): Record<string, unknown> {
     uptimeSeconds: Math.round(process.uptime()),
     memory: { rssBytes: process.memoryUsage().rss, freeBytes: freemem(), totalBytes: totalmem() },
     cpu: {
-      count: cpus().length,
+      count: availableParallelism(),
       load: loadavg(),
       userMs: Math.round(user / 1000),
       systemMs: Math.round(system / 1000),

@@ -14,14 +14,17 @@ export interface RunnerHealth {
   readonly pool: { size: number; ready: number; starting: number };
 }
 
-/** An answer is used as it is for this long, and then once more while a new one is fetched, up to `STALE_MS`. */
+/** An answer is used as it is for this long, and then on while a new one is fetched, up to `STALE_MS`. */
 const FRESH_MS = 2_000;
 const STALE_MS = 60_000;
+/** A new one is fetched this much later: the runner is about to start what the request is for. */
+const REFRESH_AFTER_MS = 500;
 const NOW_MS = 250;
 
 const DEFAULT_MIN_FREE_BYTES = 200_000_000;
 
 let known: { at: number; health: RunnerHealth | null } | null = null;
+let refreshedAt = 0;
 
 /** The same for whoever asks how it is now; not asked for each request, because anybody may send those. */
 export async function runnerHealthNow(env: Env): Promise<RunnerHealth | null> {
@@ -30,11 +33,14 @@ export async function runnerHealthNow(env: Env): Promise<RunnerHealth | null> {
 
 /** How the runner on this machine is; null when it does not answer. Waits for it only when nothing is known. */
 export async function runnerHealth(env: Env): Promise<RunnerHealth | null> {
-  const age = known ? Date.now() - known.at : Infinity;
+  const now = Date.now();
+  const age = known ? now - known.at : Infinity;
   if (known && age < FRESH_MS) return known.health;
-  const asked = askRunner(env);
-  if (!known?.health || age > STALE_MS) return asked;
-  waitUntil(asked);
+  if (!known?.health || age > STALE_MS) return askRunner(env);
+  if (now - refreshedAt > FRESH_MS) {
+    refreshedAt = now;
+    waitUntil(new Promise((resolve) => setTimeout(resolve, REFRESH_AFTER_MS)).then(() => askRunner(env)));
+  }
   return known.health;
 }
 
