@@ -87,6 +87,7 @@ export class Approvals {
 
   /** The answers of a run are told to a runner (null: that one did not take them). */
   sent(runId: string, runnerId: string | null): void {
+    if (this.answered(runId).length === 0) return;
     this.#sql.exec("UPDATE waiting SET sent_to = ? WHERE run_id = ? AND answer IS NOT NULL", runnerId, runId);
   }
 
