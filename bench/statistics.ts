@@ -23,6 +23,29 @@ export function withSpread(summary: Summary, digits = 0): string {
   return `${summary.median.toFixed(digits)} [${summary.min.toFixed(digits)}..${summary.p90.toFixed(digits)}]`;
 }
 
+/** What lies between the two sides of pairs: the middle, and where nine of ten such measurements would have it. */
+export interface Difference {
+  readonly median: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+const RESAMPLES = 2_000;
+
+/**
+ * How much more `these` are than `those`, pair by pair: what makes the machine slower for a while is in both sides of a
+ * pair. The bounds come from drawing as many of the same pairs again and again (bootstrap).
+ */
+export function differenceOf(these: readonly number[], those: readonly number[]): Difference {
+  const differences = these.map((value, index) => value - (those[index] ?? Number.NaN));
+  const drawn = Array.from({ length: RESAMPLES }, () =>
+    summarize(differences.map(() => differences[Math.floor(Math.random() * differences.length)] ?? Number.NaN)),
+  );
+  const medians = drawn.map(({ median }) => median).toSorted((a, b) => a - b);
+  const at = (share: number): number => medians[Math.floor(share * RESAMPLES)] ?? Number.NaN;
+  return { median: summarize(differences).median, low: at(0.05), high: at(0.95) };
+}
+
 /** The same things in another order each round, so that none always comes first, or always after the same other. */
 export function rotate<T>(items: readonly T[], round: number): T[] {
   const start = round % items.length;
