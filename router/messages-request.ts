@@ -60,6 +60,7 @@ export class MessagesRequest {
   /** All of it, shared by all who ask: never change it. Not ok where what was not looked at before is no JSON. */
   async body(): Promise<Checked<MessagesBody>> {
     if (this.#body !== null) return { ok: true, value: this.#body };
+    // What only an answer needs was looked at when it came.
     const body = await parse(this.raw, "count_tokens");
     if (body.ok) this.#body = body.value;
     return body;
