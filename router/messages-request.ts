@@ -1,6 +1,6 @@
 /** A Messages request on its way through the router, of which most is for the provider alone. */
 import { type Checked, checkMessages, parseObject } from "./request.ts";
-import { skim, splice, type Span, valueAt } from "./skim.ts";
+import { isFilledList, skim, splice, type Span, valueAt } from "./skim.ts";
 
 /** A parsed Messages request. Loose on purpose: the router checks what it needs, upstreams read what they translate. */
 export type MessagesBody = Record<string, unknown> & {
@@ -43,12 +43,14 @@ export class MessagesRequest {
   /** A request, or a 400 that names the field. */
   static async from(raw: Uint8Array, kind: "messages" | "count_tokens"): Promise<Checked<MessagesRequest>> {
     const members = skim(raw);
-    const head = members === undefined ? undefined : headOf(raw, members);
-    if (members !== undefined && head !== undefined) {
+    const head = members && headOf(raw, members);
+    if (members && head) {
       const checked = checkMessages(head, kind);
       if (checked.ok) return { ok: true, value: new MessagesRequest(raw, checked.value, members) };
     }
-    const body = await parse(raw, kind);
+    const object = await parseObject(raw);
+    if (!object.ok) return object;
+    const body = checkMessages(object.value, kind);
     return body.ok ? { ok: true, value: new MessagesRequest(raw, body.value, null) } : body;
   }
 
@@ -60,10 +62,10 @@ export class MessagesRequest {
   /** All of it, shared by all who ask: never change it. Not ok where what was not looked at before is no JSON. */
   async body(): Promise<Checked<MessagesBody>> {
     if (this.#body !== null) return { ok: true, value: this.#body };
-    // What only an answer needs was looked at when it came.
-    const body = await parse(this.raw, "count_tokens");
-    if (body.ok) this.#body = body.value;
-    return body;
+    const object = await parseObject(this.raw);
+    if (!object.ok) return object;
+    // Its members were looked at when it came, and a parser finds the same ones.
+    return { ok: true, value: (this.#body = object.value as MessagesBody) };
   }
 
   /** Its bytes with another model and not one byte besides, because prompt caches hang on them; undefined where that cannot be had. */
@@ -94,20 +96,4 @@ function headOf(raw: Uint8Array, members: ReadonlyMap<string, Span>): Record<str
     if (span !== undefined) head[name] = valueAt(raw, span);
   }
   return head;
-}
-
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-const SPACE = 0x20;
-
-function isFilledList(raw: Uint8Array, [start, end]: Span): boolean {
-  if (raw[start] !== OPEN_BRACKET) return false;
-  let at = start + 1;
-  while (at < end && (raw[at] ?? 0) <= SPACE) at++;
-  return raw[at] !== CLOSE_BRACKET;
-}
-
-async function parse(raw: Uint8Array, kind: "messages" | "count_tokens"): Promise<Checked<MessagesBody>> {
-  const object = await parseObject(raw);
-  return object.ok ? checkMessages(object.value, kind) : object;
 }

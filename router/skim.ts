@@ -54,6 +54,11 @@ export function valueAt(raw: Uint8Array, [start, end]: Span): unknown {
   }
 }
 
+/** Whether the value at `span` is a list that holds something. */
+export function isFilledList(raw: Uint8Array, [start]: Span): boolean {
+  return raw[start] === OPEN_BRACKET && raw[skipSpace(raw, start + 1)] !== CLOSE_BRACKET;
+}
+
 /** The bytes of `raw` with those at `span` replaced. */
 export function splice(raw: Uint8Array, [start, end]: Span, by: Uint8Array): Uint8Array {
   const out = new Uint8Array(raw.length - (end - start) + by.length);

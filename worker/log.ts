@@ -1,3 +1,5 @@
+import { sleep } from "@gantry/router/effects.ts";
+
 /** Writes one line of structured log. Values are settings, ids and reasons; never prompts, keys or tool output. */
 export function report(entry: Record<string, unknown>): void {
   write(toLine(entry));
@@ -20,7 +22,7 @@ export function reportLater(entry: Record<string, unknown>, waitUntil: (work: Pr
   // Who was to write the others may have been ended before it came to that.
   if (waiting.length > 1 && now - waitingSince < 2 * LATER_MS) return;
   waitingSince = now;
-  waitUntil(new Promise((resolve) => setTimeout(resolve, LATER_MS)).then(writeWaiting));
+  waitUntil(sleep(LATER_MS).then(writeWaiting));
 }
 
 function writeWaiting(): void {

@@ -1,7 +1,10 @@
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { Agent, request } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { Gantry, until } from "@gantry/e2e/gantry.ts";
 import type { Line } from "@gantry/e2e/gantry.ts";
 import type { Scope } from "../scope.ts";
@@ -47,53 +50,32 @@ export async function runPrompt(
   const session = sessionId === undefined ? {} : { sessionId };
   const body = { prompt, model: MODEL, maxTurns: MAX_TURNS, permissionMode: PERMISSION_MODE, ...session };
   const sentAt = performance.now();
+  const response = await post(gantry, body, headers);
   let firstMs = Number.NaN;
-  let result: (Timing & { sessionId: string }) | null = null;
-  await postLines(gantry, body, headers, (line) => {
-    const cameAtMs = performance.now() - sentAt;
-    if (line.type === "assistant" && Number.isNaN(firstMs)) firstMs = cameAtMs;
-    if (line.type === "error") throw new Error(`ours failed: ${JSON.stringify(line)}`);
-    if (line.type === "result") result = { firstMs, resultMs: cameAtMs, sessionId: String(line["sessionId"]) };
+  let last: Line | null = null;
+  const lines = createInterface({ input: response }).on("line", (text) => {
+    if (text === "") return;
+    last = { ...(JSON.parse(text) as Line), cameAtMs: performance.now() - sentAt };
+    if (last.type === "assistant" && Number.isNaN(firstMs)) firstMs = last.cameAtMs;
   });
-  if (!result) throw new Error("ours ended without a result");
-  return result;
+  await once(lines, "close");
+  const result = last as Line | null;
+  if (result?.type !== "result") throw new Error(`ours failed: ${JSON.stringify(result)}`);
+  return { firstMs, resultMs: result.cameAtMs, sessionId: String(result["sessionId"]) };
 }
 
 const agent = new Agent({ keepAlive: true });
 
 /**
- * Hears each line in the moment it comes. By `node:http`, which has the measuring program take as much processor for a
- * prompt as the bare SDK does (1.6 ms); with `fetch` it took twice that, and it was counted as ours.
+ * By `node:http`, which has the measuring program take as much processor for a prompt as the bare SDK does (1.6 ms); with
+ * `fetch` it took twice that, and it was counted as ours.
  */
-function postLines(
-  { url, key }: Gantry,
-  body: object,
-  headers: Record<string, string>,
-  onLine: (line: Line) => void,
-): Promise<void> {
-  const text = JSON.stringify(body);
-  const own = {
-    authorization: `Bearer ${key}`,
-    "content-type": "application/json",
-    "content-length": Buffer.byteLength(text),
-  };
-  return new Promise((resolve, reject) => {
-    const sent = request(`${url}/claude-code`, { method: "POST", agent, headers: { ...own, ...headers } });
-    sent.on("error", reject).on("response", (response) => {
-      let rest = "";
-      response.setEncoding("utf8").on("data", (piece: string) => {
-        const lines = `${rest}${piece}`.split("\n");
-        rest = lines.pop() ?? "";
-        try {
-          for (const line of lines) if (line !== "") onLine(JSON.parse(line) as Line);
-        } catch (error) {
-          sent.destroy(error as Error);
-        }
-      });
-      response.on("end", resolve).on("error", reject);
-    });
-    sent.end(text);
-  });
+async function post(gantry: Gantry, body: object, headers: Record<string, string>): Promise<IncomingMessage> {
+  const own = { authorization: `Bearer ${gantry.key}`, "content-type": "application/json" };
+  const sent = request(`${gantry.url}/claude-code`, { method: "POST", agent, headers: { ...own, ...headers } });
+  sent.end(JSON.stringify(body));
+  const [response] = (await once(sent, "response")) as [IncomingMessage];
+  return response;
 }
 
 /** One prompt to a new session that no spare engine is taken for: what is to be the same when repeated has its own id. */

@@ -1,5 +1,6 @@
 import { waitUntil } from "cloudflare:workers";
 import { RequestRefused } from "@gantry/protocol/error.ts";
+import { sleep } from "@gantry/router/effects.ts";
 import type { Env } from "../env.ts";
 import { localRunner, runnerPort } from "../sandbox/local.ts";
 
@@ -39,7 +40,7 @@ export async function runnerHealth(env: Env): Promise<RunnerHealth | null> {
   if (!known?.health || age > STALE_MS) return askRunner(env);
   if (now - refreshedAt > FRESH_MS) {
     refreshedAt = now;
-    waitUntil(new Promise((resolve) => setTimeout(resolve, REFRESH_AFTER_MS)).then(() => askRunner(env)));
+    waitUntil(sleep(REFRESH_AFTER_MS).then(() => askRunner(env)));
   }
   return known.health;
 }
