@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Miniflare, convertV4MiniflareOptions } from "miniflare";
 import type { Json, V4WorkerOptions } from "miniflare";
 import workerd from "workerd";
@@ -19,11 +20,15 @@ export interface WorkerOptions {
 /** How often it is looked whether workerd could not be started again. */
 const REVIVE_MS = 1_000;
 
+/** What the Worker does a little after an answer (`worker/later.ts`) is done by then. */
+const LATER_MS = 200;
+
 /** The running Worker. */
 export interface WorkerProcess {
   readonly url: URL;
   /** Ends workerd, however it is, and starts another. */
   restart(): Promise<void>;
+  /** Ends it when what it has still to write down is written. */
   stop(): Promise<void>;
 }
 
@@ -128,8 +133,9 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerProcess
       // What fails here is tried again by `revive`.
       return miniflare.setOptions(whole).then(options.onRestart, () => {});
     },
-    stop() {
+    async stop() {
       clearInterval(reviving);
+      await sleep(LATER_MS);
       return miniflare.dispose();
     },
   };

@@ -6,9 +6,9 @@ import type { Router } from "@gantry/router/router.ts";
 import { compileRoutes } from "@gantry/router/routes.ts";
 import type { RouteTable } from "@gantry/router/routes.ts";
 import { newId } from "@gantry/protocol/ids.ts";
-import type { UsageRecord } from "@gantry/router/usage.ts";
 import bundledRoutes from "../litellm_config.yaml";
-import { ledgerOf, limitOf, reserveFor } from "./accounts/ledger.ts";
+import { count, countLater } from "./accounts/counting.ts";
+import { limitOf, reserveFor } from "./accounts/ledger.ts";
 import type { Env } from "./env.ts";
 import { report, reportLater } from "./log.ts";
 import { directFetch } from "./net.ts";
@@ -39,8 +39,8 @@ function load(env: Env): { router: Router; routes: RouteTable } {
     fetch: directFetch(env),
     newId: (prefix) => `${prefix}_${newId("request").slice(4)}`,
     log: reportOfRouter,
-    // Counted beside the answer, not in its way.
-    onUsage: (record) => waitUntil(count(env, record)),
+    // Counted after the answer, not in its way; where a limit is set the next call asks what this one has cost.
+    onUsage: (record) => (limited ? waitUntil(count([{ env, record }])) : countLater(env, record, waitUntil)),
     ...(limited ? { reserve: (estimate) => reserveFor(env, estimate) } : {}),
   });
   current = { env, router, routes: compileRoutes(config) };
@@ -52,29 +52,4 @@ function reportOfRouter(entry: Record<string, unknown>): void {
   const line = { part: "router", ...entry };
   if (entry["event"] === "model_call" && entry["estimated"] === false) reportLater(line, waitUntil);
   else report(line);
-}
-
-async function count(env: Env, record: UsageRecord): Promise<void> {
-  await Promise.all([countForAccount(env, record), countForThread(env, record)]);
-}
-
-/** What a sub-agent uses is told by the router alone: the engine does not say it for each. */
-async function countForThread(env: Env, { sessionId, agentId, usage, requestId }: UsageRecord): Promise<void> {
-  if (sessionId === null || agentId === undefined || usage === null) return;
-  await env.SESSION.get(env.SESSION.idFromName(sessionId))
-    .countForThread(agentId, {
-      input_tokens: usage.inputTokens,
-      output_tokens: usage.outputTokens,
-      cache_creation_input_tokens: usage.cacheWriteTokens,
-      cache_read_input_tokens: usage.cacheReadTokens,
-    })
-    .catch((error: unknown) => report({ event: "usage_not_counted", requestId, error: String(error) }));
-}
-
-async function countForAccount(env: Env, record: UsageRecord): Promise<void> {
-  await ledgerOf(env, record.account)
-    .record(record)
-    .catch((error: unknown) =>
-      report({ event: "usage_not_counted", requestId: record.requestId, error: String(error) }),
-    );
 }

@@ -1,0 +1,55 @@
+import type { UsageRecord } from "@gantry/router/usage.ts";
+import type { Env } from "../env.ts";
+import { Later } from "../later.ts";
+import { report } from "../log.ts";
+import { ledgerOf } from "./ledger.ts";
+
+/**
+ * So long after a call it is counted: by then its answer has come to whoever waits for it. A Worker that dies does not
+ * count the calls that are under way, which take seconds.
+ */
+const LATER_MS = 50;
+
+const ended = new Later<Counted>(LATER_MS, count);
+
+/** A call that has ended, and where it is counted. */
+interface Counted {
+  readonly env: Env;
+  readonly record: UsageRecord;
+}
+
+/** Counts a call that has ended, as soon as its answer is out of the way. */
+export function countLater(env: Env, record: UsageRecord, waitUntil: (work: Promise<void>) => void): void {
+  ended.add({ env, record }, waitUntil);
+}
+
+/** Counts what waits here: whoever asks what was used is told of the call that it has just made. */
+export function countWaiting(): Promise<void> {
+  return ended.flush();
+}
+
+/** Counts calls that have ended. */
+export async function count(calls: readonly Counted[]): Promise<void> {
+  await Promise.all(calls.flatMap(({ env, record }) => [countForAccount(env, record), countForThread(env, record)]));
+}
+
+/** What a sub-agent uses is told by the router alone: the engine does not say it for each. */
+async function countForThread(env: Env, { sessionId, agentId, usage, requestId }: UsageRecord): Promise<void> {
+  if (sessionId === null || agentId === undefined || usage === null) return;
+  await env.SESSION.get(env.SESSION.idFromName(sessionId))
+    .countForThread(agentId, {
+      input_tokens: usage.inputTokens,
+      output_tokens: usage.outputTokens,
+      cache_creation_input_tokens: usage.cacheWriteTokens,
+      cache_read_input_tokens: usage.cacheReadTokens,
+    })
+    .catch((error: unknown) => report({ event: "usage_not_counted", requestId, error: String(error) }));
+}
+
+async function countForAccount(env: Env, record: UsageRecord): Promise<void> {
+  await ledgerOf(env, record.account)
+    .record(record)
+    .catch((error: unknown) =>
+      report({ event: "usage_not_counted", requestId: record.requestId, error: String(error) }),
+    );
+}
