@@ -32,6 +32,12 @@ const Path = z.string().refine(isSavedPath, "is not a path of a snapshot");
 const Time = z.number().int().min(-8e15).max(8e15);
 const Mode = z.number().int().min(0).max(0o1777);
 
+/**
+ * Pieces of a transcript: it grows at its end with every run, and a run is not to cost a whole large piece. Of everything
+ * else many pieces would only be many rows.
+ */
+const SMALL_PIECE_BYTES = 64 * 1024;
+
 export const FileEntry = z.object({
   t: z.literal("f"),
   p: Path,
@@ -39,8 +45,10 @@ export const FileEntry = z.object({
   n: Time,
   /** Bytes. */
   s: z.number().int().nonnegative(),
-  /** Contents, in pieces of `pieceBytes(s)`. */
+  /** Contents, in pieces: see `pieceBytes`. */
   c: z.array(Hash),
+  /** Length of the pieces, where it is not the one for its size. */
+  z: z.literal(SMALL_PIECE_BYTES).optional(),
 });
 export type FileEntry = z.infer<typeof FileEntry>;
 
@@ -61,7 +69,7 @@ export const SnapshotEntry = z
         .refine((to) => !to.includes("\0"), "has a NUL"),
     }),
   ])
-  .refine((entry) => entry.t !== "f" || entry.c.length === piecesOf(entry.s), "has not the pieces of its size");
+  .refine((entry) => entry.t !== "f" || entry.c.length === piecesOf(entry), "has not the pieces of its size");
 export type SnapshotEntry = z.infer<typeof SnapshotEntry>;
 
 /** Entries in the order of their paths (by UTF-16 code units, as `<` has it). */
@@ -84,14 +92,22 @@ export type SnapshotRoot = z.infer<typeof SnapshotRoot>;
 /** Above this a file travels in larger pieces. */
 const LARGE_FILE_BYTES = 64 * 1024 * 1024;
 
-/** The size of a file's pieces, all but the last. */
-export function pieceBytes(fileBytes: number): number {
-  return fileBytes > LARGE_FILE_BYTES ? 4 * 1024 * 1024 : 1024 * 1024;
+/** What decides how long a file's pieces are. */
+type PiecesOfFile = Pick<FileEntry, "s" | "z">;
+
+/** The length of a file's pieces, all but the last. */
+export function pieceBytes({ s, z: small }: PiecesOfFile): number {
+  return small ?? (s > LARGE_FILE_BYTES ? 4 * 1024 * 1024 : 1024 * 1024);
 }
 
 /** How many pieces a file has. */
-export function piecesOf(fileBytes: number): number {
-  return Math.ceil(fileBytes / pieceBytes(fileBytes));
+export function piecesOf(file: PiecesOfFile): number {
+  return Math.ceil(file.s / pieceBytes(file));
+}
+
+/** How a file is cut that is read now. */
+export function cutOf(path: string, bytes: number): Pick<FileEntry, "z"> {
+  return isTranscript(path) && bytes <= LARGE_FILE_BYTES ? { z: SMALL_PIECE_BYTES } : {};
 }
 
 /** Pages end after a path of which this says so: where does not depend on what comes before, so pages stay. */
@@ -117,6 +133,8 @@ export const ScanRequest = z.object({
   afresh: z.boolean(),
   /** What is new may come with the answer: see `Scan`. A runner that knows nothing of it answers without. */
   ahead: z.boolean().optional(),
+  /** Whether the session knows of small pieces (`FileEntry.z`): one of an earlier version does not say so. */
+  small: z.boolean().optional(),
 });
 export type ScanRequest = z.infer<typeof ScanRequest>;
 

@@ -69,6 +69,16 @@ describe("a restore", () => {
     expect(readlinkSync(join(base, "workspace/out"))).toBe("/etc/hostname");
   });
 
+  it("takes a file in the pieces that its entry names", async () => {
+    const [one, two] = ["1".repeat(65_536), "2".repeat(10)];
+    const path = "engine/projects/p/talk.jsonl";
+    const cut = { c: [hashOf(one), hashOf(two)], z: 65_536 };
+    const folders = [folder("engine/projects"), folder("engine/projects/p")];
+    await restored(...folders, file(path, one + two, cut), data(one), data(two), end(3));
+    expect(readFileSync(join(base, path), "utf8")).toBe(one + two);
+    await expect(restored(file("workspace/a", one + two, { ...cut, z: 1 }))).rejects.toThrow("invalid_value");
+  });
+
   it("adds to a transcript what it does not have, and nothing behind a gap", async () => {
     const [known, torn] = ["engine/projects/p/known.jsonl", "engine/projects/p/torn.jsonl"];
     const done = await restored(

@@ -99,7 +99,7 @@ class Writer {
     if (this.#transcript) return this.#append(bytes);
     const file = this.#file;
     if (!file) throw new Refused("bad_restore", "Contents came for no file.");
-    const expected = Math.min(pieceBytes(file.entry.s), file.entry.s - file.written);
+    const expected = Math.min(pieceBytes(file.entry), file.entry.s - file.written);
     const hash = createHash("sha256").update(bytes).digest("base64url");
     if (bytes.length !== expected || hash !== file.entry.c[file.piece])
       throw new Refused("bad_restore", `${file.entry.p}: the contents are not those of the snapshot.`);

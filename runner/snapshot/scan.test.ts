@@ -1,4 +1,5 @@
 import {
+  appendFileSync,
   chmodSync,
   mkdirSync,
   mkdtempSync,
@@ -97,6 +98,28 @@ describe("a scan after another", () => {
     const ahead = scanner.ahead(again.scan).map(String);
     expect(ahead[0]).toMatch(/^\{"version":1/);
     expect(ahead.filter((text) => text.startsWith("["))).toHaveLength(1);
+  });
+
+  it.each([
+    ["small pieces, where the session knows of them", true, [65_536, 65_536, 8_928], [8_933]],
+    ["one piece, where it does not", undefined, [140_000], [140_005]],
+  ])("offers of a transcript that has grown what is new: %s", async (_, small, first, second) => {
+    const path = join(base, "engine/projects/p/talk.jsonl");
+    mkdirSync(dirname(path), { recursive: true });
+    const request = { ...REQUEST, maxFileBytes: 1e6, ...(small === undefined ? {} : { small }) };
+    const scanner = new Scanner(place());
+    const offered = async (): Promise<number[]> => {
+      const { scan } = await look(scanner, request);
+      const contents = scanner.ahead(scan).filter((bytes) => bytes[0] === 0x78);
+      scanner.done(scan, true);
+      return contents.map((bytes) => bytes.length).toReversed();
+    };
+    // Letters that differ from piece to piece, after one that none of the pages begins with.
+    const piece = (index: number, bytes: number): string => `x${index}`.padEnd(bytes, "x");
+    writeFileSync(path, piece(0, 65_536) + piece(1, 65_536) + piece(2, 8_928));
+    expect(await offered()).toEqual(first);
+    appendFileSync(path, "xxxx\n");
+    expect(await offered()).toEqual(second);
   });
 
   it("that was given up in the middle spoils nothing", async () => {

@@ -2,7 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import type { Stats } from "node:fs";
 import { Buffer } from "node:buffer";
-import { FULL_PAGE_CHARS, MAX_PAGE_ENTRIES, isTranscript, pieceBytes } from "@gantry/protocol/snapshot.ts";
+import { FULL_PAGE_CHARS, MAX_PAGE_ENTRIES, cutOf, isTranscript, pieceBytes } from "@gantry/protocol/snapshot.ts";
 import type { Hash, Scan, ScanRequest, SnapshotRoot } from "@gantry/protocol/snapshot.ts";
 import { onDisk } from "./place.ts";
 import type { Place } from "./place.ts";
@@ -164,6 +164,9 @@ export class Scanner {
 
   /** Reads a file anew. True: it changed all the while. */
   async #read(item: Item, request: ScanRequest, work: Turns, spool: Spool): Promise<boolean> {
+    // What the session has of it need not be offered again: of a transcript that is most.
+    const isStored = item.page !== null && this.#storedPages.has(item.page.hash);
+    const stored = new Set(isStored ? item.pieces : []);
     for (let attempt = 1; ; attempt++) {
       const lookedAt = Date.now();
       // A name can become a pipe or a link between the listing and now: neither is followed or waited for.
@@ -174,7 +177,8 @@ export class Scanner {
         if (!before.isFile()) throw Object.assign(new Error("not a file"), { code: "not a file any more" });
         if (before.size > request.maxFileBytes)
           throw Object.assign(new Error("too large"), { code: `larger than ${request.maxFileBytes} bytes` });
-        const length = pieceBytes(before.size);
+        const cut = request.small === true ? cutOf(item.path, before.size) : {};
+        const length = pieceBytes({ s: before.size, ...cut });
         const pieces: Hash[] = [];
         let read = 0;
         while (read < before.size) {
@@ -183,7 +187,7 @@ export class Scanner {
           if (got < piece.length) break;
           const hash = hashOf(piece);
           pieces.push(hash);
-          spool.offer(hash, piece);
+          if (!stored.has(hash)) spool.offer(hash, piece);
           read += got;
           await work.pause();
         }
@@ -193,6 +197,7 @@ export class Scanner {
         // What was read is whole in itself; only whether it ever was on the disk like that nobody knows.
         if (isQuiet || (isWhole && attempt >= READS)) {
           item.pieces = pieces;
+          item.cut = cut;
           item.note(after, lookedAt);
           item.size = before.size;
           item.sure &&= isQuiet;
@@ -263,8 +268,8 @@ function isSame(before: Stats, after: Stats): boolean {
 
 function whereOf(list: readonly Item[]): Map<Hash, { path: string; at: number; length: number }> {
   const where = new Map<Hash, { path: string; at: number; length: number }>();
-  for (const { path, size, pieces } of list) {
-    const length = pieceBytes(size);
+  for (const { path, size, pieces, cut } of list) {
+    const length = pieceBytes({ s: size, ...cut });
     for (const [index, hash] of pieces.entries())
       where.set(hash, { path, at: index * length, length: Math.min(length, size - index * length) });
   }

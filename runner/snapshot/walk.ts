@@ -2,7 +2,7 @@ import { lstatSync, readdirSync, readlinkSync } from "node:fs";
 import type { Stats } from "node:fs";
 import { Buffer } from "node:buffer";
 import { SAVED_PARTS, endsPage, isSavedPath } from "@gantry/protocol/snapshot.ts";
-import type { Hash, ScanRequest, SnapshotEntry } from "@gantry/protocol/snapshot.ts";
+import type { FileEntry, Hash, ScanRequest, SnapshotEntry } from "@gantry/protocol/snapshot.ts";
 import { nameToText } from "./paths.ts";
 import { onDisk } from "./place.ts";
 import type { Place } from "./place.ts";
@@ -34,6 +34,8 @@ export class Item {
   sure = false;
   /** Contents of a file. */
   pieces: readonly Hash[] = [];
+  /** How they are cut. */
+  cut: Pick<FileEntry, "z"> = {};
   /** Target of a link. */
   to = "";
   /** What is in a folder, in no order. */
@@ -79,7 +81,7 @@ export class Item {
     const n = Math.round(this.mtimeMs * 1000);
     if (this.kind === "d") return { t: "d", p, m, n };
     if (this.kind === "l") return { t: "l", p, n, to: this.to };
-    return { t: "f", p, m, n, s: this.size, c: [...this.pieces] };
+    return { t: "f", p, m, n, s: this.size, c: [...this.pieces], ...this.cut };
   }
 }
 

@@ -27,9 +27,9 @@ export interface Parts {
 
 /**
  * Accepts a prompt: the run and the events that tell of it are one transaction, and when this returns it is stored. A
- * submission that comes again under its run's id finds that run. `model`: what a submission without one is run with.
+ * submission that comes again under its run's id finds that run. `model` tells what a submission without one is run with.
  */
-export function accept(parts: Parts, submission: Submission, model: string): Submitted {
+export function accept(parts: Parts, submission: Submission, model: () => string): Submitted {
   const { log, queue, settings, transaction } = parts;
   const known = submission.runId === undefined ? null : queue.get(submission.runId);
   if (known) {
@@ -47,7 +47,7 @@ export function accept(parts: Parts, submission: Submission, model: string): Sub
     ...submission.options,
     ...modeOf(setup, submission),
     ...contextOf(submission),
-    model: submission.options.model ?? model,
+    model: submission.options.model ?? model(),
   };
   const eventId = newId("event");
   const after = log.last();

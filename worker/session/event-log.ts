@@ -148,8 +148,9 @@ export class EventLog {
     const key = `${seq} ${limit} ${which} ${values[0] ?? ""}`;
     const kept = this.#kept.get(key);
     if (kept) return kept;
+    // A limit that is bound has SQLite compile the statement each time.
     const rows = this.#sql
-      .exec(`SELECT * FROM events WHERE seq > ? ${which} ORDER BY seq LIMIT ?`, seq, ...values, limit)
+      .exec(`SELECT * FROM events WHERE seq > ? ${which} ORDER BY seq LIMIT ${Math.trunc(limit)}`, seq, ...values)
       .toArray();
     const read = this.#toPage(rows, seq);
     const page = { ...read, more: rows.length === limit || read.lines.length < rows.length };

@@ -193,7 +193,7 @@ export class Session extends DurableObject<Env> {
   submit(account: string, submission: Submission): Submitted {
     if (!this.#mayUse(account)) return { ok: false, error: "unknown_session" };
     this.#driver.expect();
-    const submitted = accept(this.#parts, submission, this.#model());
+    const submitted = accept(this.#parts, submission, () => this.#model());
     if (!submitted.ok || submitted.repeated) return submitted;
     this.#log.announce();
     this.#driver.kick();

@@ -59,7 +59,8 @@ export class Totals {
   /** The first time: from the log as it is. */
   #begin(): void {
     if (this.#sql.exec("SELECT 1 FROM totals LIMIT 1").toArray().length > 0) return;
-    for (const name of [...TOKENS, "active_ms", "running_since"]) this.#set(name, 0);
+    for (const name of [...TOKENS, "active_ms", "running_since"])
+      this.#sql.exec("INSERT INTO totals (name, value) VALUES (?, 0)", name);
     const marks = COUNTED.map(() => "?").join(", ");
     const rows = this.#sql
       .exec(`SELECT type, at, data FROM events WHERE type IN (${marks}) ORDER BY seq`, ...COUNTED)
@@ -72,11 +73,11 @@ export class Totals {
   }
 
   #set(name: string, value: number): void {
-    this.#sql.exec("INSERT OR REPLACE INTO totals (name, value) VALUES (?, ?)", name, value);
+    this.#sql.exec("UPDATE totals SET value = ? WHERE name = ?", value, name);
   }
 
   #add(name: string, value: number): void {
-    this.#sql.exec("UPDATE totals SET value = value + ? WHERE name = ?", value, name);
+    if (value !== 0) this.#sql.exec("UPDATE totals SET value = value + ? WHERE name = ?", value, name);
   }
 }
 

@@ -60,7 +60,7 @@ export function runnerFiles(sandbox: Pick<Sandbox, "getTcpPort">, sessionId: str
   };
   return {
     async scan(request) {
-      const response = await ask("snapshot", JSON.stringify({ ...request, ahead: true }), SCAN_TIMEOUT_MS);
+      const response = await ask("snapshot", JSON.stringify({ ...request, ahead: true, small: true }), SCAN_TIMEOUT_MS);
       const ahead = new Map<string, Uint8Array>();
       if (response.headers.get("content-type") !== FRAMES_TYPE)
         return { scan: readAs(Scan, await response.json().catch(() => null)), ahead };

@@ -111,7 +111,7 @@ function contentsOf(entries: readonly SnapshotEntry[]): Wanted[] {
   const wanted = new Map<string, Wanted>();
   for (const entry of entries) {
     if (entry.t !== "f") continue;
-    const length = pieceBytes(entry.s);
+    const length = pieceBytes(entry);
     for (const [index, hash] of entry.c.entries())
       wanted.set(hash, { hash, size: Math.min(length, entry.s - index * length) });
   }

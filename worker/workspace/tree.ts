@@ -82,7 +82,7 @@ export class Tree {
   }
 
   async *#pieces(entry: FileEntry, from: number, to: number): AsyncGenerator<Uint8Array> {
-    const length = pieceBytes(entry.s);
+    const length = pieceBytes(entry);
     for (let index = Math.floor(from / length); index < entry.c.length && index * length < to; index++) {
       const piece = await this.#reader.object(entry.c[index] ?? "", true);
       const begin = index * length;
