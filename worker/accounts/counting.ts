@@ -8,7 +8,7 @@ import { ledgerOf } from "./ledger.ts";
  * So long after a call it is counted: by then its answer has come to whoever waits for it. A Worker that dies does not
  * count the calls that are under way, which take seconds.
  */
-const LATER_MS = 50;
+const LATER_MS = 20;
 
 const ended = new Later<Counted>(LATER_MS, count);
 
