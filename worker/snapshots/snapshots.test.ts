@@ -220,7 +220,7 @@ describe("what it costs", () => {
 });
 
 describe("a save after a run", () => {
-  it("waits for the end of the next one, but not for long", async () => {
+  it("waits until the next ones have come to rest, but not for long", async () => {
     let running: string | null = null;
     const session = begin({ runningRun: () => running });
     const saves = (): number => session.events.filter((event) => event.type === "workspace.snapshot").length;
@@ -249,15 +249,26 @@ describe("a save after a run", () => {
     await look();
     expect(saves()).toBe(1);
 
-    // Prompts that leave no pause do not put it off.
-    for (let run = 3; run < 20 && saves() < 2; run++) {
+    // Runs that end soon after each other are saved together.
+    end("run_a");
+    session.wait(300);
+    end("run_b");
+    session.wait(300);
+    expect(await look()).toBeLessThanOrEqual(200);
+    expect(saves()).toBe(1);
+    session.wait(300);
+    await look();
+    expect(saves()).toBe(2);
+
+    // Prompts that leave no pause put it off for five seconds.
+    for (let run = 3; run < 20 && saves() < 3; run++) {
       end(`run_${run}`);
       session.wait(100);
       running = `run_${run + 1}`;
       session.wait(500);
       await look();
     }
-    expect(saves()).toBe(2);
+    expect(saves()).toBe(3);
     expect(running).toBe("run_12");
   });
 });

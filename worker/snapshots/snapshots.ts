@@ -22,7 +22,7 @@ type FailedEvent = Extract<SessionEvent, { type: "workspace.snapshot_failed" }>;
 
 /** After a run: the engine writes the last lines of its transcript a moment after it has said that it is done. */
 const SETTLE_MS = 500;
-/** How long the save after a run waits for the end of the next one: both want the same processor. */
+/** How long the save after a run waits for the next ones to come to rest: both want the same processor. */
 const LATEST_MS = 5_000;
 /** First pause before a save is tried again; doubles. */
 const RETRY_MS = 1_000;
@@ -114,8 +114,7 @@ export class Snapshots {
     const { settings, setAlarm, now } = this.#deps;
     settings.savePendingSave({ runId, mark: (settings.pendingSave()?.mark ?? 0) + 1, attempts: 0 });
     this.#unsavedSince ??= now();
-    // Prompts that follow each other quickly do not put it off for long: it comes for the first of them.
-    if (this.#dueAt !== null && this.#dueAt > now()) return;
+    // Prompts that follow each other quickly put it off, but not for long.
     this.#dueAt = Math.min(now() + SETTLE_MS, this.#unsavedSince + LATEST_MS);
     setAlarm(this.#dueAt);
   }
