@@ -56,6 +56,22 @@ describe("members", () => {
     );
   });
 
+  test("are those a parser finds, wherever in a string its quotes and backslashes stand", () => {
+    const unit = fc.constantFrom('"', "\\", "a", "é");
+    const text = fc.tuple(fc.integer({ min: 0, max: 100 }), fc.string({ unit, maxLength: 60 }));
+    fc.assert(
+      fc.property(text, ([plain, quoted]) => {
+        const value = {
+          first: "x".repeat(plain) + quoted,
+          nested: [{ [quoted]: quoted + "x".repeat(plain) }],
+          last: 1,
+        };
+        expect(read(JSON.stringify(value))).toEqual(value);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
   test("are never others than a parser's, whatever was done to the text", () => {
     const marks = fc.constantFrom("{", "}", "[", "]", '"', ",", ":", "\\", " ", "\n", "a", "1", "\u0000", "é");
     const damage = fc.array(fc.tuple(fc.nat(), fc.nat(2), marks), { minLength: 1, maxLength: 3 });
