@@ -1,6 +1,5 @@
 import { ClaudeCodeRequest } from "@gantry/protocol/api/doors.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
-import type { StoredEvent } from "@gantry/protocol/event.ts";
 import type { Context } from "hono";
 import { JSON_TYPE, NDJSON_TYPE, SSE_TYPE, TEXT_TYPE, chooseType, preferredWait } from "./accept.ts";
 import { parseAdditionalArgs } from "./additional-args.ts";
@@ -8,11 +7,12 @@ import { readJson } from "./body.ts";
 import type { App } from "./context.ts";
 import { tellingRequestId } from "./idempotency.ts";
 import { continuedSession } from "./named-session.ts";
-import { STREAM_HEADERS, toBody, toLines } from "./ndjson.ts";
+import { STREAM_HEADERS, toLines } from "./ndjson.ts";
 import { completeOptions } from "./run-options.ts";
 import { findRun, laterAt } from "./runs.ts";
 import { SeedLines, runErrorStatus } from "@gantry/protocol/seed-lines.ts";
 import type { SeedLine } from "@gantry/protocol/seed-lines.ts";
+import type { SeedStory } from "../session/seed-story.ts";
 import { sessionStub, submit, unknownSession } from "./sessions.ts";
 import type { Accepted } from "./sessions.ts";
 
@@ -78,69 +78,48 @@ const WAIT_SECONDS = 280;
 
 async function tell(c: Context<App>, run: Telling): Promise<Response> {
   const { sessionId, runId, type } = run;
-  const lines = new SeedLines({ sessionId, runId, requestId: tellingRequestId(c), verbose: run.verbose });
   const headers = { "x-session-id": sessionId, "x-run-id": runId, "cache-control": "no-store" };
-  if (type === JSON_TYPE) return answerOnce(c, run, lines, headers);
-  const events = await run.stub.stream(c.get("principal").account, run.after, runId);
-  if (!events) throw unknownSession(sessionId);
-  return new Response(toBody(story(events, run, lines, type === SSE_TYPE ? toSse : toLine)), {
+  if (type === JSON_TYPE) return answerOnce(c, run, headers);
+  const story = await storyOf(c, run, type === SSE_TYPE ? "sse" : "ndjson");
+  return new Response(story, {
     headers: { ...headers, ...STREAM_HEADERS, "content-type": `${type}; charset=utf-8` },
   });
 }
 
-/** One object when the run has ended; 202 and the run's address when that takes too long. */
-async function answerOnce(
+/** The run's lines, as its session tells them. */
+async function storyOf(
   c: Context<App>,
-  run: Telling,
-  lines: SeedLines,
-  headers: Record<string, string>,
-): Promise<Response> {
-  const { sessionId, runId } = run;
+  { stub, sessionId, runId, after, from, verbose }: Telling,
+  format: SeedStory["format"],
+): Promise<ReadableStream<Uint8Array>> {
+  const story = { runId, from, verbose, format, requestId: tellingRequestId(c) };
+  const lines = await stub.tell(c.get("principal").account, after, story);
+  if (!lines) throw unknownSession(sessionId);
+  return lines;
+}
+
+/** One object when the run has ended; 202 and the run's address when that takes too long. */
+async function answerOnce(c: Context<App>, run: Telling, headers: Record<string, string>): Promise<Response> {
+  const { sessionId, runId, verbose } = run;
   const waitSeconds = preferredWait(c.req.header("prefer")) ?? WAIT_SECONDS;
   const { ended, state } = await findRun(c, sessionId, runId, waitSeconds * 1000);
   if (!ended) {
     const body = { type: "status", status: state, sessionId, runId, requestId: c.get("requestId") };
     return Response.json(body, { status: 202, headers: { ...headers, ...laterAt(sessionId, runId) } });
   }
-  const [last] = lines.of(ended);
-  const messages = run.verbose ? await storyUntilEnd(c, run, lines) : null;
+  const [last] = new SeedLines({ sessionId, runId, requestId: tellingRequestId(c), verbose }).of(ended);
+  const messages = verbose ? await storyUntilEnd(c, run) : null;
   const answer = { ...last, ...(messages ? { messages } : {}) };
   return Response.json(answer, { status: last?.type === "error" ? runErrorStatus(last["error"]) : 200, headers });
 }
 
 /** All lines of a run that has ended, but the last. */
-async function storyUntilEnd(c: Context<App>, run: Telling, lines: SeedLines): Promise<SeedLine[]> {
-  const events = await run.stub.stream(c.get("principal").account, run.after, run.runId);
-  if (!events) throw unknownSession(run.sessionId);
+async function storyUntilEnd(c: Context<App>, run: Telling): Promise<SeedLine[]> {
   const messages: SeedLine[] = [];
-  const unnumbered: Writer = (line) => {
-    messages.push(line);
-    return "";
-  };
-  for await (const _text of story(events, run, lines, unnumbered)) continue;
-  return messages.slice(0, -1);
-}
-
-type Writer = (line: SeedLine, seq: number) => string;
-/** `seq` is where a client that was cut off reads on. */
-const toLine: Writer = (line, seq) => `${JSON.stringify({ ...line, seq })}\n`;
-const toSse: Writer = (line, seq) => `event: ${line.type}\nid: ${seq}\ndata: ${JSON.stringify({ ...line, seq })}\n\n`;
-
-async function* story(
-  events: ReadableStream<Uint8Array>,
-  run: Telling,
-  lines: SeedLines,
-  write: Writer,
-): AsyncGenerator<string> {
-  for await (const text of toLines(events)) {
-    if (text === "") {
-      yield write === toSse ? ": \n\n" : "\n"; // heartbeat
-      continue;
-    }
-    const event = JSON.parse(text) as StoredEvent;
-    if (event.run_id !== run.runId) continue; // the run before this one is still talking
-    // What was said before is needed to know what is left to say.
-    const out = lines.of(event);
-    if (out.length > 0 && event.seq > run.from) yield out.map((line) => write(line, event.seq)).join("");
+  for await (const text of toLines(await storyOf(c, run, "ndjson"))) {
+    if (text === "") continue; // heartbeat
+    const { seq: _seq, ...line } = JSON.parse(text) as SeedLine & { seq: number };
+    messages.push(line as SeedLine);
   }
+  return messages.slice(0, -1);
 }

@@ -20,25 +20,3 @@ export const STREAM_HEADERS = {
   "content-encoding": "identity",
   "x-content-type-options": "nosniff",
 };
-
-const encoder = new TextEncoder();
-
-/**
- * A response body out of pieces of text, made as the reader asks for them. When the reader goes away the generator is
- * ended, which frees what it holds.
- */
-export function toBody(pieces: AsyncGenerator<string>): ReadableStream<Uint8Array> {
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const next = await pieces.next();
-        if (next.done) controller.close();
-        else controller.enqueue(encoder.encode(next.value));
-      },
-      async cancel() {
-        await pieces.return(undefined);
-      },
-    },
-    { highWaterMark: 0 },
-  );
-}

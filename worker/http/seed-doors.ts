@@ -125,8 +125,9 @@ async function runToEnd(
     options: completeOptions(c.env, { maxTurns: SOCKET_MAX_TURNS, ...given }),
     trigger,
   });
-  const events = await stub.stream(c.get("principal").account, after, runId);
-  if (!events) throw unknownSession(sessionId);
+  const shape = { format: "ndjson", view: "all", previews: false, untilRun: runId } as const;
+  const events = await stub.follow(c.get("principal").account, String(after), shape);
+  if (typeof events === "string") throw unknownSession(sessionId);
   const headers = { "x-session-id": sessionId, "x-run-id": runId, "cache-control": "no-store" };
   for await (const line of toLines(events)) {
     const event = line === "" ? null : (JSON.parse(line) as StoredEvent);

@@ -39,6 +39,8 @@ import { Alarms } from "./alarms.ts";
 import { snapshotsOf } from "../snapshots/settings.ts";
 import { bringUpToDate, createTables, numberOf, tablesExist, textOf } from "./sql.ts";
 import { Sockets, fromSocketRequest, readSocketMessage } from "./sockets.ts";
+import { storyTeller } from "./seed-story.ts";
+import type { SeedStory } from "./seed-story.ts";
 import { streamLog } from "./stream.ts";
 import type { StreamShape } from "./stream.ts";
 import { tellWaiting, tellWork } from "./tell-waiting.ts";
@@ -401,11 +403,12 @@ export class Session extends DurableObject<Env> {
     return this.#mayUse(account) ? this.#log.list(query) : null;
   }
 
-  /** The log from a `seq` on, with previews, as NDJSON; it ends with the end of `untilRun`. Null for an unknown session. */
-  stream(account: string, after: number, untilRun: string | null): ReadableStream<Uint8Array> | null {
-    const shape = { format: "ndjson", view: "all", previews: true, untilRun } as const;
-    const stream = this.follow(account, String(after), shape);
-    return typeof stream === "string" ? null : stream;
+  /** A run in the seeds' lines, read from a `seq` on. Null for an unknown session. */
+  tell(account: string, after: number, story: SeedStory): ReadableStream<Uint8Array> | null {
+    if (!this.#mayUse(account)) return null;
+    this.#driver.kick();
+    const shape = { format: story.format, view: "all", previews: true, untilRun: story.runId } as const;
+    return streamLog(this.#log, after, shape, storyTeller(this.ctx.id.name ?? "", story));
   }
 
   /** The log from a cursor on: a `seq`, an event's id, or null for what happens from now on. Else says what is unknown. */

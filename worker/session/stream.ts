@@ -28,8 +28,15 @@ const encoder = new TextEncoder();
 /**
  * The log from a cursor on, for as long as the reader reads. It pulls: replay and live are the same code, and a slow
  * reader holds nothing but its cursor.
+ *
+ * @param tell what this reader is told of each line, in order; left out: the line itself.
  */
-export function streamLog(log: EventLog, after: number, shape: StreamShape): ReadableStream<Uint8Array> {
+export function streamLog(
+  log: EventLog,
+  after: number,
+  shape: StreamShape,
+  tell?: (line: string) => string,
+): ReadableStream<Uint8Array> {
   let cursor = after;
   let gone = false;
   let wroteAt = Date.now();
@@ -48,11 +55,11 @@ export function streamLog(log: EventLog, after: number, shape: StreamShape): Rea
           cursor = page.last;
           const end = shape.untilRun === null ? -1 : page.lines.findIndex(isOver);
           const text =
-            end < 0
+            end < 0 && !tell
               ? textOf(page, shape)
               : page.lines
-                  .slice(0, end + 1)
-                  .map((line) => pieceOf(line, shape))
+                  .slice(0, end < 0 ? undefined : end + 1)
+                  .map((line) => (tell ? tell(line) : pieceOf(line, shape)))
                   .join("");
           if (text !== "") {
             wroteAt = Date.now();
@@ -60,7 +67,7 @@ export function streamLog(log: EventLog, after: number, shape: StreamShape): Rea
           }
           if (end >= 0) controller.close();
           if (text !== "" || end >= 0) return;
-          continue; // previews that this reader does not want
+          continue; // nothing that this reader wants
         }
         let timer: ReturnType<typeof setTimeout> | null = null;
         const pause = Math.max(0, wroteAt + HEARTBEAT_MS - Date.now());
