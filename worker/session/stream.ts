@@ -37,6 +37,7 @@ export function streamLog(
   shape: StreamShape,
   tell?: (line: string) => string,
 ): ReadableStream<Uint8Array> {
+  const write = tell ?? ((line: string): string => pieceOf(line, shape));
   let cursor = after;
   let gone = false;
   let wroteAt = Date.now();
@@ -54,13 +55,8 @@ export function streamLog(
         if (page.lines.length > 0) {
           cursor = page.last;
           const end = shape.untilRun === null ? -1 : page.lines.findIndex(isOver);
-          const text =
-            end < 0 && !tell
-              ? textOf(page, shape)
-              : page.lines
-                  .slice(0, end < 0 ? undefined : end + 1)
-                  .map((line) => (tell ? tell(line) : pieceOf(line, shape)))
-                  .join("");
+          const lines = end < 0 ? page.lines : page.lines.slice(0, end + 1);
+          const text = end < 0 && !tell ? textOf(page, shape) : lines.map(write).join("");
           if (text !== "") {
             wroteAt = Date.now();
             controller.enqueue(encoder.encode(text));
@@ -105,7 +101,12 @@ function pieceOf(line: string, { format, previews, upkeep = true }: StreamShape)
   if (!upkeep && UPKEEP_TYPES.some((type) => line.startsWith(`{"type":"${type}"`))) return "";
   if (format === "ndjson") return `${line}\n`;
   const { type, seq } = headerOf(line);
-  return `event: ${type}\nid: ${seq}\ndata: ${line}\n\n`;
+  return toServerSentEvent(type, seq, line);
+}
+
+/** `seq` is where a client that was cut off reads on. */
+export function toServerSentEvent(type: string, seq: number, data: string): string {
+  return `event: ${type}\nid: ${seq}\ndata: ${data}\n\n`;
 }
 
 /** Whether a line of the log exists only to show a text while it arrives. */
