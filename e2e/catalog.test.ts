@@ -2,7 +2,7 @@ import type Anthropic from "@anthropic-ai/sdk";
 import { APIError, ConflictError, NotFoundError, PermissionDeniedError, toFile } from "@anthropic-ai/sdk";
 import { createHash } from "node:crypto";
 import type { ApiKey, AuditEntry } from "@gantry/protocol/api/keys.ts";
-import { ROUTE_NAMES, accessTo } from "@gantry/worker/http/routes.ts";
+import { ROUTE_NAMES, accessTo } from "@gantry/worker/http/routes/routes.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { clientOf } from "./anthropic.ts";
 import { Gantry, until } from "./gantry.ts";

@@ -1,4 +1,4 @@
-import { ROUTE_NAMES, accessTo } from "@gantry/worker/http/routes.ts";
+import { ROUTE_NAMES, accessTo } from "@gantry/worker/http/routes/routes.ts";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Gantry } from "./gantry.ts";

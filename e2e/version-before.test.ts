@@ -9,7 +9,7 @@ import { RunnerProgram } from "./runner-program.ts";
 
 /**
  * A roll-out: for some minutes a session of the version before talks to today's runner. Its messages are recorded ones; the
- * runner is the real program. (Today's session and a runner of the version before: `worker/session/link.test.ts`.)
+ * runner is the real program. (Today's session and a runner of the version before: `worker/session/link/dial.test.ts`.)
  */
 
 type Message = Record<string, unknown> & { type: string };

@@ -20,7 +20,7 @@ export interface WorkerOptions {
 /** How often it is looked whether workerd could not be started again. */
 const REVIVE_MS = 1_000;
 
-/** What the Worker does a little after an answer (`worker/later.ts`) is done by then. */
+/** What the Worker does a little after an answer (`worker/base/later.ts`) is done by then. */
 const LATER_MS = 200;
 
 /** The running Worker. */

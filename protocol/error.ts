@@ -1,5 +1,5 @@
 /**
- * Everything a request can be refused for, as data. `worker/http/errors.ts` is the one place that turns it into a
+ * Everything a request can be refused for, as data. `worker/base/errors.ts` is the one place that turns it into a
  * response; details that are not in here stay in the log.
  */
 export type ApiError =

@@ -1,10 +1,10 @@
-import type { Env } from "./env.ts";
+import type { Env } from "./base/env.ts";
 import { createApp } from "./http/app.ts";
 
 /** The Worker: requests to doors, and the objects behind them. */
 export { Ledger } from "./accounts/ledger.ts";
 export { Replies } from "./accounts/replies.ts";
-export { Egress } from "./sandbox/egress.ts";
+export { Egress } from "./http/from-sandbox/egress.ts";
 export { Session } from "./session/session.ts";
 
 const app = createApp();

@@ -11,7 +11,7 @@ const SIMULATION = [
   "--no-color",
   "--project",
   "unit",
-  "worker/session/driver.test.ts",
+  "worker/session/drive/driver.test.ts",
 ];
 const PRODUCT = { RUNS: "12", SEED: "1", MAX_SECONDS: process.env["MAX_SECONDS"] ?? "300", STOP_AT: "1" };
 

@@ -11,7 +11,7 @@ export interface Mutation {
 export const MUTATIONS: readonly Mutation[] = [
   {
     name: "fencing: frames of a run that is not in progress are taken",
-    file: "worker/session/frames.ts",
+    file: "worker/session/drive/frames.ts",
     from: "if (frame.runId !== null && frame.runId !== run?.id) {",
     to: "if (Math.random() < 0) {",
     // A runner has to be out of reach for a minute before its run is given up.
@@ -19,35 +19,35 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "fencing: a frame that is stored is stored again",
-    file: "worker/session/decide.ts",
+    file: "worker/session/drive/decide.ts",
     from: 'if (frame <= stored) return "repeat";',
     to: 'if (frame <= stored) return "store";',
     env: {},
   },
   {
     name: "acknowledgement: frames are never acknowledged",
-    file: "worker/session/driver.ts",
+    file: "worker/session/drive/driver.ts",
     from: 'this.#link?.send({ type: "ack", frame });',
     to: "void frame;",
     env: {},
   },
   {
     name: "order: a frame is acknowledged, and then stored",
-    file: "worker/session/driver.ts",
+    file: "worker/session/drive/driver.ts",
     from: "this.#receive(message);",
     to: 'if (message.type !== "frame") return this.#receive(message);\n            this.#link?.send({ type: "ack", frame: message.frame });\n            setTimeout(() => this.#receive(message), 400);',
     env: { ONLY: "kill workerd" },
   },
   {
     name: "at most once: a run that was sent to a runner that is gone is sent again",
-    file: "worker/session/decide.ts",
+    file: "worker/session/drive/decide.ts",
     from: 'return "lost";\n}',
     to: 'return "send";\n}',
     env: { ONLY: "kill runner" },
   },
   {
     name: "at most once: whom an answer was told is not noted",
-    file: "worker/session/approvals.ts",
+    file: "worker/session/store/approvals.ts",
     from: '"UPDATE waiting SET sent_to = ? WHERE run_id = ? AND answer IS NOT NULL", runnerId, runId',
     to: '"SELECT ?, ?", runnerId, runId',
     env: { ONLY: "kill runner" },

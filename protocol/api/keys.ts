@@ -2,7 +2,7 @@ import { z } from "zod";
 import { COMMON_QUERY, PAGE_QUERY } from "./common.ts";
 
 /**
- * What a key opens. Each request needs one of the scopes its route lists (`worker/http/routes.ts`).
+ * What a key opens. Each request needs one of the scopes its route lists (`worker/http/routes/routes.ts`).
  *
  * - `admin`: everything of its account, keys and the audit log included
  * - `agents`: create and change agents and environments

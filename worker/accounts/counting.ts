@@ -1,7 +1,7 @@
 import type { UsageRecord } from "@gantry/router/usage.ts";
-import type { Env } from "../env.ts";
-import { Later } from "../later.ts";
-import { report } from "../log.ts";
+import type { Env } from "../base/env.ts";
+import { Later } from "../base/later.ts";
+import { report } from "../base/log.ts";
 import { ledgerOf } from "./ledger.ts";
 
 /**

@@ -2,12 +2,12 @@ import { Scope } from "@gantry/protocol/api/keys.ts";
 import type { ApiKey } from "@gantry/protocol/api/keys.ts";
 import { fromHex, toBase64Url, toHex } from "@gantry/protocol/bytes.ts";
 import { isId, newId } from "@gantry/protocol/ids.ts";
-import type { Env } from "../env.ts";
+import type { Env } from "../base/env.ts";
 import { catalog, toIso } from "../storage/catalog.ts";
 import { readPage } from "../storage/paging.ts";
 import type { Page, PageRequest } from "../storage/paging.ts";
-import { auditStatement } from "./audit.ts";
-import type { Actor } from "./audit.ts";
+import { auditStatement } from "../storage/audit.ts";
+import type { Actor } from "../storage/audit.ts";
 import { KeyCache } from "./key-cache.ts";
 import type { KnownKey } from "./key-cache.ts";
 

@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Estimate, Reservation } from "@gantry/router/budget.ts";
 import type { UsageRecord } from "@gantry/router/usage.ts";
-import type { Env } from "../env.ts";
+import type { Env } from "../base/env.ts";
 
 /** What was used under one heading. */
 export interface UsageRow {

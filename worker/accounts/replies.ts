@@ -1,5 +1,5 @@
 import { DurableObject, RpcTarget } from "cloudflare:workers";
-import type { Env } from "../env.ts";
+import type { Env } from "../base/env.ts";
 import { numberOf, textOf } from "../session/sql.ts";
 
 /** An answer as it was given, without what belongs to one request alone. */

@@ -1,20 +1,20 @@
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import { newId } from "@gantry/protocol/ids.ts";
 import { Hono } from "hono";
-import { reportLater } from "../log.ts";
-import { discardBody } from "./body.ts";
-import type { App } from "./context.ts";
+import { reportLater } from "../base/log.ts";
+import { discardBody } from "./request/body.ts";
+import type { App } from "./request/context.ts";
 import { DOORS } from "./doors.ts";
-import { errorResponse } from "./errors.ts";
-import { authenticate, checkHost } from "./guard.ts";
-import { answerOnce } from "./idempotency.ts";
-import { authenticateEngine } from "./messages.ts";
-import { readQuery } from "./query.ts";
-import { authenticateSandbox } from "./from-sandbox.ts";
-import { authenticateWork } from "./work-token.ts";
-import { FixedPathsRouter } from "./router.ts";
-import { ROUTES, ROUTE_NAMES, querySchemaOf } from "./routes.ts";
-import type { Route } from "./routes.ts";
+import { errorResponse } from "../base/errors.ts";
+import { authenticate, checkHost } from "./request/guard.ts";
+import { answerOnce } from "./request/idempotency.ts";
+import { authenticateEngine } from "./v1/messages.ts";
+import { readQuery } from "./request/query.ts";
+import { authenticateSandbox } from "./from-sandbox/door.ts";
+import { authenticateWork } from "./request/work-token.ts";
+import { FixedPathsRouter } from "./routes/router.ts";
+import { ROUTES, ROUTE_NAMES, querySchemaOf } from "./routes/routes.ts";
+import type { Route } from "./routes/routes.ts";
 
 /** All doors, and what every request passes on its way to one. */
 export function createApp(): Hono<App> {

@@ -6,11 +6,11 @@ import {
   listAgentsDoor,
   retrieveAgent,
   updateAgentDoor,
-} from "./agents.ts";
-import { listApprovals } from "./approvals.ts";
-import { claudeCode, claudeCodeRun } from "./claude-code.ts";
-import type { App } from "./context.ts";
-import { docsDoor, openApiDoor } from "./docs.ts";
+} from "./v1/agents.ts";
+import { listApprovals } from "./v1/approvals.ts";
+import { claudeCode, claudeCodeRun } from "./prompt/claude-code.ts";
+import type { App } from "./request/context.ts";
+import { docsDoor, openApiDoor } from "./about/docs.ts";
 import {
   archiveEnvironmentDoor,
   createEnvironmentDoor,
@@ -18,10 +18,10 @@ import {
   listEnvironmentsDoor,
   retrieveEnvironment,
   updateEnvironmentDoor,
-} from "./environments.ts";
-import { listEvents, sendEvents } from "./events.ts";
-import { deleteFileDoor, downloadFile, listFilesDoor, retrieveFile, uploadFile } from "./files.ts";
-import { createKeyDoor, listAuditDoor, listKeysDoor, retrieveKey, revokeKeyDoor } from "./keys.ts";
+} from "./v1/environments.ts";
+import { listEvents, sendEvents } from "./v1/events.ts";
+import { deleteFileDoor, downloadFile, listFilesDoor, retrieveFile, uploadFile } from "./v1/files.ts";
+import { createKeyDoor, listAuditDoor, listKeysDoor, retrieveKey, revokeKeyDoor } from "./v1/keys.ts";
 import {
   archiveSession,
   createSession,
@@ -29,29 +29,29 @@ import {
   listSessions,
   retrieveSession,
   updateSession,
-} from "./managed-sessions.ts";
-import { chatCompletions, countTokens, messages } from "./messages.ts";
-import { listModelsDoor, retrieveModel } from "./models.ts";
-import { addResource, deleteResource, listResources, retrieveResource, updateResource } from "./resources.ts";
-import { health } from "./health.ts";
-import { root } from "./root.ts";
-import type { RouteName } from "./routes.ts";
-import { cancelRun, listRuns, retrieveRun } from "./runs.ts";
-import { retrieveSandbox } from "./sandboxes.ts";
-import { fromSandbox } from "./from-sandbox.ts";
-import { agentMessage, containerHealth, containerProcess, debug, demoSocket, query } from "./seed-doors.ts";
+} from "./v1/sessions.ts";
+import { chatCompletions, countTokens, messages } from "./v1/messages.ts";
+import { listModelsDoor, retrieveModel } from "./v1/models.ts";
+import { addResource, deleteResource, listResources, retrieveResource, updateResource } from "./v1/resources.ts";
+import { health } from "./about/health.ts";
+import { root } from "./about/root.ts";
+import type { RouteName } from "./routes/routes.ts";
+import { cancelRun, listRuns, retrieveRun } from "./v1/runs.ts";
+import { retrieveSandbox } from "./about/sandboxes.ts";
+import { fromSandbox } from "./from-sandbox/door.ts";
+import { agentMessage, containerHealth, containerProcess, debug, demoSocket, query } from "./prompt/prompt-doors.ts";
 import {
   archiveTemplateDoor,
   createTemplateDoor,
   listTemplatesDoor,
   retrieveTemplate,
   updateTemplateDoor,
-} from "./templates.ts";
-import { archiveThread, listThreads, retrieveThread } from "./threads.ts";
-import { eventSocket, streamEvents } from "./streams.ts";
-import { listUsage } from "./usage.ts";
-import * as work from "./work.ts";
-import * as vaults from "./vaults.ts";
+} from "./v1/templates.ts";
+import { archiveThread, listThreads, retrieveThread } from "./v1/threads.ts";
+import { eventSocket, streamEvents } from "./v1/streams.ts";
+import { listUsage } from "./v1/usage.ts";
+import * as work from "./v1/work.ts";
+import * as vaults from "./v1/vaults.ts";
 import {
   archiveWorkspace,
   deleteWorkspaceFile,
@@ -62,7 +62,7 @@ import {
   readWorkspaceFile,
   rewindSession,
   writeWorkspaceFile,
-} from "./workspace.ts";
+} from "./v1/workspace.ts";
 
 /** Answers a request that has passed the guards. */
 export type Door = (c: Context<App>) => Response | Promise<Response>;

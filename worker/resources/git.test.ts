@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Env } from "../env.ts";
+import type { Env } from "../base/env.ts";
 import { fetchGit } from "./git.ts";
 
 /** The way out, as the platform gives it: says what it was asked. */

@@ -3,9 +3,9 @@ import { MAX_RESOURCES } from "@gantry/protocol/api/resources.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import { newId } from "@gantry/protocol/ids.ts";
 import type { Mount } from "@gantry/protocol/link.ts";
-import type { Env } from "../env.ts";
-import { getFile } from "../files/store.ts";
-import type { SessionResource } from "../session/resources.ts";
+import type { Env } from "../base/env.ts";
+import { getFile } from "../catalog/files/store.ts";
+import type { SessionResource } from "../session/store/resources.ts";
 import { canSeal, seal } from "../storage/seal.ts";
 import { checkRepositoryUrl, repositoryName } from "./repository-url.ts";
 

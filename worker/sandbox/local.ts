@@ -1,5 +1,5 @@
-import type { Env } from "../env.ts";
-import { directFetch } from "../net.ts";
+import type { Env } from "../base/env.ts";
+import { directFetch } from "../base/net.ts";
 import { RUNNER_PORT } from "./sandbox.ts";
 import type { Sandbox } from "./sandbox.ts";
 

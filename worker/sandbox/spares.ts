@@ -1,7 +1,7 @@
 import type { RunOptions } from "@gantry/protocol/link.ts";
 import { isId, newId } from "@gantry/protocol/ids.ts";
-import type { Env } from "../env.ts";
-import { contextTokensOf, modelsOf } from "../models.ts";
+import type { Env } from "../base/env.ts";
+import { contextTokensOf, modelsOf } from "../models/models.ts";
 import { localRunner, runnerPort } from "./local.ts";
 
 /** A runner that takes longer to answer costs more than its spare engine saves. */

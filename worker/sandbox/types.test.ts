@@ -1,6 +1,6 @@
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import { describe, expect, it } from "vitest";
-import type { Env } from "../env.ts";
+import type { Env } from "../base/env.ts";
 import { checkSandboxType, sandboxType } from "./types.ts";
 
 const standard = { image: "plain", instance: "standard-1" };

@@ -1,6 +1,6 @@
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import { z } from "zod";
-import type { Env } from "../env.ts";
+import type { Env } from "../base/env.ts";
 
 /**
  * Types of sandbox that an environment may choose between: image and size, by name. They are the deployment's: the

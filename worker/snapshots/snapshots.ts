@@ -2,7 +2,7 @@ import { newId } from "@gantry/protocol/ids.ts";
 import type { SessionEvent } from "@gantry/protocol/event.ts";
 import type { Report } from "@gantry/protocol/link.ts";
 import type { Restored, ScanRequest, SnapshotRoot } from "@gantry/protocol/snapshot.ts";
-import type { PendingSave, Settings } from "../session/settings.ts";
+import type { PendingSave, Settings } from "../session/store/settings.ts";
 import type { Sql, Transaction } from "../session/sql.ts";
 import type { KeyRing } from "./keys.ts";
 import { collectGarbage } from "./gc.ts";

@@ -1,4 +1,4 @@
-import type { Env } from "../env.ts";
+import type { Env } from "../base/env.ts";
 import { catalog } from "../storage/catalog.ts";
 import type { PackStore } from "./packs.ts";
 

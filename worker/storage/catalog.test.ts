@@ -1,7 +1,7 @@
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import { describe, expect, it } from "vitest";
-import type { Env } from "../env.ts";
-import { bounded } from "./bounded.ts";
+import type { Env } from "../base/env.ts";
+import { bounded } from "../base/bounded.ts";
 import { catalog } from "./catalog.ts";
 
 const never = (): Promise<never> => new Promise(() => {});

@@ -1,5 +1,5 @@
-import type { Env } from "../env.ts";
-import { bounded } from "./bounded.ts";
+import type { Env } from "../base/env.ts";
+import { bounded } from "../base/bounded.ts";
 
 /** The order of sessions by creation. Not by id: a session may take the id of an engine that started before it was made. */
 export const SESSION_AGE = "(printf('%015d_', created_at) || id)";

@@ -1,8 +1,8 @@
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import { isId, newId } from "@gantry/protocol/ids.ts";
-import { auditStatement } from "../accounts/audit.ts";
-import type { Action, Actor } from "../accounts/audit.ts";
-import type { Env } from "../env.ts";
+import { auditStatement } from "./audit.ts";
+import type { Action, Actor } from "./audit.ts";
+import type { Env } from "../base/env.ts";
 import { catalog, toIso } from "./catalog.ts";
 import { readPage } from "./paging.ts";
 import type { Page, PageRequest } from "./paging.ts";

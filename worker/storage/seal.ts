@@ -1,5 +1,5 @@
 import { fromBase64Url, toBase64Url } from "@gantry/protocol/bytes.ts";
-import type { Env } from "../env.ts";
+import type { Env } from "../base/env.ts";
 
 /**
  * Secrets at rest: AES-256-GCM under a key of `GANTRY_ENCRYPTION_KEY`. A sealed text is `v1.<key id>.<nonce>.<ciphertext>`

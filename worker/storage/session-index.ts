@@ -1,6 +1,6 @@
-import { auditStatement } from "../accounts/audit.ts";
-import type { Actor } from "../accounts/audit.ts";
-import type { Env } from "../env.ts";
+import { auditStatement } from "./audit.ts";
+import type { Actor } from "./audit.ts";
+import type { Env } from "../base/env.ts";
 import { SESSION_AGE, catalog } from "./catalog.ts";
 import type { Page, PageRequest } from "./paging.ts";
 import { readPage } from "./paging.ts";

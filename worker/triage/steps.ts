@@ -1,7 +1,7 @@
 import bundled from "../../triage.yaml";
-import type { Env } from "../env.ts";
-import { report } from "../log.ts";
-import { modelsOf } from "../models.ts";
+import type { Env } from "../base/env.ts";
+import { report } from "../base/log.ts";
+import { modelsOf } from "../models/models.ts";
 import { classifierStep } from "./classifier.ts";
 import { parseTriageConfig } from "./config.ts";
 import type { TriageConfig } from "./config.ts";

@@ -1,8 +1,8 @@
 import type { SessionFork } from "@gantry/protocol/api/workspace.ts";
 import { newId } from "@gantry/protocol/ids.ts";
 import type { SessionEvent } from "@gantry/protocol/event.ts";
-import type { EventLog } from "../session/event-log.ts";
-import type { SessionSetup } from "../session/settings.ts";
+import type { EventLog } from "../session/log/event-log.ts";
+import type { SessionSetup } from "../session/store/settings.ts";
 import { createTables } from "../session/sql.ts";
 import type { Sql, Transaction } from "../session/sql.ts";
 import type { Snapshots } from "../snapshots/snapshots.ts";

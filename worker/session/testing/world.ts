@@ -4,20 +4,20 @@ import { CLOSE, MessageAssembler, Report, toMessages } from "@gantry/protocol/li
 import type { RunOptions, ToolAnswer } from "@gantry/protocol/link.ts";
 import { vi } from "vitest";
 import { NoCapacity } from "../../sandbox/sandbox.ts";
-import { Approvals } from "../approvals.ts";
-import { Driver } from "../driver.ts";
-import { LINGER_MS } from "../resting-link.ts";
-import { EventLog } from "../event-log.ts";
-import { Lease } from "../lease.ts";
-import type { Link, LinkHandlers } from "../link.ts";
-import { Peers } from "../peers.ts";
-import { RunQueue } from "../run-queue.ts";
+import { Approvals } from "../store/approvals.ts";
+import { Driver } from "../drive/driver.ts";
+import { LINGER_MS } from "../link/resting-link.ts";
+import { EventLog } from "../log/event-log.ts";
+import { Lease } from "../store/lease.ts";
+import type { Link, LinkHandlers } from "../link/dial.ts";
+import { Peers } from "../drive/peers.ts";
+import { RunQueue } from "../store/run-queue.ts";
 import { textOf } from "../sql.ts";
-import { Threads } from "../threads.ts";
+import { Threads } from "../log/threads.ts";
 import { CLOSED, SimulatedRunner, UNREAD, Wire } from "./runner.ts";
 import type { TriageStep } from "../../triage/triage.ts";
 import type { WireMessage } from "./runner.ts";
-import { remembered } from "../remembered.ts";
+import { remembered } from "../../storage/remembered.ts";
 import { memoryDatabase } from "./sqlite.ts";
 
 /** Time for a dial to be answered. */

@@ -1,0 +1,55 @@
+import { WorkerEntrypoint } from "cloudflare:workers";
+import { newId } from "@gantry/protocol/ids.ts";
+import type { Env } from "../../base/env.ts";
+import { errorResponse } from "../../base/errors.ts";
+import { modelsOf } from "../../models/models.ts";
+import { answerSandbox } from "./for-sandbox.ts";
+import { MODELS_HOST } from "../../sandbox/container.ts";
+import { mayLeave } from "../../sandbox/egress-rules.ts";
+import type { EgressRules } from "../../sandbox/egress-rules.ts";
+
+/** Who sends: set where the container is started, out of reach of what runs in it. */
+export interface EgressProps {
+  readonly sessionId: string;
+  readonly startId: string;
+  readonly rules: EgressRules;
+}
+
+/**
+ * The only way out of a container: everything it sends by HTTP and HTTPS arrives here. Model calls are answered by the
+ * router in the name of the session, so that no key and no token need be in there; the rest leaves if the environment
+ * allows it, with credentials that are added here, and is refused and noted otherwise.
+ */
+export class Egress extends WorkerEntrypoint<Env, EgressProps> {
+  override async fetch(request: Request): Promise<Response> {
+    const { sessionId, startId, rules } = this.ctx.props;
+    const url = new URL(request.url);
+    const session = this.env.SESSION.get(this.env.SESSION.idFromName(sessionId));
+    if (url.hostname === MODELS_HOST) {
+      const caller = await session.callerOfStart(startId);
+      if (caller === null) return Response.json(refusal("this sandbox was given up"), { status: 401 });
+      const router = modelsOf(this.env);
+      const who = { account: caller.account, keyId: null, sessionId };
+      if (request.method === "POST" && url.pathname === "/v1/messages") return router.messages(request, who);
+      if (request.method === "POST" && url.pathname === "/v1/messages/count_tokens")
+        return router.countTokens(request, who);
+      if (url.pathname.startsWith("/sandbox/")) {
+        const requestId = newId("request");
+        const from = { account: caller.account, sessionId, requestId };
+        return answerSandbox(this.env, from, request).catch((error: unknown) =>
+          errorResponse(error, url.pathname, requestId),
+        );
+      }
+      return Response.json(refusal(`there is no ${request.method} ${url.pathname} here`), { status: 404 });
+    }
+    if (!mayLeave(rules, url)) {
+      await session.noteBlocked(startId, { host: url.host, method: request.method });
+      return Response.json(refusal(`the environment of this session does not allow ${url.host}`), { status: 403 });
+    }
+    return fetch(request, { redirect: "manual" });
+  }
+}
+
+function refusal(message: string): object {
+  return { type: "error", error: { type: "permission_error", message: `Gantry: ${message}.` } };
+}

@@ -1,0 +1,125 @@
+import { ClaudeCodeRequest } from "@gantry/protocol/api/doors.ts";
+import { RequestRefused } from "@gantry/protocol/error.ts";
+import type { Context } from "hono";
+import { JSON_TYPE, NDJSON_TYPE, SSE_TYPE, TEXT_TYPE, chooseType, preferredWait } from "../request/accept.ts";
+import { parseAdditionalArgs } from "./additional-args.ts";
+import { readJson } from "../request/body.ts";
+import type { App } from "../request/context.ts";
+import { tellingRequestId } from "../request/idempotency.ts";
+import { continuedSession } from "../request/named-session.ts";
+import { STREAM_HEADERS, toLines } from "../../base/ndjson.ts";
+import { completeOptions } from "../../session/store/run-options.ts";
+import { findRun, laterAt } from "../v1/runs.ts";
+import { SeedLines, runErrorStatus } from "@gantry/protocol/seed-lines.ts";
+import type { SeedLine } from "@gantry/protocol/seed-lines.ts";
+import type { SeedStory } from "../../session/log/run-story.ts";
+import { sessionStub, submit, unknownSession } from "../request/submit.ts";
+import type { Accepted } from "../request/submit.ts";
+
+/**
+ * The seeds' door: one prompt in, and the run's story out, as one JSON object a line while it happens, or as one
+ * object at the end. A client that goes away stops nothing: the run belongs to its session.
+ */
+export async function claudeCode(c: Context<App>): Promise<Response> {
+  const body = await readJson(c.req.raw, ClaudeCodeRequest);
+  const type = typeOf(c, body.stream);
+  const { verbose: verboseArg, ...fromArgs } = parseAdditionalArgs(body.additionalArgs);
+  const options = completeOptions(c.env, {
+    ...fromArgs,
+    ...(body.model === undefined ? {} : { model: body.model }),
+    ...(body.maxTurns === undefined ? {} : { maxTurns: body.maxTurns }),
+    ...(body.permissionMode === undefined ? {} : { permissionMode: body.permissionMode }),
+    ...(body.includeRaw ? { includeRaw: true } : {}),
+  });
+  const accepted = await submit(c, await continuedSession(c, body.sessionId), {
+    prompt: [{ type: "text", text: body.prompt }],
+    options,
+    trigger: "claude-code",
+  });
+  const verbose = body.verbose || verboseArg === true;
+  return tell(c, { ...accepted, from: 0, verbose, type });
+}
+
+/**
+ * `GET /claude-code/{sessionId}/{runId}`: the same story again, for a client that was cut off: from `Last-Event-ID` or
+ * `?after=`, the `seq` of the last line it has, on. `?verbose=true` as in the request.
+ */
+export async function claudeCodeRun(c: Context<App>): Promise<Response> {
+  const [sessionId, runId] = [c.req.param("sessionId") ?? "", c.req.param("runId") ?? ""];
+  const type = typeOf(c, undefined);
+  const { promptSeq } = await findRun(c, sessionId, runId, 0);
+  const cursor = c.req.header("last-event-id") || c.req.query("after") || "0";
+  if (!/^\d{1,15}$/.test(cursor))
+    throw new RequestRefused({ code: "invalid_request", field: "after", reason: "must be the seq of a line" });
+  const story = { sessionId, runId, after: promptSeq - 2, stub: sessionStub(c.env, sessionId) };
+  return tell(c, { ...story, from: Number(cursor), verbose: c.req.query("verbose") === "true", type });
+}
+
+/** A run to tell of: `from` is the `seq` of the last event that the client has heard of. */
+interface Telling extends Omit<Accepted, "eventId"> {
+  readonly from: number;
+  readonly verbose: boolean;
+  readonly type: StoryType;
+}
+
+type StoryType = ReturnType<typeof typeOf>;
+
+/** The form to tell it in: `stream` in the body goes before the `Accept` header. */
+function typeOf(c: Context<App>, stream: boolean | undefined) {
+  if (stream === false) return JSON_TYPE;
+  const accept = c.req.header("accept");
+  return stream === true
+    ? chooseType(accept, [TEXT_TYPE, NDJSON_TYPE, SSE_TYPE])
+    : chooseType(accept, [TEXT_TYPE, NDJSON_TYPE, SSE_TYPE, JSON_TYPE]);
+}
+
+/** How long a client that wants one object waits when it does not say: common clients give up after five minutes. */
+const WAIT_SECONDS = 280;
+
+async function tell(c: Context<App>, run: Telling): Promise<Response> {
+  const { sessionId, runId, type } = run;
+  const headers = { "x-session-id": sessionId, "x-run-id": runId, "cache-control": "no-store" };
+  if (type === JSON_TYPE) return answerOnce(c, run, headers);
+  const story = await storyOf(c, run, type === SSE_TYPE ? "sse" : "ndjson");
+  return new Response(story, {
+    headers: { ...headers, ...STREAM_HEADERS, "content-type": `${type}; charset=utf-8` },
+  });
+}
+
+/** The run's lines, as its session tells them. */
+async function storyOf(
+  c: Context<App>,
+  { stub, sessionId, runId, after, from, verbose }: Telling,
+  format: SeedStory["format"],
+): Promise<ReadableStream<Uint8Array>> {
+  const story = { runId, from, verbose, format, requestId: tellingRequestId(c) };
+  const lines = await stub.tell(c.get("principal").account, after, story);
+  if (!lines) throw unknownSession(sessionId);
+  return lines;
+}
+
+/** One object when the run has ended; 202 and the run's address when that takes too long. */
+async function answerOnce(c: Context<App>, run: Telling, headers: Record<string, string>): Promise<Response> {
+  const { sessionId, runId, verbose } = run;
+  const waitSeconds = preferredWait(c.req.header("prefer")) ?? WAIT_SECONDS;
+  const { ended, state } = await findRun(c, sessionId, runId, waitSeconds * 1000);
+  if (!ended) {
+    const body = { type: "status", status: state, sessionId, runId, requestId: c.get("requestId") };
+    return Response.json(body, { status: 202, headers: { ...headers, ...laterAt(sessionId, runId) } });
+  }
+  const [last] = new SeedLines({ sessionId, runId, requestId: tellingRequestId(c), verbose }).of(ended);
+  const messages = verbose ? await storyUntilEnd(c, run) : null;
+  const answer = { ...last, ...(messages ? { messages } : {}) };
+  return Response.json(answer, { status: last?.type === "error" ? runErrorStatus(last["error"]) : 200, headers });
+}
+
+/** All lines of a run that has ended, but the last. */
+async function storyUntilEnd(c: Context<App>, run: Telling): Promise<SeedLine[]> {
+  const messages: SeedLine[] = [];
+  for await (const text of toLines(await storyOf(c, run, "ndjson"))) {
+    if (text === "") continue; // heartbeat
+    const { seq: _seq, ...line } = JSON.parse(text) as SeedLine & { seq: number };
+    messages.push(line as SeedLine);
+  }
+  return messages.slice(0, -1);
+}

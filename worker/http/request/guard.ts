@@ -1,0 +1,97 @@
+import { Scope } from "@gantry/protocol/api/keys.ts";
+import { RequestRefused } from "@gantry/protocol/error.ts";
+import type { Context } from "hono";
+import { createMiddleware } from "hono/factory";
+import { matchedRoutes } from "hono/route";
+import { digest, findKey } from "../../accounts/keys.ts";
+import { accessTo } from "../routes/routes.ts";
+import type { Access } from "../routes/routes.ts";
+import type { App, Principal } from "./context.ts";
+
+/** Id under which the installation's own key appears; its account is `default`. */
+export const ADMIN_KEY_ID = "admin";
+
+/**
+ * Host and Origin, before anything else: a page in the user's browser must not reach a server on loopback, neither
+ * by asking it directly (Origin) nor by making its own name point here (Host). An IP address cannot be such a name.
+ */
+export const checkHost = createMiddleware<App>(async (c, next) => {
+  const host = c.req.header("host") ?? "";
+  const name = host.replace(/:\d+$/, "").toLowerCase();
+  const listed = (c.env.GANTRY_ALLOWED_HOSTS ?? "").split(",").map((entry) => entry.trim().toLowerCase());
+  const allowed = listed.filter((entry) => entry !== "");
+  const isAddress = /^\d{1,3}(\.\d{1,3}){3}$/.test(name) || /^\[[0-9a-f:.]+\]$/.test(name);
+  // In the cloud the platform sends us our own names only.
+  const onOneMachine = c.env.RUNNER_URL !== undefined;
+  if (onOneMachine && !isAddress && name !== "localhost" && !allowed.includes("*") && !allowed.includes(name)) {
+    throw new RequestRefused({ code: "forbidden_host", host });
+  }
+  const origin = c.req.header("origin");
+  if (origin !== undefined && origin !== `http://${host}` && origin !== `https://${host}`) {
+    throw new RequestRefused({ code: "forbidden_origin", origin });
+  }
+  await next();
+});
+
+/**
+ * The key a request carries, or null. A browser cannot set headers on a WebSocket: there it may come as a subprotocol,
+ * `new WebSocket(url, ["gantry", "key.gk_..."])`, which no log of addresses shows.
+ */
+export function keyOf(headers: Headers): string | null {
+  const bearer = /^Bearer\s+(\S+)$/i.exec(headers.get("authorization") ?? "")?.[1];
+  const offered = headers
+    .get("sec-websocket-protocol")
+    ?.split(",")
+    .map((name) => name.trim())
+    .find((name) => name.startsWith("key."));
+  return bearer ?? headers.get("x-api-key") ?? offered?.slice("key.".length) ?? null;
+}
+
+/** What the token of a work item has; no key can have it. */
+export const WORK_TOKEN_SCOPE = "work-token";
+
+/** What a session's token has on the sandbox's own doors; no key can have it. */
+export const SANDBOX_SCOPE = "sandbox";
+
+/** Deny by default: a route that `routes.ts` does not open needs a key, and one with a scope of that route. */
+export const authenticate = createMiddleware<App>(async (c, next) => {
+  const access = accessOf(c);
+  if (access !== "open") {
+    const principal = c.get("principal") ?? (await principalOf(c));
+    if (!principal) throw new RequestRefused({ code: "unauthorized" });
+    const { scopes } = principal;
+    if (access === "sandbox") {
+      if (!scopes.includes(SANDBOX_SCOPE)) throw new RequestRefused({ code: "unauthorized" });
+      return next();
+    }
+    // What it opens was said when its token was read (work-token.ts).
+    if (scopes.includes(WORK_TOKEN_SCOPE)) return next();
+    if (!scopes.includes("admin") && !access.some((scope) => scopes.includes(scope)))
+      throw new RequestRefused({ code: "forbidden_scope", needs: [...new Set([...access, "admin"])] });
+    c.set("principal", principal);
+  }
+  await next();
+});
+
+/** What the matched route asks for. No route at all: any key hears of it, others that they have none. */
+function accessOf(c: Context<App>): Access {
+  const route = matchedRoutes(c).find(({ method }) => method !== "ALL");
+  if (route !== undefined) return accessTo(route.method, route.path);
+  return accessTo("GET", c.req.path) === "open" ? "open" : Scope.options;
+}
+
+/** The installation's own key, or one of the database. */
+async function principalOf(c: Context<App>): Promise<Principal | null> {
+  const key = keyOf(c.req.raw.headers);
+  if (key === null) return null;
+  if (await isAdminKey(key, c.env.GANTRY_API_KEY))
+    return { account: "default", keyId: ADMIN_KEY_ID, scopes: ["admin"] };
+  const known = await findKey(c.env, key, (work) => c.executionCtx.waitUntil(work));
+  return known && { account: known.account, keyId: known.id, scopes: known.scopes };
+}
+
+async function isAdminKey(key: string, adminKey: string | undefined): Promise<boolean> {
+  if (!adminKey) return false;
+  const [given, right] = await Promise.all([digest(key), digest(adminKey)]);
+  return crypto.subtle.timingSafeEqual(given, right);
+}

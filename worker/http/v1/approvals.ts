@@ -1,0 +1,35 @@
+import type { Context } from "hono";
+import { toIso } from "../../storage/catalog.ts";
+import { waitingSessionIds } from "../../storage/session-index.ts";
+import type { App } from "../request/context.ts";
+import { sessionStub } from "../request/submit.ts";
+
+/** What is asked: of a question its questions, of a plan its text. */
+function shown({ kind, input }: { kind: string; input: string }): object {
+  const given = JSON.parse(input) as Record<string, unknown>;
+  if (kind === "question") return { input: given, questions: given["questions"] ?? [] };
+  return kind === "plan" ? { input: given, plan: given["plan"] ?? "" } : { input: given };
+}
+
+/** `GET /v1/approvals`: tool calls that wait for somebody, over all sessions of the account, oldest first. */
+export async function listApprovals(c: Context<App>): Promise<Response> {
+  const { account } = c.get("principal");
+  const data: object[] = [];
+  for (const sessionId of await waitingSessionIds(c.env, account)) {
+    for (const call of (await sessionStub(c.env, sessionId).waiting(account)) ?? []) {
+      // Its worker answers that, and nobody else is asked.
+      if (call.kind === "worker") continue;
+      data.push({
+        type: "approval",
+        session_id: sessionId,
+        run_id: call.runId,
+        tool_use_id: call.toolUseId,
+        kind: call.kind === "worker_ask" ? "permission" : call.kind,
+        tool: call.tool,
+        ...shown(call),
+        asked_at: toIso(call.askedAt),
+      });
+    }
+  }
+  return c.json({ data });
+}

@@ -1,0 +1,116 @@
+import type { SessionCreate } from "@gantry/protocol/api/sessions.ts";
+import type { ResourceParams } from "@gantry/protocol/api/resources.ts";
+import { Metadata } from "@gantry/protocol/api/common.ts";
+import { sleepAfterMsOf } from "@gantry/protocol/api/environments.ts";
+import { RequestRefused } from "@gantry/protocol/error.ts";
+import type { Context } from "hono";
+import { WORKER_SERVER, onWorker, throughVaults, toEngineSetup } from "../../catalog/agents/engine-setup.ts";
+import { agentOf } from "../../catalog/agents/session-agent.ts";
+import { environments } from "../../catalog/environments/store.ts";
+import { resolveResources } from "../../resources/resolve.ts";
+import type { WantedResource } from "../../resources/resolve.ts";
+import type { WantedOptions } from "../../session/store/run-defaults.ts";
+import type { SessionSetup } from "../../session/store/settings.ts";
+import { templates } from "../../catalog/templates/store.ts";
+import { checkVaults } from "../../catalog/vaults/store.ts";
+import type { App } from "../request/context.ts";
+import { found } from "../request/query.ts";
+import { AGENT_MAX_TURNS, completeOptions } from "../../session/store/run-options.ts";
+
+/** What a session is made of, all of it checked. */
+export interface SessionStart {
+  readonly setup: SessionSetup;
+  readonly resources: readonly WantedResource[];
+  readonly options: WantedOptions;
+  readonly agentId: string | null;
+}
+
+/** A request, or a template: where a session begins. */
+type Start = Partial<Omit<SessionCreate, "initial_events" | "template" | "budget">>;
+
+/** The request, over what its template says. Of metadata both are there; what else the request says replaces. */
+export async function withTemplate(
+  c: Context<App>,
+  { template: id, initial_events: _events, budget: _budget, ...own }: SessionCreate,
+): Promise<Start> {
+  if (id === undefined) return own;
+  const template = found(await templates.get(c.env, c.get("principal").account, id), "Template", id);
+  if (template.archived_at !== null) throw refused("template", "is archived");
+  const { type: _type, id: _id, created_at: _c, updated_at: _u, archived_at: _a, ...start } = template;
+  const { name: _name, description: _description, ...base } = start;
+  const metadata = Metadata.safeParse({ ...base.metadata, ...own.metadata });
+  if (!metadata.success) throw refused("metadata", metadata.error.issues[0]?.message ?? "is too much");
+  return { ...base, ...own, metadata: metadata.data };
+}
+
+/** Checks everything that a session begins with. Refuses with the name of the field. */
+export async function resolveStart(c: Context<App>, start: Start): Promise<SessionStart> {
+  const { env } = c;
+  const { account } = c.get("principal");
+  const agent = start.agent === undefined ? null : await agentOf(env, account, start.agent);
+  const environment = start.environment_id === undefined ? null : await environmentOf(c, start.environment_id);
+  const sleepAfterMs = environment ? sleepAfterMsOf(environment.metadata) : undefined;
+  const vaultIds = start.vault_ids ?? [];
+  await checkVaults(env, account, vaultIds);
+  const plain = agent === null ? {} : toEngineSetup(agent);
+  const selfHosted = environment?.config.type === "self_hosted";
+  if (selfHosted) checkSelfHosted(agent, start);
+  const anywhere = agent === null || vaultIds.length === 0 ? plain : throughVaults(plain, agent);
+  const fromAgent = selfHosted ? onWorker(anywhere) : anywhere;
+  if (start.ask_user_question && fromAgent.tools === undefined)
+    throw refused("ask_user_question", "needs an agent: without one nobody is asked");
+  const engine: SessionSetup["engine"] = {
+    ...fromAgent,
+    ...(start.model === undefined ? {} : { model: start.model }),
+    ...(start.permission_mode === undefined ? {} : { permissionMode: start.permission_mode }),
+    ...(start.ask_user_question && fromAgent.tools
+      ? { tools: { ...fromAgent.tools, tools: { ...fromAgent.tools.tools, AskUserQuestion: "ask" as const } } }
+      : {}),
+  };
+  // Refused now rather than at the first prompt.
+  const options = completeOptions(env, {
+    maxTurns: AGENT_MAX_TURNS,
+    ...(engine.model === undefined ? {} : { model: engine.model }),
+    ...(engine.permissionMode === undefined ? {} : { permissionMode: engine.permissionMode }),
+  });
+  const wanted: readonly ResourceParams[] = start.resources ?? [];
+  return {
+    setup: {
+      agent: agent === null ? null : JSON.stringify(agent),
+      environmentId: start.environment_id ?? null,
+      title: start.title ?? null,
+      metadata: start.metadata ?? {},
+      engine,
+      ...(selfHosted ? { selfHosted } : {}),
+      ...(sleepAfterMs === undefined ? {} : { sleepAfterMs }),
+      ...(vaultIds.length === 0 ? {} : { vaultIds }),
+      archivedAt: null,
+      updatedAt: Date.now(),
+    },
+    resources: await resolveResources(env, account, wanted, [], "resources"),
+    options,
+    agentId: agent === null || agent.id === "" ? null : agent.id,
+  };
+}
+
+async function environmentOf(c: Context<App>, id: string) {
+  const environment = found(await environments.get(c.env, c.get("principal").account, id), "Environment", id);
+  if (environment.archived_at !== null) throw refused("environment_id", "is archived");
+  return environment;
+}
+
+/** What a self-hosted environment does not have would happen in our sandbox instead, where nobody expects it. */
+function checkSelfHosted(agent: Awaited<ReturnType<typeof agentOf>> | null, start: Start): void {
+  if (agent === null)
+    throw refused("agent", "is needed in a self-hosted environment: it says which tools its worker has");
+  if (agent.multiagent !== null)
+    throw refused("agent", "starts sub-agents, which a self-hosted environment does not have");
+  if (agent.mcp_servers.some(({ name }) => name === WORKER_SERVER))
+    throw refused("agent", `has an MCP server named ${WORKER_SERVER}, as the worker's tools are called`);
+  if ((start.resources ?? []).length > 0)
+    throw refused("resources", "are not mounted in a self-hosted environment: its files are its own");
+}
+
+function refused(field: string, reason: string): RequestRefused {
+  return new RequestRefused({ code: "invalid_request", field, reason });
+}

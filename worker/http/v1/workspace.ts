@@ -1,0 +1,211 @@
+import {
+  ArchiveQuery,
+  DiffQuery,
+  SessionFork,
+  SessionRewind,
+  WorkspaceFileQuery,
+  WorkspaceListQuery,
+} from "@gantry/protocol/api/workspace.ts";
+import { RequestRefused } from "@gantry/protocol/error.ts";
+import type { ApiError } from "@gantry/protocol/error.ts";
+import { newId } from "@gantry/protocol/ids.ts";
+import type { Context } from "hono";
+import { attachment, mimeTypeOf } from "../../catalog/files/names.ts";
+import type { Snapshot } from "../../snapshots/tables.ts";
+import { toIso } from "../../storage/catalog.ts";
+import { indexSession } from "../../storage/session-index.ts";
+import { names } from "../../workspace/tags.ts";
+import { readJson } from "../request/body.ts";
+import type { App } from "../request/context.ts";
+import { idFor } from "../request/idempotency.ts";
+import { tell } from "./sessions.ts";
+import { STREAM_HEADERS } from "../../base/ndjson.ts";
+import { readQuery } from "../request/query.ts";
+import { checkSpace } from "../../sandbox/space.ts";
+import { sessionStub, unknownSession } from "../request/submit.ts";
+
+/** `/v1/sessions/{id}/files`, `/archive`, `/diff`, `/snapshots`: a session's files as they were saved. */
+
+type Answered = { readonly ok: true } | { readonly ok: false; readonly error: ApiError };
+
+/** What an object answered: a value, or why not. */
+function valueOf<R extends Answered>(result: R): Extract<R, { readonly ok: true }> {
+  if (!result.ok) throw new RequestRefused(result.error);
+  return result as Extract<R, { readonly ok: true }>;
+}
+
+function toSnapshot(snapshot: Snapshot) {
+  return {
+    type: "snapshot" as const,
+    id: snapshot.id,
+    run_id: snapshot.runId,
+    /** The last event before it was taken. */
+    seq: snapshot.seq,
+    files: snapshot.files,
+    bytes: snapshot.bytes,
+    created_at: toIso(snapshot.at),
+  };
+}
+
+/** A session's files, for this account. */
+async function workspaceOf(c: Context<App>) {
+  const id = c.req.param("id") ?? "";
+  const workspace = await sessionStub(c.env, id).workspace(c.get("principal").account);
+  if (!workspace) throw unknownSession(id);
+  return workspace;
+}
+
+/** The part of the address behind `/files/`: a path of the workspace. */
+function pathIn(c: Context<App>): string {
+  const path = c.req.param("path") ?? "";
+  if (path === "" || path.split("/").some((step) => step === "" || step === "." || step === ".."))
+    throw new RequestRefused({ code: "invalid_request", field: "path", reason: "is not a path below the workspace" });
+  return path;
+}
+
+/** `GET /v1/sessions/{id}/snapshots`: the saved states that are kept, oldest first. */
+export async function listSnapshots(c: Context<App>): Promise<Response> {
+  const workspace = await workspaceOf(c);
+  const snapshots = await workspace.snapshots();
+  return c.json({ data: snapshots.map(toSnapshot) });
+}
+
+/** `GET /v1/sessions/{id}/files`: what lies in a folder. */
+export async function listWorkspace(c: Context<App>): Promise<Response> {
+  const { path, recursive, page, limit, snapshot_id, run_id, at_event } = readQuery(c, WorkspaceListQuery);
+  const folder = path.replace(/^\/+|\/+$/g, "");
+  const asked = { path: folder, recursive: recursive === "true", after: page, limit };
+  const workspace = await workspaceOf(c);
+  const { snapshot, entries, more } = valueOf(await workspace.list({ snapshot_id, run_id, at_event }, asked));
+  return c.json({ data: entries, next_page: more ? entries.at(-1)?.path : null, snapshot: toSnapshot(snapshot) });
+}
+
+/** `GET /v1/sessions/{id}/files/{path}`: one file, whole or a range of it, with an `ETag` that names its contents. */
+export async function readWorkspaceFile(c: Context<App>): Promise<Response> {
+  const path = pathIn(c);
+  const { snapshot_id, run_id, at_event } = readQuery(c, WorkspaceFileQuery);
+  const workspace = await workspaceOf(c);
+  const { entry, snapshot } = valueOf(await workspace.stat({ snapshot_id, run_id, at_event }, path));
+  const size = entry.size ?? 0;
+  const etag = `"${entry.etag}"`;
+  const headers = {
+    etag,
+    "accept-ranges": "bytes",
+    "last-modified": new Date(entry.modified_at).toUTCString(),
+    "x-gantry-snapshot": snapshot.id,
+  };
+  const known = c.req.header("if-none-match");
+  if (known !== undefined && names(known, etag)) return new Response(null, { status: 304, headers });
+  const range = rangeOf(c.req.header("if-range") ?? etag, etag, c.req.header("range"), size);
+  if (range === "unsatisfiable")
+    return new Response(null, { status: 416, headers: { ...headers, "content-range": `bytes */${size}` } });
+  const { from, to } = range ?? { from: 0, to: size };
+  const { body } = valueOf(await workspace.read({ snapshot_id: snapshot.id }, path, from, to));
+  return new Response(body.pipeThrough(new FixedLengthStream(to - from)), {
+    status: range ? 206 : 200,
+    headers: {
+      ...headers,
+      ...STREAM_HEADERS,
+      ...(range ? { "content-range": `bytes ${from}-${to - 1}/${size}` } : {}),
+      "content-type": mimeTypeOf(null, path),
+      "content-length": String(to - from),
+      "content-disposition": attachment(path.split("/").at(-1) ?? path),
+      // What an agent wrote is never shown as a page of this server.
+      "content-security-policy": "sandbox; default-src 'none'",
+      "x-content-type-options": "nosniff",
+    },
+  });
+}
+
+/** `PUT /v1/sessions/{id}/files/{path}`: the body becomes the file. `If-Match` and `If-None-Match: *` are kept to. */
+export async function writeWorkspaceFile(c: Context<App>): Promise<Response> {
+  const path = pathIn(c);
+  await checkSpace(c.env);
+  const workspace = await workspaceOf(c);
+  const body: ReadableStream<Uint8Array> = c.req.raw.body ?? new Blob([]).stream();
+  const conditions = { ifMatch: c.req.header("if-match"), ifNoneMatch: c.req.header("if-none-match") };
+  const { entry, existed } = valueOf(await workspace.write(path, body, conditions));
+  return c.json(entry, existed ? 200 : 201, { etag: `"${entry.etag}"` });
+}
+
+/** `DELETE /v1/sessions/{id}/files/{path}`: a file, or a folder with all that is in it. */
+export async function deleteWorkspaceFile(c: Context<App>): Promise<Response> {
+  const path = pathIn(c);
+  const workspace = await workspaceOf(c);
+  valueOf(await workspace.remove(path, c.req.header("if-match")));
+  return c.json({ type: "workspace_file_deleted", path });
+}
+
+/** `GET /v1/sessions/{id}/archive`: the workspace, or a folder of it, as a zip file. */
+export async function archiveWorkspace(c: Context<App>): Promise<Response> {
+  const id = c.req.param("id") ?? "";
+  const { path, snapshot_id, run_id, at_event } = readQuery(c, ArchiveQuery);
+  const folder = path.replace(/^\/+|\/+$/g, "");
+  const workspace = await workspaceOf(c);
+  const { body, snapshot } = valueOf(await workspace.archive({ snapshot_id, run_id, at_event }, folder));
+  return new Response(body, {
+    headers: {
+      ...STREAM_HEADERS,
+      "content-type": "application/zip",
+      "content-disposition": attachment(`${id}${folder === "" ? "" : `-${folder.replaceAll("/", "-")}`}.zip`),
+      "x-gantry-snapshot": snapshot.id,
+    },
+  });
+}
+
+/** `GET /v1/sessions/{id}/diff`: what changed, as JSON, or with `Accept: text/x-diff` as one patch. */
+export async function diffWorkspace(c: Context<App>): Promise<Response> {
+  const { run_id, from, to } = readQuery(c, DiffQuery);
+  if (run_id !== undefined && (from ?? to) !== undefined)
+    throw new RequestRefused({ code: "invalid_request", field: "run_id", reason: "excludes from and to" });
+  const workspace = await workspaceOf(c);
+  const found = valueOf(await workspace.diff({ run_id, from, to }));
+  if (/\btext\/x-(diff|patch)\b/.test(c.req.header("accept") ?? ""))
+    return new Response(found.changes.map((change) => change.patch ?? "").join(""), {
+      headers: { "content-type": "text/x-diff; charset=utf-8", "x-content-type-options": "nosniff" },
+    });
+  return c.json({
+    type: "diff",
+    from: found.from && toSnapshot(found.from),
+    to: toSnapshot(found.to),
+    changes: found.changes,
+    truncated: found.truncated,
+  });
+}
+
+/** `POST /v1/sessions/{id}/fork`: a new session that begins where this one stood. */
+export async function forkSession(c: Context<App>): Promise<Response> {
+  const source = c.req.param("id") ?? "";
+  const fork = await readJson(c.req.raw, SessionFork);
+  const { account } = c.get("principal");
+  const facts = await sessionStub(c.env, source).facts(account);
+  if (!facts) throw unknownSession(source);
+  await checkSpace(c.env);
+  const id = c.get("origin") === undefined ? newId("session") : await idFor(c, "session");
+  const agentId = facts.setup.agent === null ? null : (JSON.parse(facts.setup.agent) as { id: string | null }).id;
+  valueOf(await sessionStub(c.env, id).forkFrom(account, source, fork));
+  await indexSession(c.env, { id, account, createdAt: Date.now(), agentId });
+  return c.json(await tell(c, id));
+}
+
+/** `POST /v1/sessions/{id}/rewind`: files and conversation are those of an older state again. */
+export async function rewindSession(c: Context<App>): Promise<Response> {
+  const to = await readJson(c.req.raw, SessionRewind);
+  const workspace = await workspaceOf(c);
+  valueOf(await workspace.rewind(to));
+  return c.json(await tell(c, c.req.param("id") ?? ""));
+}
+
+/** One range of bytes, or null for the whole: several at once are answered with the whole, as RFC 9110 allows. */
+function rangeOf(
+  ifRange: string,
+  etag: string,
+  header: string | undefined,
+  size: number,
+): { from: number; to: number } | "unsatisfiable" | null {
+  const match = /^bytes=(\d*)-(\d*)$/.exec(header ?? "");
+  if (!match || ifRange !== etag || (match[1] === "" && match[2] === "")) return null;
+  const from = match[1] === "" ? Math.max(0, size - Number(match[2])) : Number(match[1]);
+  const to = match[1] === "" || match[2] === "" ? size : Math.min(size, Number(match[2]) + 1);
+  return from >= size || to <= from ? "unsatisfiable" : { from, to };
+}

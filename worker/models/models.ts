@@ -1,0 +1,55 @@
+import { waitUntil } from "cloudflare:workers";
+import { parseRouterConfig } from "@gantry/router/config.ts";
+import { effects } from "@gantry/router/effects.ts";
+import { createRouter } from "@gantry/router/router.ts";
+import type { Router } from "@gantry/router/router.ts";
+import { compileRoutes } from "@gantry/router/routes.ts";
+import type { RouteTable } from "@gantry/router/routes.ts";
+import { newId } from "@gantry/protocol/ids.ts";
+import bundledRoutes from "../../litellm_config.yaml";
+import { count, countLater } from "../accounts/counting.ts";
+import { limitOf, reserveFor } from "../accounts/ledger.ts";
+import type { Env } from "../base/env.ts";
+import { report, reportLater } from "../base/log.ts";
+import { directFetch } from "../base/net.ts";
+
+/** The router lives as long as the isolate: it knows which upstreams are busy and which are to be left alone. */
+let current: { env: Env; router: Router; routes: RouteTable } | null = null;
+
+/** The router of this deployment, from its routes file. */
+export function modelsOf(env: Env): Router {
+  return load(env).router;
+}
+
+/** The context window a route states for a model, for engines that cannot know it. */
+export function contextTokensOf(env: Env, model: string): { contextTokens?: number } {
+  const tokens = load(env).routes.match(model)?.entries[0]?.contextTokens;
+  return tokens === undefined ? {} : { contextTokens: tokens };
+}
+
+function load(env: Env): { router: Router; routes: RouteTable } {
+  if (current?.env === env) return current;
+  const { config, problems } = parseRouterConfig(env.LITELLM_CONFIG_TEXT ?? bundledRoutes);
+  for (const problem of problems) report({ event: "routes_problem", ...problem });
+  const limited = limitOf(env.GANTRY_ACCOUNT_BUDGET_USD) !== null || limitOf(env.GANTRY_SESSION_BUDGET_USD) !== null;
+  const router = createRouter(config, {
+    // Settings and keys are bindings; the router looks names up when it calls.
+    env: env as unknown as Record<string, string | undefined>,
+    ...effects,
+    fetch: directFetch(env),
+    newId: (prefix) => `${prefix}_${newId("request").slice(4)}`,
+    log: reportOfRouter,
+    // Counted after the answer, not in its way; where a limit is set the next call asks what this one has cost.
+    onUsage: (record) => (limited ? waitUntil(count([{ env, record }])) : countLater(env, record, waitUntil)),
+    ...(limited ? { reserve: (estimate) => reserveFor(env, estimate) } : {}),
+  });
+  current = { env, router, routes: compileRoutes(config) };
+  return current;
+}
+
+/** What a call was said to have cost is written at once where it is the only place that says so. */
+function reportOfRouter(entry: Record<string, unknown>): void {
+  const line = { part: "router", ...entry };
+  if (entry["event"] === "model_call" && entry["estimated"] === false) reportLater(line, waitUntil);
+  else report(line);
+}

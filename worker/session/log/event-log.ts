@@ -1,0 +1,300 @@
+import type { ModelUsage, SessionEvent, StoredEvent } from "@gantry/protocol/event.ts";
+import { numberOf, textOf } from "../sql.ts";
+import type { Row, Sql } from "../sql.ts";
+import { Totals } from "./totals.ts";
+
+/** An event that is to be written: the log gives it its `seq`. */
+export interface NewEvent {
+  readonly id: string;
+  readonly runId: string | null;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly event: SessionEvent;
+  /** The thread it happened on; without: the primary one. */
+  readonly thread?: string | undefined;
+  /** With a question of the runner; not part of the log. */
+  readonly call?: string | undefined;
+}
+
+/** What a reader is shown: everything, one thread's events by its id, or with null the primary thread's. */
+export type LogView = "all" | { readonly thread: string | null };
+
+/**
+ * What a thread leaves out unless it is asked for by type: upkeep that happens while the session is idle. Clients of
+ * Managed Agents take any event after an idle one for the beginning of something.
+ */
+const NO_UPKEEP = "type NOT IN ('workspace.snapshot', 'workspace.snapshot_failed')";
+
+/** A piece of the log as text, ready for the wire. */
+export interface LogPage {
+  /** One JSON object an event, in order. */
+  readonly lines: readonly string[];
+  /** `seq` of the last event read; the cursor for the next page. */
+  readonly last: number;
+  /** Whether there may be more to read at once. */
+  readonly more: boolean;
+}
+
+/** What a list of events asks for. */
+export interface LogQuery {
+  readonly view: LogView;
+  /** `seq` of the last event of the page before; null for the first page. */
+  readonly cursor: number | null;
+  readonly limit: number;
+  readonly order: "asc" | "desc";
+  readonly types: readonly string[] | null;
+  readonly notTypes: readonly string[] | null;
+  /** Conditions on the time, in milliseconds since 1970. */
+  readonly created: readonly (readonly [">" | ">=" | "<" | "<=", number])[];
+}
+
+/** A run and where in the log it begins: nothing of it comes before its prompt. */
+export interface PlaceOfRun {
+  readonly id: string;
+  readonly promptSeq: number;
+}
+
+/** The one terminal event of a run, as it stands in the log. */
+export type EndOfRun = Extract<StoredEvent, { type: "run.ended" }>;
+
+/**
+ * Longest text of one row: Cloudflare allows 2 MB in UTF-8, the local runtime more. Longer ones (a prompt of ten
+ * megabytes) are kept in parts.
+ */
+const MAX_ROW_CHARS = 500_000;
+
+/** Readers stand at the same few places most of the time: what one has read is kept for the others, if it is small. */
+const MAX_KEPT_CHARS = 200_000;
+const MAX_KEPT_PAGES = 8;
+
+/**
+ * The session's event log. There is one way to read it, pull after a cursor, and every stream and page uses it: so
+ * there is no gap between what was and what comes, and a slow reader costs nothing.
+ */
+export class EventLog {
+  readonly totals: Totals;
+  readonly #sql: Sql;
+  readonly #onAnnounce: () => void;
+  #waiting: (() => void)[] = [];
+  /** Pages of the log as it is now: emptied when something is written. */
+  readonly #kept = new Map<string, LogPage>();
+  /** No event has a higher `seq`; null: nobody knows. Too high when what was written has been taken back. */
+  #highest: number | null = null;
+
+  /** @param onAnnounce for readers that cannot wait in a promise because they outlive the object: hibernating sockets. */
+  constructor(sql: Sql, onAnnounce: () => void = () => {}) {
+    this.#sql = sql;
+    this.totals = new Totals(sql);
+    this.#onAnnounce = onAnnounce;
+  }
+
+  /** Writes events in order. Call inside the transaction that changes the state they tell of. Returns the last `seq`. */
+  append(events: readonly NewEvent[]): number {
+    this.totals.note(events);
+    let seq = this.last();
+    this.#kept.clear();
+    for (const { id, runId, at, event, thread } of events) {
+      seq += 1;
+      const { type, ...payload } = event as SessionEvent & { id?: unknown; at?: unknown };
+      delete payload.id;
+      delete payload.at;
+      const data = JSON.stringify(payload);
+      const inRow = data.length <= MAX_ROW_CHARS ? data : "";
+      this.#sql.exec(
+        "INSERT INTO events (seq, id, run_id, type, at, data, thread) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        seq,
+        id,
+        runId,
+        type,
+        at,
+        inRow,
+        thread ?? null,
+      );
+      if (inRow === "") {
+        for (const [part, piece] of inPieces(data).entries())
+          this.#sql.exec("INSERT INTO event_parts (seq, part, data) VALUES (?, ?, ?)", seq, part, piece);
+      }
+    }
+    this.#highest = seq;
+    return seq;
+  }
+
+  /** Wakes readers. Call after the transaction has ended. */
+  announce(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const wake of waiting) wake();
+    this.#onAnnounce();
+  }
+
+  /** When the newest event happened, in milliseconds since 1970; 0 when there is none. */
+  lastAt(): number {
+    return numberOf(this.#sql.exec("SELECT at FROM events ORDER BY seq DESC LIMIT 1").toArray()[0], "at");
+  }
+
+  /** `seq` of the newest event, 0 when there is none. */
+  last(): number {
+    return numberOf(this.#sql.exec("SELECT MAX(seq) AS seq FROM events").toArray()[0], "seq");
+  }
+
+  /**
+   * Up to `limit` events after `seq`. Stops earlier at about two million characters, but gives at least one. Readers at
+   * the same place get the same object, so that what is made of it can be made once for all of them.
+   */
+  after(seq: number, limit: number, view: LogView = "all"): LogPage {
+    // Who reads along stands at the end, and looks once more before it waits.
+    if (this.#highest !== null && seq >= this.#highest) return { lines: [], last: seq, more: false };
+    const [which, values] = view === "all" ? ["", []] : [`AND thread IS ? AND ${NO_UPKEEP}`, [view.thread]];
+    const key = `${seq} ${limit} ${which} ${values[0] ?? ""}`;
+    const kept = this.#kept.get(key);
+    if (kept) return kept;
+    // A limit that is bound has SQLite compile the statement each time.
+    const rows = this.#sql
+      .exec(`SELECT * FROM events WHERE seq > ? ${which} ORDER BY seq LIMIT ${Math.trunc(limit)}`, seq, ...values)
+      .toArray();
+    const read = this.#toPage(rows, seq);
+    const page = { ...read, more: rows.length === limit || read.lines.length < rows.length };
+    if (this.#kept.size >= MAX_KEPT_PAGES) this.#kept.clear();
+    const isSmall = page.lines.reduce((chars, line) => chars + line.length, 0) <= MAX_KEPT_CHARS;
+    if (isSmall) this.#kept.set(key, page);
+    return page;
+  }
+
+  #toPage(rows: readonly Row[], seq: number): Omit<LogPage, "more"> {
+    const lines: string[] = [];
+    let last = seq;
+    let chars = 0;
+    for (const row of rows) {
+      const line = toLine(row, textOf(row, "data") || this.#parts(numberOf(row, "seq")));
+      lines.push(line);
+      last = numberOf(row, "seq");
+      chars += line.length;
+      if (chars > 2_000_000) break;
+    }
+    return { lines, last };
+  }
+
+  /** A page of a list, with conditions. Its cursor is the `seq` of its last event. */
+  list({ view, cursor, limit, order, types, notTypes, created }: LogQuery): LogPage {
+    const where: string[] = [];
+    const values: (string | number | null)[] = [];
+    const add = (condition: string, ...given: readonly (string | number | null)[]): void => {
+      where.push(condition);
+      values.push(...given);
+    };
+    if (cursor !== null) add(order === "asc" ? "seq > ?" : "seq < ?", cursor);
+    if (view !== "all") add("thread IS ?", view.thread);
+    if (view !== "all" && !types) add(NO_UPKEEP);
+    if (types) add(`type IN (${types.map(() => "?").join(", ")})`, ...types);
+    if (notTypes) add(`type NOT IN (${notTypes.map(() => "?").join(", ")})`, ...notTypes);
+    for (const [operator, at] of created) add(`at ${operator} ?`, at);
+    const rows = this.#sql
+      .exec(
+        `SELECT * FROM events ${where.length > 0 ? `WHERE ${where.join(" AND ")}` : ""} ORDER BY seq ${order} LIMIT ?`,
+        ...values,
+        limit + 1,
+      )
+      .toArray();
+    const page = this.#toPage(rows.slice(0, limit), cursor ?? 0);
+    return { ...page, more: page.lines.length < rows.length };
+  }
+
+  /** `seq` of the event with this id; null when there is none. */
+  seqOf(id: string): number | null {
+    const row = this.#sql.exec("SELECT seq FROM events WHERE id = ? ORDER BY seq DESC LIMIT 1", id).toArray()[0];
+    return row ? numberOf(row, "seq") : null;
+  }
+
+  /** How a run ended; null while it has not. */
+  endOf({ id, promptSeq }: PlaceOfRun): EndOfRun | null {
+    const row = this.#sql
+      .exec("SELECT * FROM events WHERE seq > ? AND run_id = ? AND type = 'run.ended' LIMIT 1", promptSeq, id)
+      .toArray()[0];
+    return row ? (JSON.parse(toLine(row, this.payload(numberOf(row, "seq")))) as EndOfRun) : null;
+  }
+
+  /** Whether a tool has given a result in a run after a `seq`. */
+  workedAfter(runId: string, seq: number): boolean {
+    const found = "type IN ('agent.tool_result', 'agent.mcp_tool_result')";
+    return (
+      this.#sql.exec(`SELECT 1 FROM events WHERE seq > ? AND run_id = ? AND ${found} LIMIT 1`, seq, runId).toArray()
+        .length > 0
+    );
+  }
+
+  /** Tokens of the model requests of one run. */
+  usageOf({ id, promptSeq }: PlaceOfRun): ModelUsage {
+    const sum = (field: string): string => `COALESCE(SUM(json_extract(data, '$.model_usage.${field}')), 0) AS ${field}`;
+    const fields = ["input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"] as const;
+    const row = this.#sql
+      .exec(
+        `SELECT ${fields.map(sum).join(", ")} FROM events WHERE type = 'span.model_request_end' AND seq > ? AND run_id = ?`,
+        promptSeq,
+        id,
+      )
+      .toArray()[0];
+    const [input_tokens = 0, output_tokens = 0, cache_creation_input_tokens = 0, cache_read_input_tokens = 0] =
+      fields.map((field) => numberOf(row, field));
+    return { input_tokens, output_tokens, cache_creation_input_tokens, cache_read_input_tokens };
+  }
+
+  /** The payload of one event as JSON text. */
+  payload(seq: number): string {
+    const row = this.#sql.exec("SELECT data FROM events WHERE seq = ?", seq).toArray()[0];
+    return textOf(row, "data") || this.#parts(seq);
+  }
+
+  /** Where the events of a run begin, and the id of its prompt, which is among the first of them. */
+  beginOf(runId: string, promptSeq: number): { after: number; id: string } {
+    const rows = this.#sql
+      .exec(
+        "SELECT seq, id FROM events WHERE run_id = ? AND seq BETWEEN ? AND ? ORDER BY seq",
+        runId,
+        promptSeq - 10,
+        promptSeq,
+      )
+      .toArray();
+    return { after: numberOf(rows[0], "seq") - 1, id: textOf(rows.at(-1), "id") };
+  }
+
+  /** Resolves at the next announcement. */
+  changed(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #parts(seq: number): string {
+    const rows = this.#sql.exec("SELECT data FROM event_parts WHERE seq = ? ORDER BY part", seq).toArray();
+    return rows.map((row) => textOf(row, "data")).join("");
+  }
+}
+
+/** Pieces for a row each. A letter of two code units stays whole: half of one is not UTF-8, and SQLite replaces it. */
+function inPieces(data: string): string[] {
+  const pieces: string[] = [];
+  for (let from = 0, to = 0; from < data.length; from = to) {
+    to = from + MAX_ROW_CHARS;
+    if (isFirstHalf(data.charCodeAt(to - 1))) to -= 1;
+    pieces.push(data.slice(from, to));
+  }
+  return pieces;
+}
+
+function isFirstHalf(codeUnit: number): boolean {
+  return codeUnit >= 0xd800 && codeUnit <= 0xdbff;
+}
+
+/** What a line tells in front: enough to choose and to number it without parsing it. */
+const HEADER = /^\{"type":"([^"]+)","id":(?:"(?:[^"\\]|\\.)*"),"seq":(\d+)/;
+
+export function headerOf(line: string): { type: string; seq: number } {
+  const found = HEADER.exec(line);
+  return { type: found?.[1] ?? "", seq: Number(found?.[2] ?? 0) };
+}
+
+/** Header and payload are joined as text: parsing and writing each event again would cost more than reading it. */
+function toLine(row: Row, data: string): string {
+  const runId = row["run_id"] === null ? "null" : JSON.stringify(row["run_id"]);
+  const thread = typeof row["thread"] === "string" ? `,"thread_id":${JSON.stringify(row["thread"])}` : "";
+  const header = `{"type":${JSON.stringify(row["type"])},"id":${JSON.stringify(row["id"])},"seq":${numberOf(row, "seq")},"run_id":${runId},"processed_at":"${new Date(numberOf(row, "at")).toISOString()}"${thread}`;
+  return data === "{}" ? `${header}}` : `${header},${data.slice(1)}`;
+}

@@ -1,0 +1,58 @@
+import type { Sandbox } from "../../sandbox/sandbox.ts";
+import type { EventLog } from "../log/event-log.ts";
+import type { Resources } from "../store/resources.ts";
+import type { RunQueue } from "../store/run-queue.ts";
+import { NO_SETUP } from "../store/settings.ts";
+import type { Settings } from "../store/settings.ts";
+import { textOf } from "../sql.ts";
+import type { Sql, Transaction } from "../sql.ts";
+import type { Snapshots } from "../../snapshots/snapshots.ts";
+import { runnerFolder } from "../../workspace/runner-folder.ts";
+import { Workspace } from "../../workspace/workspace.ts";
+import type { Result } from "../../workspace/workspace.ts";
+
+/** Largest file that is put into a workspace from outside. */
+const MAX_WRITE_BYTES = 512 * 1024 * 1024;
+
+/** The workspace of a session, made of the session's parts. */
+export function workspaceOf(
+  sandbox: Sandbox,
+  session: {
+    readonly sql: Sql;
+    readonly sessionId: string;
+    readonly transaction: Transaction;
+    readonly snapshots: Snapshots;
+    readonly log: EventLog;
+    readonly queue: RunQueue;
+    readonly settings: Settings;
+    readonly resources: Resources;
+    /** Has the next run begin with a new link. */
+    readonly unlink: () => void;
+  },
+): Workspace {
+  const { sql, sessionId, snapshots, queue, settings, resources, unlink } = session;
+  return new Workspace({
+    ...session,
+    folder: runnerFolder(sandbox, sessionId, snapshots, MAX_WRITE_BYTES),
+    setup: () => settings.setup() ?? NO_SETUP,
+    saveSetup: (setup) => settings.saveSetup(setup),
+    resources: () => resources.list(),
+    addResource: (resource) => resources.add(resource),
+    engineSessionId: () => engineSessionIn(sql),
+    release: () => {
+      if (queue.running() || queue.next()) return false;
+      unlink();
+      return true;
+    },
+    now: () => Date.now(),
+  });
+}
+
+/** Id of the engine's conversation. */
+export function engineSessionIn(sql: Sql): string {
+  return textOf(sql.exec("SELECT engine_session_id FROM session").toArray()[0], "engine_session_id");
+}
+
+export function unknown(sessionId: string): Result<never> {
+  return { ok: false, error: { code: "not_found", what: `Session ${JSON.stringify(sessionId)}` } };
+}

@@ -1,0 +1,48 @@
+import { numberOf } from "../sql.ts";
+import type { Sql } from "../sql.ts";
+
+/** Whoever wants to be woken: each has one time. */
+export type Sleeper = "driver" | "snapshots" | "sandbox";
+
+/**
+ * The object's one alarm, shared. Times are stored, so that none forgets another's after a crash. When it fires, all
+ * are asked, and each sets its next time.
+ */
+export class Alarms {
+  readonly #sql: Sql;
+  readonly #setAlarm: (at: number) => void;
+  readonly #now: () => number;
+  /** When it fires; null when none is known to be set. */
+  #armedAt: number | null = null;
+
+  constructor(sql: Sql, setAlarm: (at: number) => void, now: () => number = Date.now) {
+    this.#sql = sql;
+    this.#setAlarm = setAlarm;
+    this.#now = now;
+  }
+
+  /** It has fired and is gone. */
+  fired(): void {
+    this.#armedAt = null;
+  }
+
+  /** Whether the time of one has come; `unset` is said where it has none. When it has not, it is seen to that it comes. */
+  isDue(name: Sleeper, unset = false): boolean {
+    const row = this.#sql.exec("SELECT at FROM alarms WHERE name = ?", name).toArray()[0];
+    if (!row) return unset;
+    const at = numberOf(row, "at");
+    if (at > this.#now()) this.set(name, at);
+    return at <= this.#now();
+  }
+
+  /** Sets the time of one, or takes it away. */
+  set(name: Sleeper, at: number | null): void {
+    if (at === null) this.#sql.exec("DELETE FROM alarms WHERE name = ?", name);
+    else this.#sql.exec("INSERT OR REPLACE INTO alarms (name, at) VALUES (?, ?)", name, at);
+    const first = numberOf(this.#sql.exec("SELECT MIN(at) AS at FROM alarms").toArray()[0], "at");
+    // One that fires too early finds nothing and costs less than moving it: that is a write on the way of a prompt.
+    if (first === 0 || (this.#armedAt !== null && this.#armedAt > this.#now() && this.#armedAt <= first)) return;
+    this.#armedAt = first;
+    this.#setAlarm(first);
+  }
+}

@@ -1,0 +1,53 @@
+import { numberOf, textOf } from "../sql.ts";
+import type { Row, Sql } from "../sql.ts";
+
+/**
+ * Who may write to this session and spend for it. The epoch rises with every dial, so that a runner can tell a new
+ * link from an old one; the token belongs to one runner, so that an engine of a runner that was given up is refused
+ * at the router, and its frames are refused here.
+ */
+export class Lease {
+  readonly #sql: Sql;
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+  }
+
+  /** A new epoch, higher than any before. */
+  nextEpoch(): number {
+    this.#sql.exec("UPDATE session SET epoch = epoch + 1");
+    return numberOf(this.#row(), "epoch");
+  }
+
+  /** The last frame stored, and the runner that sent it. */
+  cursor(): { runnerId: string; frame: number } | null {
+    const row = this.#row();
+    const runnerId = textOf(row, "runner_id");
+    return runnerId === "" ? null : { runnerId, frame: numberOf(row, "frame") };
+  }
+
+  /** Another runner holds the session from now on: its frames count from 1, and the token of the old one is dead. */
+  moveTo(runnerId: string, token: string): void {
+    this.#sql.exec("UPDATE session SET runner_id = ?, frame = 0, token = ?", runnerId, token);
+  }
+
+  advance(frame: number): void {
+    this.#sql.exec("UPDATE session SET frame = ?", frame);
+  }
+
+  /** The engine's token for model calls; null before the first link. */
+  token(): string | null {
+    return textOf(this.#row(), "token") || null;
+  }
+
+  #row(): Row | undefined {
+    return this.#sql.exec("SELECT epoch, runner_id, frame, token FROM session").toArray()[0];
+  }
+}
+
+/** Compares without telling by its duration how much was right. */
+export function sameText(a: string, b: string): boolean {
+  const encoder = new TextEncoder();
+  const [left, right] = [encoder.encode(a), encoder.encode(b)];
+  return left.byteLength === right.byteLength && crypto.subtle.timingSafeEqual(left, right);
+}

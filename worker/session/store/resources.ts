@@ -1,0 +1,79 @@
+import type { Mount } from "@gantry/protocol/link.ts";
+import { numberOf, textOf } from "../sql.ts";
+import type { Row, Sql } from "../sql.ts";
+
+/** A file or repository of this session. */
+export interface SessionResource {
+  readonly mount: Mount;
+  /** Sealed credential of a repository (`worker/storage/seal.ts`); null without one. It leaves the object for the git door only. */
+  readonly secret: string | null;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+}
+
+/** What may happen to them: another one, another (sealed) credential, one less. */
+export type ResourceChange =
+  | { readonly type: "add"; readonly resource: SessionResource }
+  | { readonly type: "credential"; readonly id: string; readonly secret: string }
+  | { readonly type: "remove"; readonly id: string };
+
+/** What is mounted into the session: the runner is told with each run and puts in place what is not there. */
+export class Resources {
+  readonly #sql: Sql;
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+  }
+
+  add({ mount, secret, createdAt, updatedAt }: SessionResource): void {
+    this.#sql.exec(
+      "INSERT INTO resources (id, mount, secret, created_at, updated_at) VALUES (?, ?, ?, ?, ?)",
+      mount.id,
+      JSON.stringify(mount),
+      secret,
+      createdAt,
+      updatedAt,
+    );
+  }
+
+  /** In the order in which they came. */
+  list(): SessionResource[] {
+    return this.#sql.exec("SELECT * FROM resources ORDER BY rowid").toArray().map(toResource);
+  }
+
+  get(id: string): SessionResource | null {
+    const row = this.#sql.exec("SELECT * FROM resources WHERE id = ?", id).toArray()[0];
+    return row ? toResource(row) : null;
+  }
+
+  /** Without their credentials. */
+  shown(): Omit<SessionResource, "secret">[] {
+    return this.list().map(({ secret: _secret, ...resource }) => resource);
+  }
+
+  /** Whether a file is mounted. */
+  holds(fileId: string): boolean {
+    return this.list().some(({ mount }) => mount.type === "file" && mount.fileId === fileId);
+  }
+
+  /** False: no such resource. */
+  change(change: ResourceChange, now: number): boolean {
+    if (change.type === "add") {
+      this.add(change.resource);
+      return true;
+    }
+    if (!this.get(change.id)) return false;
+    if (change.type === "remove") this.#sql.exec("DELETE FROM resources WHERE id = ?", change.id);
+    else this.#sql.exec("UPDATE resources SET secret = ?, updated_at = ? WHERE id = ?", change.secret, now, change.id);
+    return true;
+  }
+}
+
+function toResource(row: Row): SessionResource {
+  return {
+    mount: JSON.parse(textOf(row, "mount")) as Mount,
+    secret: textOf(row, "secret") || null,
+    createdAt: numberOf(row, "created_at"),
+    updatedAt: numberOf(row, "updated_at"),
+  };
+}
