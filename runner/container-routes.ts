@@ -5,8 +5,8 @@ import { ContainerRequest } from "@gantry/protocol/api/container.ts";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
 import { isId, newId, toId } from "@gantry/protocol/ids.ts";
 import type { FramedEvent, Report, RunOptions, RunStart } from "@gantry/protocol/link.ts";
-import { SeedLines, runErrorStatus } from "@gantry/protocol/seed-lines.ts";
-import type { SeedLine } from "@gantry/protocol/seed-lines.ts";
+import { StoryLines, runErrorStatus } from "@gantry/protocol/story-lines.ts";
+import type { StoryLine } from "@gantry/protocol/story-lines.ts";
 import type { z } from "zod";
 import type { SessionHost } from "./session-host.ts";
 
@@ -126,13 +126,13 @@ async function run(request: IncomingMessage, response: ServerResponse, deps: Con
     const { sessionId, command, stream, verbose } = toStart(await readBody(request), deps.variables);
     const host = deps.hostOf(sessionId);
     if (host.busy) throw new Refused(409, "conflict", `Session ${sessionId} is at work.`);
-    const lines = new SeedLines({ sessionId, runId: command.runId, requestId, verbose });
+    const lines = new StoryLines({ sessionId, runId: command.runId, requestId, verbose });
     const headers = { "x-session-id": sessionId, "x-run-id": command.runId, "cache-control": "no-store" };
     if (stream) response.writeHead(200, { ...headers, "content-type": "text/plain; charset=utf-8" });
     response.once("close", () => {
       if (!response.writableEnded) host.handle({ type: "run.interrupt", runId: command.runId });
     });
-    const messages: SeedLine[] = [];
+    const messages: StoryLine[] = [];
     await follow(host, command, (event) => {
       for (const line of lines.of(event)) {
         if (stream) response.write(`${JSON.stringify(line)}\n`);

@@ -282,7 +282,7 @@ export const ChatCompletion = named(
 );
 
 /** One line of the seeds' stream; the last of a run is `result` or `error`. */
-export const SeedLine = named("SeedLine", z.looseObject({ type: z.string() }));
+export const StoryLine = named("StoryLine", z.looseObject({ type: z.string() }));
 export const SeedResult = named(
   "SeedResult",
   z.looseObject({ type: z.literal("result"), result: z.string(), sessionId: z.string(), requestId: z.string() }),

@@ -1,4 +1,6 @@
+import type { ModelUsage } from "@gantry/protocol/event.ts";
 import type { UsageRecord } from "@gantry/router/usage.ts";
+import { objectOf } from "../base/env.ts";
 import type { Env } from "../base/env.ts";
 import { Later } from "../base/later.ts";
 import { report } from "../base/log.ts";
@@ -16,6 +18,11 @@ const ended = new Later<Counted>(LATER_MS, count);
 interface Counted {
   readonly env: Env;
   readonly record: UsageRecord;
+}
+
+/** The one method of a session that counting needs: adds the tokens of a model call to a thread. */
+export interface ThreadUsage {
+  countForThread(taskId: string, usage: ModelUsage): void;
 }
 
 /** Counts a call that has ended, as soon as its answer is out of the way. */
@@ -36,7 +43,7 @@ export async function count(calls: readonly Counted[]): Promise<void> {
 /** What a sub-agent uses is told by the router alone: the engine does not say it for each. */
 async function countForThread(env: Env, { sessionId, agentId, usage, requestId }: UsageRecord): Promise<void> {
   if (sessionId === null || agentId === undefined || usage === null) return;
-  await env.SESSION.get(env.SESSION.idFromName(sessionId))
+  await objectOf<ThreadUsage>(env.SESSION, sessionId)
     .countForThread(agentId, {
       input_tokens: usage.inputTokens,
       output_tokens: usage.outputTokens,

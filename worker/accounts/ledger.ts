@@ -1,7 +1,8 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Estimate, Reservation } from "@gantry/router/budget.ts";
 import type { UsageRecord } from "@gantry/router/usage.ts";
-import type { Env } from "../base/env.ts";
+import { objectOf } from "../base/env.ts";
+import type { Env, Stub } from "../base/env.ts";
 
 /** What was used under one heading. */
 export interface UsageRow {
@@ -141,8 +142,8 @@ export class Ledger extends DurableObject<Env> {
 }
 
 /** The ledger of an account. */
-export function ledgerOf(env: Env, account: string): DurableObjectStub<Ledger> {
-  return env.LEDGER.get(env.LEDGER.idFromName(account));
+export function ledgerOf(env: Env, account: string): Stub<Ledger> {
+  return objectOf<Ledger>(env.LEDGER, account);
 }
 
 /** Asks the account's ledger before a call; settling is what `record` does. Fails closed: no ledger, no call. */

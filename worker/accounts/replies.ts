@@ -1,6 +1,7 @@
 import { DurableObject, RpcTarget } from "cloudflare:workers";
-import type { Env } from "../base/env.ts";
-import { numberOf, textOf } from "../session/sql.ts";
+import { objectOf } from "../base/env.ts";
+import type { Env, Stub } from "../base/env.ts";
+import { numberOf, textOf } from "../storage/sql.ts";
 
 /** An answer as it was given, without what belongs to one request alone. */
 export interface KeptReply {
@@ -138,6 +139,6 @@ export class Ticket extends RpcTarget {
 }
 
 /** The idempotency keys of an account. */
-export function repliesOf(env: Env, account: string): DurableObjectStub<Replies> {
-  return env.REPLIES.get(env.REPLIES.idFromName(account));
+export function repliesOf(env: Env, account: string): Stub<Replies> {
+  return objectOf<Replies>(env.REPLIES, account);
 }

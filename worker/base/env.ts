@@ -1,14 +1,11 @@
-import type { Ledger } from "../accounts/ledger.ts";
-import type { Replies } from "../accounts/replies.ts";
-import type { Session } from "../session/session.ts";
-
 /** Bindings and settings of the Worker: `wrangler.jsonc`, and on one machine the launcher. */
 export interface Env {
-  readonly SESSION: DurableObjectNamespace<Session>;
-  /** Tokens and money, an object an account. */
-  readonly LEDGER: DurableObjectNamespace<Ledger>;
-  /** Idempotency keys and what was answered to them, an object an account. */
-  readonly REPLIES: DurableObjectNamespace<Replies>;
+  /** Sessions. Reach one through `sessionOf` of `session/call/session-of.ts`, which knows its type. */
+  readonly SESSION: DurableObjectNamespace;
+  /** Tokens and money, one object per account: `ledgerOf` of `accounts/ledger.ts`. */
+  readonly LEDGER: DurableObjectNamespace;
+  /** Idempotency keys and the answers stored for them, one object per account: `repliesOf` of `accounts/replies.ts`. */
+  readonly REPLIES: DurableObjectNamespace;
   /** The catalog: keys, agents, environments, files' metadata, the audit log. Read it through `storage/catalog.ts`. */
   readonly DB: D1Database;
   /** Contents of files. */
@@ -68,3 +65,14 @@ export interface Env {
   /** How far the sandbox holds, a `SandboxLevel`: read it by `sandboxLevel` of `sandbox/of-session.ts`. */
   readonly SANDBOX_LEVEL?: string;
 }
+
+/**
+ * The object of a name. The namespaces of `Env` are untyped, or `env.ts` would import the whole Worker; the caller states
+ * the type, once per namespace.
+ */
+export function objectOf<T>(namespace: DurableObjectNamespace, name: string): Stub<T> {
+  return namespace.get(namespace.idFromName(name)) as unknown as Stub<T>;
+}
+
+/** A remote object with the methods of `T`. */
+export type Stub<T> = DurableObjectStub<T & Rpc.DurableObjectBranded>;

@@ -1,4 +1,3 @@
-import type { Context } from "hono";
 import {
   archiveAgentDoor,
   createAgentDoor,
@@ -9,7 +8,7 @@ import {
 } from "./v1/agents.ts";
 import { listApprovals } from "./v1/approvals.ts";
 import { claudeCode, claudeCodeRun } from "./prompt/claude-code.ts";
-import type { App } from "./request/context.ts";
+import type { Door } from "./request/context.ts";
 import { docsDoor, openApiDoor } from "./about/docs.ts";
 import {
   archiveEnvironmentDoor,
@@ -63,9 +62,6 @@ import {
   rewindSession,
   writeWorkspaceFile,
 } from "./v1/workspace.ts";
-
-/** Answers a request that has passed the guards. */
-export type Door = (c: Context<App>) => Response | Promise<Response>;
 
 /** The door of each route of the table, no more and no fewer. */
 export const DOORS: Readonly<Record<RouteName, Door>> = {

@@ -5,7 +5,7 @@ import { newId } from "@gantry/protocol/ids.ts";
 import type { Mount } from "@gantry/protocol/link.ts";
 import type { Env } from "../base/env.ts";
 import { getFile } from "../catalog/files/store.ts";
-import type { SessionResource } from "../session/store/resources.ts";
+import type { SessionResource } from "./session-resource.ts";
 import { canSeal, seal } from "../storage/seal.ts";
 import { checkRepositoryUrl, repositoryName } from "./repository-url.ts";
 

@@ -66,3 +66,10 @@ function isInside(name: string): boolean {
     /\.(internal|local|localhost|localdomain|home\.arpa)$/.test(name)
   );
 }
+
+/** Who sends: set where the container is started, out of reach of what runs in it. */
+export interface EgressProps {
+  readonly sessionId: string;
+  readonly startId: string;
+  readonly rules: EgressRules;
+}

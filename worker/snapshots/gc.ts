@@ -1,4 +1,4 @@
-import type { Transaction } from "../session/sql.ts";
+import type { Transaction } from "../storage/sql.ts";
 import type { KeyRing } from "./keys.ts";
 import { PackWriter } from "./packs.ts";
 import type { PackStore } from "./packs.ts";

@@ -1,4 +1,4 @@
-import type { Sql } from "../session/sql.ts";
+import type { Sql } from "../storage/sql.ts";
 
 /** Tables of one session's snapshots; see docs/storage.md. */
 export function createSnapshotTables(sql: Sql): void {

@@ -2,8 +2,8 @@ import { newId } from "@gantry/protocol/ids.ts";
 import type { SessionEvent } from "@gantry/protocol/event.ts";
 import type { Report } from "@gantry/protocol/link.ts";
 import type { Restored, ScanRequest, SnapshotRoot } from "@gantry/protocol/snapshot.ts";
-import type { PendingSave, Settings } from "../session/store/settings.ts";
-import type { Sql, Transaction } from "../session/sql.ts";
+import type { PendingSave, SnapshotMemory } from "./pending-save.ts";
+import type { Sql, Transaction } from "../storage/sql.ts";
 import type { KeyRing } from "./keys.ts";
 import { collectGarbage } from "./gc.ts";
 import { NoSnapshotKey } from "./keys.ts";
@@ -47,7 +47,7 @@ export interface SharedSnapshot {
 export interface SnapshotsDeps {
   readonly sql: Sql;
   readonly transaction: Transaction;
-  readonly settings: Settings;
+  readonly settings: SnapshotMemory;
   readonly store: PackStore;
   /** Read when it is needed: without a key everything else works. */
   readonly keys: () => KeyRing;

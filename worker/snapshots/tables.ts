@@ -1,5 +1,5 @@
-import { numberOf, textOf } from "../session/sql.ts";
-import type { Row, Sql } from "../session/sql.ts";
+import { numberOf, textOf } from "../storage/sql.ts";
+import type { Row, Sql } from "../storage/sql.ts";
 
 /** A saved state of the session's files. */
 export interface Snapshot {

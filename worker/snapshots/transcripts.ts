@@ -1,5 +1,5 @@
-import { numberOf, textOf } from "../session/sql.ts";
-import type { Sql } from "../session/sql.ts";
+import { numberOf, textOf } from "../storage/sql.ts";
+import type { Sql } from "../storage/sql.ts";
 
 /** Most text kept of a session: a runner that sends more is broken or hostile, and the snapshot has it anyway. */
 const MAX_BYTES = 128 * 1024 * 1024;

@@ -1,4 +1,4 @@
-import type { Row, Sql, Transaction } from "../session/sql.ts";
+import type { Row, Sql, Transaction } from "./sql.ts";
 
 /** Tables of a few small rows that every prompt asks for several times, and seldom changes. */
 const TABLES = new Set([

@@ -1,4 +1,4 @@
-import type { Row, Sql } from "../session/sql.ts";
+import type { Row, Sql } from "../storage/sql.ts";
 
 /**
  * A session that begins where another stood: its log up to a run's end, its runs and threads. Rows are taken over as

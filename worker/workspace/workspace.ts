@@ -4,18 +4,17 @@ import { newId } from "@gantry/protocol/ids.ts";
 import type { SessionEvent } from "@gantry/protocol/event.ts";
 import type { ApiError } from "@gantry/protocol/error.ts";
 import type { SnapshotEntry, SnapshotRoot } from "@gantry/protocol/snapshot.ts";
-import type { EventLog } from "../session/log/event-log.ts";
-import type { SessionResource } from "../session/store/resources.ts";
-import type { SessionSetup } from "../session/store/settings.ts";
-import { numberOf, textOf } from "../session/sql.ts";
-import type { Sql, Transaction } from "../session/sql.ts";
+import type { SessionResource } from "../resources/session-resource.ts";
+import type { SessionSetup } from "../catalog/session-setup.ts";
+import { numberOf, textOf } from "../storage/sql.ts";
+import type { Sql, Transaction } from "../storage/sql.ts";
 import { NoSnapshotKey } from "../snapshots/keys.ts";
 import { DamagedStore } from "../snapshots/packs.ts";
-import type { SharedSnapshot, Snapshots } from "../snapshots/snapshots.ts";
+import type { Snapshots } from "../snapshots/snapshots.ts";
 import type { Snapshot } from "../snapshots/tables.ts";
 import { archive } from "./archive.ts";
 import { copySession } from "./copy-session.ts";
-import type { Source } from "./copy-session.ts";
+import type { ForkPlan, Result, Source, WorkspaceLog } from "./copy-session.ts";
 import { diff } from "./diff.ts";
 import type { Change } from "./diff.ts";
 import { exportPart } from "./fork.ts";
@@ -32,8 +31,6 @@ export interface At {
   readonly at_event?: string | number | undefined;
 }
 
-export type Result<T> = ({ readonly ok: true } & T) | { readonly ok: false; readonly error: ApiError };
-
 /** A file, folder or link as the API tells it. */
 export interface WorkspaceEntry {
   readonly path: string;
@@ -46,23 +43,14 @@ export interface WorkspaceEntry {
   readonly etag: string | null;
 }
 
-/** What a session that is forked hands to the new one before its log. */
-export interface ForkPlan {
-  readonly shared: SharedSnapshot;
-  /** The log is cut behind this. */
-  readonly seq: number;
-  readonly setup: SessionSetup;
-  readonly resources: readonly SessionResource[];
-  readonly engineSessionId: string;
-}
-
 export interface WorkspaceDeps {
   readonly sql: Sql;
   readonly transaction: Transaction;
   readonly snapshots: Snapshots;
   readonly folder: RunnerFolder;
-  readonly log: EventLog;
+  readonly log: WorkspaceLog;
   readonly sessionId: string;
+  readonly createTables: () => void;
   readonly setup: () => SessionSetup;
   readonly saveSetup: (setup: SessionSetup) => void;
   readonly resources: () => readonly SessionResource[];

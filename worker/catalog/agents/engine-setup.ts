@@ -1,9 +1,18 @@
 import type { BetaManagedAgentsSessionAgent } from "@anthropic-ai/sdk/resources/beta/sessions/sessions";
 import { WorkerTool } from "@gantry/protocol/link.ts";
-import type { AgentSetup, ToolPolicy } from "@gantry/protocol/link.ts";
+import type { AgentSetup, PermissionMode, ToolPolicy } from "@gantry/protocol/link.ts";
 import { peerLimitsOf } from "@gantry/protocol/peers.ts";
-import type { SessionSetup } from "../../session/store/settings.ts";
 import { rosterOf, serversOf } from "./session-agent.ts";
+
+/** What the engine gets of a session's agent. Every field is optional: a session may have no agent. */
+export interface EngineSetup {
+  readonly model?: string;
+  readonly system?: string;
+  readonly effort?: "low" | "medium" | "high" | "xhigh" | "max";
+  readonly tools?: AgentSetup;
+  /** For prompts that come without one. */
+  readonly permissionMode?: PermissionMode;
+}
 
 /** Built-in tools: Managed Agents' name → the engine's. */
 export const ENGINE_TOOLS: Readonly<Record<string, string>> = {
@@ -20,10 +29,7 @@ export const ENGINE_TOOLS: Readonly<Record<string, string>> = {
 const POLICY: Readonly<Record<string, ToolPolicy>> = { always_allow: "allow", always_ask: "ask", auto: "auto" };
 
 /** The same for a session with vaults: MCP servers are asked through the Worker, which knows the credentials. */
-export function throughVaults(
-  engine: SessionSetup["engine"],
-  agent: BetaManagedAgentsSessionAgent,
-): SessionSetup["engine"] {
+export function throughVaults(engine: EngineSetup, agent: BetaManagedAgentsSessionAgent): EngineSetup {
   if (!engine.tools) return engine;
   const all = serversOf(agent);
   const placed = (servers: AgentSetup["mcpServers"]): AgentSetup["mcpServers"] =>
@@ -54,7 +60,7 @@ export function throughVaults(
 export const WORKER_SERVER = "self_hosted";
 
 /** The same in a self-hosted environment: files and shell are the worker's, and there are none here. */
-export function onWorker(engine: SessionSetup["engine"]): SessionSetup["engine"] {
+export function onWorker(engine: EngineSetup): EngineSetup {
   if (!engine.tools) return engine;
   const here = { ...engine.tools.tools };
   const workerTools: AgentSetup["workerTools"] = {};
@@ -68,7 +74,7 @@ export function onWorker(engine: SessionSetup["engine"]): SessionSetup["engine"]
 }
 
 /** What the engine gets of an agent: model, prompt, and which tools it has under which policy. */
-export function toEngineSetup(agent: BetaManagedAgentsSessionAgent): SessionSetup["engine"] {
+export function toEngineSetup(agent: BetaManagedAgentsSessionAgent): EngineSetup {
   const { model, system } = agent;
   return {
     model: model.id,

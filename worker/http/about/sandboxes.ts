@@ -1,12 +1,12 @@
 import type { Context } from "hono";
 import { toIso } from "../../storage/catalog.ts";
 import type { App } from "../request/context.ts";
-import { sessionStub, unknownSession } from "../request/submit.ts";
+import { toSessionStub, unknownSession } from "../../session/call/session-of.ts";
 
 /** `GET /v1/sessions/{id}/sandbox`: how it is, true at the moment of asking. Asking starts nothing. */
 export async function retrieveSandbox(c: Context<App>): Promise<Response> {
   const id = c.req.param("id") ?? "";
-  const facts = await sessionStub(c.env, id).sandbox(c.get("principal").account);
+  const facts = await toSessionStub(c.env, id).sandbox(c.get("principal").account);
   if (!facts) throw unknownSession(id);
   return c.json({
     type: "sandbox",

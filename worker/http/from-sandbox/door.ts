@@ -5,14 +5,14 @@ import { createMiddleware } from "hono/factory";
 import { answerSandbox } from "./for-sandbox.ts";
 import type { App } from "../request/context.ts";
 import { SANDBOX_SCOPE, keyOf } from "../request/guard.ts";
-import { sessionStub } from "../request/submit.ts";
+import { toSessionStub } from "../../session/call/session-of.ts";
 import { checkSpace } from "../../sandbox/space.ts";
 
 /** `/sandbox/*` on one machine: the session's token, as for the model doors; an API key opens none of these. */
 export const authenticateSandbox = createMiddleware<App>(async (c, next) => {
   const token = keyOf(c.req.raw.headers) ?? "";
   const sessionId = token.startsWith("gst_") ? token.slice(4, token.indexOf(".")) : "";
-  const allowed = isId("session", sessionId) ? await sessionStub(c.env, sessionId).authorizeModelCall(token) : null;
+  const allowed = isId("session", sessionId) ? await toSessionStub(c.env, sessionId).authorizeModelCall(token) : null;
   if (!allowed) throw new RequestRefused({ code: "unauthorized" });
   c.set("principal", { account: allowed.account, keyId: sessionId, scopes: [SANDBOX_SCOPE] });
   await next();

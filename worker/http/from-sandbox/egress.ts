@@ -4,16 +4,10 @@ import type { Env } from "../../base/env.ts";
 import { errorResponse } from "../../base/errors.ts";
 import { modelsOf } from "../../models/models.ts";
 import { answerSandbox } from "./for-sandbox.ts";
+import { sessionOf } from "../../session/call/session-of.ts";
 import { MODELS_HOST } from "../../sandbox/container.ts";
 import { mayLeave } from "../../sandbox/egress-rules.ts";
-import type { EgressRules } from "../../sandbox/egress-rules.ts";
-
-/** Who sends: set where the container is started, out of reach of what runs in it. */
-export interface EgressProps {
-  readonly sessionId: string;
-  readonly startId: string;
-  readonly rules: EgressRules;
-}
+import type { EgressProps } from "../../sandbox/egress-rules.ts";
 
 /**
  * The only way out of a container: everything it sends by HTTP and HTTPS arrives here. Model calls are answered by the
@@ -24,7 +18,7 @@ export class Egress extends WorkerEntrypoint<Env, EgressProps> {
   override async fetch(request: Request): Promise<Response> {
     const { sessionId, startId, rules } = this.ctx.props;
     const url = new URL(request.url);
-    const session = this.env.SESSION.get(this.env.SESSION.idFromName(sessionId));
+    const session = sessionOf(this.env, sessionId);
     if (url.hostname === MODELS_HOST) {
       const caller = await session.callerOfStart(startId);
       if (caller === null) return Response.json(refusal("this sandbox was given up"), { status: 401 });

@@ -4,7 +4,8 @@ import { serversOf } from "../../catalog/agents/session-agent.ts";
 import type { Env } from "../../base/env.ts";
 import { filenameOf, mimeTypeOf } from "../../catalog/files/names.ts";
 import { openFile, storeFile } from "../../catalog/files/store.ts";
-import type { Session } from "../../session/session.ts";
+import { sessionOf } from "../../session/call/session-of.ts";
+import type { SessionStub } from "../../session/call/session-of.ts";
 import { unseal } from "../../storage/seal.ts";
 import { proxyMcp } from "../../catalog/vaults/mcp-proxy.ts";
 import { fetchGit } from "../../resources/git.ts";
@@ -26,7 +27,7 @@ export interface FromSandbox {
 export async function answerSandbox(env: Env, from: FromSandbox, request: Request): Promise<Response> {
   const url = new URL(request.url);
   const [, , kind = "", id = "", ...rest] = url.pathname.split("/");
-  const session = env.SESSION.get(env.SESSION.idFromName(from.sessionId));
+  const session = sessionOf(env, from.sessionId);
   if (kind === "files" && request.method === "GET") return file(env, from, session, id);
   if (kind === "git") return git(env, from, session, id, rest.join("/"), request);
   if (kind === "outputs" && request.method === "POST") return output(env, from, url.searchParams.get("name"), request);
@@ -35,7 +36,7 @@ export async function answerSandbox(env: Env, from: FromSandbox, request: Reques
 }
 
 /** A file that is mounted, or that the prompt in progress shows. */
-async function file(env: Env, from: FromSandbox, session: DurableObjectStub<Session>, id: string): Promise<Response> {
+async function file(env: Env, from: FromSandbox, session: SessionStub, id: string): Promise<Response> {
   const allowed = await session.mayReadFile(from.account, id);
   const opened = allowed ? await openFile(env, from.account, id) : null;
   if (!opened) throw unknown(`File ${JSON.stringify(id)}`);
@@ -49,7 +50,7 @@ async function file(env: Env, from: FromSandbox, session: DurableObjectStub<Sess
 async function git(
   env: Env,
   from: FromSandbox,
-  session: DurableObjectStub<Session>,
+  session: SessionStub,
   id: string,
   rest: string,
   request: Request,
@@ -69,7 +70,7 @@ async function git(
 async function mcp(
   env: Env,
   from: FromSandbox,
-  session: DurableObjectStub<Session>,
+  session: SessionStub,
   place: string,
   request: Request,
 ): Promise<Response> {

@@ -6,15 +6,15 @@ import { parseAdditionalArgs } from "./additional-args.ts";
 import { readJson } from "../request/body.ts";
 import type { App } from "../request/context.ts";
 import { tellingRequestId } from "../request/idempotency.ts";
-import { continuedSession } from "../request/named-session.ts";
+import { toOptionalTarget } from "../../session/call/named-session.ts";
 import { STREAM_HEADERS, toLines } from "../../base/ndjson.ts";
-import { completeOptions } from "../../session/store/run-options.ts";
 import { findRun, laterAt } from "../v1/runs.ts";
-import { SeedLines, runErrorStatus } from "@gantry/protocol/seed-lines.ts";
-import type { SeedLine } from "@gantry/protocol/seed-lines.ts";
-import type { SeedStory } from "../../session/log/run-story.ts";
-import { sessionStub, submit, unknownSession } from "../request/submit.ts";
-import type { Accepted } from "../request/submit.ts";
+import { StoryLines, runErrorStatus } from "@gantry/protocol/story-lines.ts";
+import type { StoryLine } from "@gantry/protocol/story-lines.ts";
+import type { RunStory } from "../../session/log/run-story.ts";
+import { toSessionStub, unknownSession } from "../../session/call/session-of.ts";
+import type { Accepted } from "../../session/call/submit.ts";
+import { submitPrompt } from "../request/submit.ts";
 
 /**
  * The seeds' door: one prompt in, and the run's story out, as one JSON object a line while it happens, or as one
@@ -24,14 +24,14 @@ export async function claudeCode(c: Context<App>): Promise<Response> {
   const body = await readJson(c.req.raw, ClaudeCodeRequest);
   const type = typeOf(c, body.stream);
   const { verbose: verboseArg, ...fromArgs } = parseAdditionalArgs(body.additionalArgs);
-  const options = completeOptions(c.env, {
+  const options = {
     ...fromArgs,
     ...(body.model === undefined ? {} : { model: body.model }),
     ...(body.maxTurns === undefined ? {} : { maxTurns: body.maxTurns }),
     ...(body.permissionMode === undefined ? {} : { permissionMode: body.permissionMode }),
     ...(body.includeRaw ? { includeRaw: true } : {}),
-  });
-  const accepted = await submit(c, await continuedSession(c, body.sessionId), {
+  };
+  const accepted = await submitPrompt(c, toOptionalTarget(body.sessionId), {
     prompt: [{ type: "text", text: body.prompt }],
     options,
     trigger: "claude-code",
@@ -51,12 +51,12 @@ export async function claudeCodeRun(c: Context<App>): Promise<Response> {
   const cursor = c.req.header("last-event-id") || c.req.query("after") || "0";
   if (!/^\d{1,15}$/.test(cursor))
     throw new RequestRefused({ code: "invalid_request", field: "after", reason: "must be the seq of a line" });
-  const story = { sessionId, runId, after: promptSeq - 2, stub: sessionStub(c.env, sessionId) };
+  const story = { sessionId, runId, after: promptSeq - 2, stub: toSessionStub(c.env, sessionId) };
   return tell(c, { ...story, from: Number(cursor), verbose: c.req.query("verbose") === "true", type });
 }
 
 /** A run to tell of: `from` is the `seq` of the last event that the client has heard of. */
-interface Telling extends Omit<Accepted, "eventId"> {
+interface Telling extends Omit<Accepted, "eventId" | "repeated"> {
   readonly from: number;
   readonly verbose: boolean;
   readonly type: StoryType;
@@ -90,7 +90,7 @@ async function tell(c: Context<App>, run: Telling): Promise<Response> {
 async function storyOf(
   c: Context<App>,
   { stub, sessionId, runId, after, from, verbose }: Telling,
-  format: SeedStory["format"],
+  format: RunStory["format"],
 ): Promise<ReadableStream<Uint8Array>> {
   const story = { runId, from, verbose, format, requestId: tellingRequestId(c) };
   const lines = await stub.tell(c.get("principal").account, after, story);
@@ -107,19 +107,19 @@ async function answerOnce(c: Context<App>, run: Telling, headers: Record<string,
     const body = { type: "status", status: state, sessionId, runId, requestId: c.get("requestId") };
     return Response.json(body, { status: 202, headers: { ...headers, ...laterAt(sessionId, runId) } });
   }
-  const [last] = new SeedLines({ sessionId, runId, requestId: tellingRequestId(c), verbose }).of(ended);
+  const [last] = new StoryLines({ sessionId, runId, requestId: tellingRequestId(c), verbose }).of(ended);
   const messages = verbose ? await storyUntilEnd(c, run) : null;
   const answer = { ...last, ...(messages ? { messages } : {}) };
   return Response.json(answer, { status: last?.type === "error" ? runErrorStatus(last["error"]) : 200, headers });
 }
 
 /** All lines of a run that has ended, but the last. */
-async function storyUntilEnd(c: Context<App>, run: Telling): Promise<SeedLine[]> {
-  const messages: SeedLine[] = [];
+async function storyUntilEnd(c: Context<App>, run: Telling): Promise<StoryLine[]> {
+  const messages: StoryLine[] = [];
   for await (const text of toLines(await storyOf(c, run, "ndjson"))) {
     if (text === "") continue; // heartbeat
-    const { seq: _seq, ...line } = JSON.parse(text) as SeedLine & { seq: number };
-    messages.push(line as SeedLine);
+    const { seq: _seq, ...line } = JSON.parse(text) as StoryLine & { seq: number };
+    messages.push(line as StoryLine);
   }
   return messages.slice(0, -1);
 }

@@ -8,13 +8,15 @@ import { SOCKET_MAX_TURNS, toSocketRequest } from "../../session/sockets/sockets
 import { readJson } from "../request/body.ts";
 import type { App } from "../request/context.ts";
 import { tellingRequestId } from "../request/idempotency.ts";
-import { clientSession, namedSession } from "../request/named-session.ts";
+import { namedSession, toTarget } from "../../session/call/named-session.ts";
+import type { SessionTarget } from "../../session/call/named-session.ts";
 import { toLines } from "../../base/ndjson.ts";
 import { actorOf } from "../request/query.ts";
 import { VERSION } from "../about/root.ts";
-import { completeOptions } from "../../session/store/run-options.ts";
-import { runErrorStatus } from "@gantry/protocol/seed-lines.ts";
-import { sessionStub, submit, unknownSession } from "../request/submit.ts";
+import type { WantedOptions } from "../../session/store/run-options.ts";
+import { runErrorStatus } from "@gantry/protocol/story-lines.ts";
+import { toSessionStub, unknownSession } from "../../session/call/session-of.ts";
+import { submitPrompt } from "../request/submit.ts";
 import { runnerHealth, runnerHealthNow } from "../../sandbox/space.ts";
 import { sandboxLevel } from "../../session/parts/sandbox.ts";
 
@@ -26,9 +28,9 @@ export async function demoSocket(c: Context<App>): Promise<Response> {
     throw new RequestRefused({ code: "invalid_request", field: "upgrade", reason: "this address is a WebSocket" });
   }
   const { account } = c.get("principal");
-  const name = c.req.param("sessionId") ?? "";
-  const sessionId = await clientSession(c, name);
-  const stub = sessionStub(c.env, sessionId);
+  const target = toTarget(c.req.param("sessionId") ?? "");
+  const sessionId = typeof target === "string" ? target : await namedSession(c.env, actorOf(c), target);
+  const stub = toSessionStub(c.env, sessionId);
   if (!(await stub.exists(account))) throw unknownSession(sessionId);
   const after = Math.max(0, Math.trunc(Number(c.req.query("after"))) || 0);
   return stub.fetch(
@@ -39,10 +41,9 @@ export async function demoSocket(c: Context<App>): Promise<Response> {
 /** `POST /agent/message`: for clients without WebSocket; the same sessions as theirs. Answers when the run has ended. */
 export async function agentMessage(c: Context<App>): Promise<Response> {
   const { message, sessionId: name, model } = await readJson(c.req.raw, AgentMessage);
-  const sessionId = await clientSession(c, name);
-  const { ended, headers } = await runToEnd(
+  const { sessionId, ended, headers } = await runToEnd(
     c,
-    sessionId,
+    toTarget(name),
     message,
     "agent-message",
     model === undefined ? {} : { model },
@@ -54,8 +55,8 @@ export async function agentMessage(c: Context<App>): Promise<Response> {
 /** `POST /query`: prompts of one `accountId` run one after the other, in order; of two, side by side. */
 export async function query(c: Context<App>): Promise<Response> {
   const body = await readJson(c.req.raw, QueryRequest);
-  const sessionId = await namedSession(c.env, actorOf(c), "query", body.accountId, "accountId");
-  const { ended, headers } = await runToEnd(c, sessionId, body.query, "query");
+  const target = { door: "query", name: body.accountId, field: "accountId" };
+  const { ended, headers } = await runToEnd(c, target, body.query, "query");
   if (ended.outcome === "succeeded") return c.json({ success: true, response: ended.result }, 200, headers);
   const error = ended.error?.message ?? `The run was ${ended.outcome}.`;
   return Response.json(
@@ -72,7 +73,13 @@ export async function containerProcess(c: Context<App>): Promise<Response> {
     ...(config.maxTurns === undefined ? {} : { maxTurns: config.maxTurns }),
     ...(config.permissionMode === undefined ? {} : { permissionMode: config.permissionMode }),
   };
-  const { sessionId, ended, headers } = await runToEnd(c, payload.sessionId, payload.prompt, "container", given);
+  const { sessionId, ended, headers } = await runToEnd(
+    c,
+    payload.sessionId ?? null,
+    payload.prompt,
+    "container",
+    given,
+  );
   if (ended.outcome !== "succeeded") return failed(ended, sessionId, tellingRequestId(c), headers);
   const body = { success: true, message: "Processed", result: ended.result, sessionId };
   return c.json(body, 200, headers);
@@ -115,14 +122,14 @@ interface Told {
 /** Runs a prompt to its end, in a session of its own where none is named. */
 async function runToEnd(
   c: Context<App>,
-  wanted: string | undefined,
+  target: SessionTarget,
   prompt: string,
   trigger: string,
-  given: Parameters<typeof completeOptions>[1] = {},
+  given: WantedOptions = {},
 ): Promise<Told> {
-  const { stub, after, runId, sessionId } = await submit(c, wanted, {
+  const { stub, after, runId, sessionId } = await submitPrompt(c, target, {
     prompt: [{ type: "text", text: prompt }],
-    options: completeOptions(c.env, { maxTurns: SOCKET_MAX_TURNS, ...given }),
+    options: { maxTurns: SOCKET_MAX_TURNS, ...given },
     trigger,
   });
   const shape = { format: "ndjson", view: "all", previews: false, untilRun: runId } as const;

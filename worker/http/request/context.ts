@@ -1,3 +1,4 @@
+import type { Context } from "hono";
 import type { Origin } from "../../accounts/replies.ts";
 import type { Env } from "../../base/env.ts";
 
@@ -26,3 +27,6 @@ export interface App {
     fingerprint?: string;
   };
 }
+
+/** Answers a request that has passed the guards. */
+export type Door = (c: Context<App>) => Response | Promise<Response>;

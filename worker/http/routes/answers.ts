@@ -14,9 +14,9 @@ const LOG: Answer = {
 };
 const STORY: Answer = {
   200: {
-    "text/plain": A.SeedLine,
+    "text/plain": A.StoryLine,
     "text/event-stream": null,
-    "application/x-ndjson": A.SeedLine,
+    "application/x-ndjson": A.StoryLine,
     [JSON_TYPE]: A.SeedResult,
   },
   202: { [JSON_TYPE]: A.SeedStatus },

@@ -2,7 +2,7 @@ import type { Context } from "hono";
 import { toIso } from "../../storage/catalog.ts";
 import { waitingSessionIds } from "../../storage/session-index.ts";
 import type { App } from "../request/context.ts";
-import { sessionStub } from "../request/submit.ts";
+import { toSessionStub } from "../../session/call/session-of.ts";
 
 /** What is asked: of a question its questions, of a plan its text. */
 function shown({ kind, input }: { kind: string; input: string }): object {
@@ -16,7 +16,7 @@ export async function listApprovals(c: Context<App>): Promise<Response> {
   const { account } = c.get("principal");
   const data: object[] = [];
   for (const sessionId of await waitingSessionIds(c.env, account)) {
-    for (const call of (await sessionStub(c.env, sessionId).waiting(account)) ?? []) {
+    for (const call of (await toSessionStub(c.env, sessionId).waiting(account)) ?? []) {
       // Its worker answers that, and nobody else is asked.
       if (call.kind === "worker") continue;
       data.push({

@@ -9,12 +9,13 @@ import { JSON_TYPE, NDJSON_TYPE, SSE_TYPE, chooseType, preferredWait } from "../
 import { readJson } from "../request/body.ts";
 import type { App } from "../request/context.ts";
 import { toAnswer } from "./confirmation.ts";
-import { checkPrompt } from "../request/prompt.ts";
+import { checkPrompt } from "../../session/call/check-prompt.ts";
 import { actorOf, createdOf, readQuery } from "../request/query.ts";
-import { AGENT_MAX_TURNS, completeOptions } from "../../session/store/run-options.ts";
+import { AGENT_MAX_TURNS } from "../../session/store/run-options.ts";
 import { answerWithRun } from "./runs.ts";
-import { sessionStub, submit, unknownSession } from "../request/submit.ts";
-import type { Accepted } from "../request/submit.ts";
+import { toSessionStub, unknownSession } from "../../session/call/session-of.ts";
+import type { Accepted } from "../../session/call/submit.ts";
+import { submitPrompt } from "../request/submit.ts";
 import { follow } from "./streams.ts";
 import { viewOf } from "./threads.ts";
 import { isWorker } from "../request/work-token.ts";
@@ -31,7 +32,7 @@ export async function sendEvents(c: Context<App>): Promise<Response> {
   const { account } = c.get("principal");
   const type = chooseType(c.req.header("accept"), [JSON_TYPE, NDJSON_TYPE, SSE_TYPE]);
   const { events } = await readJson(c.req.raw, SendEvents);
-  const stub = sessionStub(c.env, sessionId);
+  const stub = toSessionStub(c.env, sessionId);
   await checkEvents(c, events);
   // Asked first: what is sent may end the run in progress at once.
   const [before, current] = await Promise.all([stub.last(account), stub.current(account)]);
@@ -71,16 +72,17 @@ async function send(
   system: Submission["system"],
 ): Promise<unknown> {
   const { account } = c.get("principal");
-  const stub = sessionStub(c.env, sessionId);
+  const stub = toSessionStub(c.env, sessionId);
   const processed_at = new Date().toISOString();
   switch (event.type) {
     case "user.interrupt":
       return { type: event.type, interrupted: await stub.interrupt(account, actorOf(c)) };
     case "user.message": {
       const raw = event.include_raw ? { includeRaw: true } : {};
-      const options = completeOptions(c.env, { maxTurns: AGENT_MAX_TURNS, ...raw });
-      const submission = { prompt: event.content, options, trigger: "api", ...(system ? { system } : {}) };
-      const run = await submit(c, sessionId, submission, index);
+      const options = { maxTurns: AGENT_MAX_TURNS, ...raw };
+      const field = `events[${index}].content`;
+      const prompt = { prompt: event.content, field, options, trigger: "api", ...(system ? { system } : {}) };
+      const run = await submitPrompt(c, sessionId, prompt, index);
       const { runId, eventId } = run;
       accepted.push(run);
       return { id: eventId, type: event.type, content: event.content, processed_at, run_id: runId };
@@ -129,7 +131,7 @@ async function confirmForWorker(
   index: number,
 ): Promise<unknown> {
   const { account } = c.get("principal");
-  const stub = sessionStub(c.env, sessionId);
+  const stub = toSessionStub(c.env, sessionId);
   const { answer, event: told } = toAnswer(event, call, `events[${index}]`);
   if (answer.type === "allow" && answer.updatedInput !== undefined)
     throw new RequestRefused({
@@ -188,7 +190,7 @@ export async function listEvents(c: Context<App>): Promise<Response> {
   const view = await viewOf(c);
   const types = query["types[]"] ?? null;
   const whole = query.after !== undefined && c.req.param("thread") === undefined;
-  const page = await sessionStub(c.env, sessionId).page(c.get("principal").account, {
+  const page = await toSessionStub(c.env, sessionId).page(c.get("principal").account, {
     view: whole ? "all" : view,
     cursor: cursor === undefined ? null : numberOf(cursor, query.page === undefined ? "after" : "page", 0),
     limit,

@@ -6,7 +6,7 @@ import { createMiddleware } from "hono/factory";
 import { modelsOf } from "../../models/models.ts";
 import type { App } from "../request/context.ts";
 import { keyOf } from "../request/guard.ts";
-import { sessionStub } from "../request/submit.ts";
+import { toSessionStub } from "../../session/call/session-of.ts";
 
 /**
  * A session's engine shows the token of its session instead of an API key. It opens the model doors only, and only
@@ -16,7 +16,7 @@ export const authenticateEngine = createMiddleware<App>(async (c, next) => {
   const token = keyOf(c.req.raw.headers);
   if (token?.startsWith("gst_")) {
     const sessionId = token.slice(4, token.indexOf("."));
-    const allowed = isId("session", sessionId) ? await sessionStub(c.env, sessionId).authorizeModelCall(token) : null;
+    const allowed = isId("session", sessionId) ? await toSessionStub(c.env, sessionId).authorizeModelCall(token) : null;
     if (!allowed) throw new RequestRefused({ code: "unauthorized" });
     c.set("principal", { account: allowed.account, keyId: sessionId, scopes: ["models"] });
   }

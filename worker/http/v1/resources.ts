@@ -8,7 +8,7 @@ import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Context } from "hono";
 import { noteChange } from "../../storage/audit.ts";
 import { checkCanSeal, resolveResources, secretName, toSessionResources } from "../../resources/resolve.ts";
-import type { ResourceChange, SessionResource } from "../../session/store/resources.ts";
+import type { ResourceChange, SessionResource } from "../../resources/session-resource.ts";
 import type { SessionFacts } from "../../session/store/facts.ts";
 import { toIso } from "../../storage/catalog.ts";
 import { seal } from "../../storage/seal.ts";
@@ -16,7 +16,7 @@ import { toPage } from "../../storage/paging.ts";
 import { readJson } from "../request/body.ts";
 import type { App } from "../request/context.ts";
 import { actorOf, found, pageOf, readQuery } from "../request/query.ts";
-import { sessionStub, unknownSession } from "../request/submit.ts";
+import { toSessionStub, unknownSession } from "../../session/call/session-of.ts";
 
 /** `/v1/sessions/{id}/resources`: files and repositories of a session, as in Managed Agents. */
 
@@ -76,7 +76,7 @@ export async function addResource(c: Context<App>): Promise<Response> {
   const there = facts.resources.map((resource) => resource.mount);
   const wanted = await resolveResources(c.env, account, [params], there, "");
   const [resource] = await toSessionResources(c.env, id, wanted);
-  if (!resource || !(await sessionStub(c.env, id).changeResources(account, { type: "add", resource })))
+  if (!resource || !(await toSessionStub(c.env, id).changeResources(account, { type: "add", resource })))
     throw unknownSession(id);
   await noteChange(c.env, actorOf(c), "resource.create", resource.mount.id);
   return c.json(toResource(resource));
@@ -110,7 +110,7 @@ export async function deleteResource(c: Context<App>): Promise<Response> {
 
 async function factsOf(c: Context<App>): Promise<SessionFacts> {
   const id = c.req.param("id") ?? "";
-  const facts = await sessionStub(c.env, id).facts(c.get("principal").account);
+  const facts = await toSessionStub(c.env, id).facts(c.get("principal").account);
   if (!facts) throw unknownSession(id);
   return facts;
 }
@@ -122,7 +122,7 @@ async function resourceOf(c: Context<App>): Promise<Omit<SessionResource, "secre
 }
 
 async function change(c: Context<App>, wanted: Exclude<ResourceChange, { type: "add" }>): Promise<void> {
-  const stub = sessionStub(c.env, c.req.param("id") ?? "");
+  const stub = toSessionStub(c.env, c.req.param("id") ?? "");
   const changed = await stub.changeResources(c.get("principal").account, wanted);
   if (!changed) throw new RequestRefused({ code: "not_found", what: `Resource ${JSON.stringify(wanted.id)}` });
 }

@@ -7,13 +7,13 @@ import { toIso } from "../../storage/catalog.ts";
 import { preferredWait } from "../request/accept.ts";
 import type { App } from "../request/context.ts";
 import { actorOf, readQuery } from "../request/query.ts";
-import { sessionStub, unknownSession } from "../request/submit.ts";
+import { toSessionStub, unknownSession } from "../../session/call/session-of.ts";
 
 /** `GET /v1/sessions/{id}/runs`: every prompt of a session, oldest first, with its place in the queue while it waits. */
 export async function listRuns(c: Context<App>): Promise<Response> {
   const sessionId = c.req.param("id") ?? "";
   const { page, limit } = readQuery(c, RunListQuery);
-  const runs = await sessionStub(c.env, sessionId).runs(c.get("principal").account, page, limit);
+  const runs = await toSessionStub(c.env, sessionId).runs(c.get("principal").account, page, limit);
   if (!runs) throw unknownSession(sessionId);
   const data = runs.map((run) => toRun(run, sessionId));
   return c.json({ data, next_page: runs.length === limit ? String(runs.at(-1)?.place) : null });
@@ -50,7 +50,7 @@ export function laterAt(sessionId: string, runId: string): Record<string, string
 /** One run, at the latest after `waitMs`; 404 for an unknown one. */
 export async function findRun(c: Context<App>, sessionId: string, runId: string, waitMs: number): Promise<RunFacts> {
   const { account } = c.get("principal");
-  const stub = sessionStub(c.env, sessionId);
+  const stub = toSessionStub(c.env, sessionId);
   const facts = await stub.run(account, runId, waitMs);
   if (facts) return facts;
   if (!(await stub.exists(account))) throw unknownSession(sessionId);
@@ -88,7 +88,7 @@ function toRunFacts(run: RunFacts, sessionId: string) {
 /** `POST /v1/sessions/{id}/runs/{run}/cancel`: out of the queue, or stopped; its one `run.ended` is in the log. */
 export async function cancelRun(c: Context<App>): Promise<Response> {
   const [sessionId, runId] = [c.req.param("id") ?? "", c.req.param("run") ?? ""];
-  const cancelled = await sessionStub(c.env, sessionId).cancel(c.get("principal").account, runId, actorOf(c));
+  const cancelled = await toSessionStub(c.env, sessionId).cancel(c.get("principal").account, runId, actorOf(c));
   if (cancelled === null) throw unknownSession(sessionId);
   if (!cancelled)
     throw new RequestRefused({ code: "not_found", what: `A queued or running run ${JSON.stringify(runId)}` });

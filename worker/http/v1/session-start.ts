@@ -9,19 +9,21 @@ import { agentOf } from "../../catalog/agents/session-agent.ts";
 import { environments } from "../../catalog/environments/store.ts";
 import { resolveResources } from "../../resources/resolve.ts";
 import type { WantedResource } from "../../resources/resolve.ts";
-import type { WantedOptions } from "../../session/store/run-defaults.ts";
-import type { SessionSetup } from "../../session/store/settings.ts";
+import type { RunOptions } from "@gantry/protocol/link.ts";
+import { modelsOf } from "../../models/models.ts";
+import type { SessionSetup } from "../../catalog/session-setup.ts";
 import { templates } from "../../catalog/templates/store.ts";
 import { checkVaults } from "../../catalog/vaults/store.ts";
 import type { App } from "../request/context.ts";
 import { found } from "../request/query.ts";
-import { AGENT_MAX_TURNS, completeOptions } from "../../session/store/run-options.ts";
+import { AGENT_MAX_TURNS, checkOptions, mergeOptions } from "../../session/store/run-options.ts";
 
 /** What a session is made of, all of it checked. */
 export interface SessionStart {
   readonly setup: SessionSetup;
   readonly resources: readonly WantedResource[];
-  readonly options: WantedOptions;
+  /** Options of its first run. */
+  readonly options: RunOptions;
   readonly agentId: string | null;
 }
 
@@ -68,27 +70,34 @@ export async function resolveStart(c: Context<App>, start: Start): Promise<Sessi
       : {}),
   };
   // Refused now rather than at the first prompt.
-  const options = completeOptions(env, {
+  const wantedOptions = checkOptions(env, {
     maxTurns: AGENT_MAX_TURNS,
     ...(engine.model === undefined ? {} : { model: engine.model }),
     ...(engine.permissionMode === undefined ? {} : { permissionMode: engine.permissionMode }),
   });
   const wanted: readonly ResourceParams[] = start.resources ?? [];
+  const setup: SessionSetup = {
+    agent: agent === null ? null : JSON.stringify(agent),
+    environmentId: start.environment_id ?? null,
+    title: start.title ?? null,
+    metadata: start.metadata ?? {},
+    engine,
+    ...(selfHosted ? { selfHosted } : {}),
+    ...(sleepAfterMs === undefined ? {} : { sleepAfterMs }),
+    ...(vaultIds.length === 0 ? {} : { vaultIds }),
+    archivedAt: null,
+    updatedAt: Date.now(),
+  };
   return {
-    setup: {
-      agent: agent === null ? null : JSON.stringify(agent),
-      environmentId: start.environment_id ?? null,
-      title: start.title ?? null,
-      metadata: start.metadata ?? {},
-      engine,
-      ...(selfHosted ? { selfHosted } : {}),
-      ...(sleepAfterMs === undefined ? {} : { sleepAfterMs }),
-      ...(vaultIds.length === 0 ? {} : { vaultIds }),
-      archivedAt: null,
-      updatedAt: Date.now(),
-    },
+    setup,
     resources: await resolveResources(env, account, wanted, [], "resources"),
-    options,
+    options: mergeOptions({
+      defaultMode: env.GANTRY_PERMISSION_MODE,
+      setup,
+      wanted: wantedOptions,
+      isApi: true,
+      model: () => modelsOf(env).defaultModel,
+    }),
     agentId: agent === null || agent.id === "" ? null : agent.id,
   };
 }

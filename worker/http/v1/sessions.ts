@@ -11,7 +11,6 @@ import type { Context } from "hono";
 import { patchMetadata } from "../../catalog/agents/resolve.ts";
 import type { Env } from "../../base/env.ts";
 import { modelsOf } from "../../models/models.ts";
-import { fromAgent } from "../../session/store/run-defaults.ts";
 import { toSessionResources } from "../../resources/resolve.ts";
 import type { SessionFacts } from "../../session/store/facts.ts";
 import { toIso } from "../../storage/catalog.ts";
@@ -22,27 +21,33 @@ import { readJson } from "../request/body.ts";
 import type { App } from "../request/context.ts";
 import { actorOf, createdOf, pageOf, readQuery } from "../request/query.ts";
 import { toResource } from "./resources.ts";
-import { AGENT_MAX_TURNS, completeOptions } from "../../session/store/run-options.ts";
-import { checkPrompt } from "../request/prompt.ts";
+import { AGENT_MAX_TURNS } from "../../session/store/run-options.ts";
+import { checkPrompt } from "../../session/call/check-prompt.ts";
 import { resolveStart, withTemplate } from "./session-start.ts";
-import { sessionIdFor, sessionStub, submit, unknownSession } from "../request/submit.ts";
+import { toSessionStub, unknownSession } from "../../session/call/session-of.ts";
+import { newSessionId } from "../../sandbox/spares.ts";
+import { idFor } from "../request/idempotency.ts";
+import { submitPrompt } from "../request/submit.ts";
 
 /** `/v1/sessions`: sessions as Managed Agents tell of them. */
 
 export async function createSession(c: Context<App>): Promise<Response> {
   const body = await readJson(c.req.raw, SessionCreate);
   const { account } = c.get("principal");
-  for (const [place, event] of (body.initial_events ?? []).entries())
-    await checkPrompt(c.env, account, event.content, `initial_events[${place}].content`);
+  for (const [index, event] of (body.initial_events ?? []).entries())
+    await checkPrompt(c.env, account, event.content, `initial_events[${index}].content`);
   const start = await resolveStart(c, await withTemplate(c, body));
-  const id = await sessionIdFor(c, { ...fromAgent(start.setup.engine), ...start.options });
+  // A request that may be repeated must find the session it made, so it cannot take an engine started in advance.
+  const isRepeatable = c.get("origin") !== undefined;
+  const id = isRepeatable ? await idFor(c, "session") : await newSessionId(c.env, start.options);
   const resources = await toSessionResources(c.env, id, start.resources);
   await indexSession(c.env, { id, account, createdAt: Date.now(), agentId: start.agentId }, actorOf(c));
-  await sessionStub(c.env, id).create(account, start.setup, resources);
-  for (const [place, event] of (body.initial_events ?? []).entries()) {
+  await toSessionStub(c.env, id).create(account, start.setup, resources);
+  for (const [index, event] of (body.initial_events ?? []).entries()) {
     const raw = event.include_raw ? { includeRaw: true } : {};
-    const options = completeOptions(c.env, { maxTurns: AGENT_MAX_TURNS, ...raw });
-    await submit(c, id, { prompt: event.content, options, trigger: "api" }, place);
+    const options = { maxTurns: AGENT_MAX_TURNS, ...raw };
+    const field = `initial_events[${index}].content`;
+    await submitPrompt(c, id, { prompt: event.content, field, options, trigger: "api" }, index);
   }
   return c.json(await tell(c, id));
 }
@@ -50,14 +55,14 @@ export async function createSession(c: Context<App>): Promise<Response> {
 export async function retrieveSession(c: Context<App>): Promise<Response> {
   const id = c.req.param("id") ?? "";
   const told = await tell(c, id);
-  c.executionCtx.waitUntil(sessionStub(c.env, id).opened(c.get("principal").account));
+  c.executionCtx.waitUntil(toSessionStub(c.env, id).opened(c.get("principal").account));
   return c.json(told);
 }
 
 export async function updateSession(c: Context<App>): Promise<Response> {
   const id = c.req.param("id") ?? "";
   const body = await readJson(c.req.raw, SessionUpdate);
-  const stub = sessionStub(c.env, id);
+  const stub = toSessionStub(c.env, id);
   const { account } = c.get("principal");
   const facts = await stub.facts(account);
   if (!facts) throw unknownSession(id);
@@ -72,7 +77,7 @@ export async function updateSession(c: Context<App>): Promise<Response> {
 export async function archiveSession(c: Context<App>): Promise<Response> {
   const id = c.req.param("id") ?? "";
   const archivedAt = Date.now();
-  const facts = await sessionStub(c.env, id).change(c.get("principal").account, { archivedAt });
+  const facts = await toSessionStub(c.env, id).change(c.get("principal").account, { archivedAt });
   if (!facts) throw unknownSession(id);
   await archiveInIndex(c.env, actorOf(c), id, archivedAt);
   return c.json(await tell(c, id));
@@ -81,7 +86,7 @@ export async function archiveSession(c: Context<App>): Promise<Response> {
 export async function deleteSession(c: Context<App>): Promise<Response> {
   const id = c.req.param("id") ?? "";
   const { account } = c.get("principal");
-  const stub = sessionStub(c.env, id);
+  const stub = toSessionStub(c.env, id);
   const facts = await stub.facts(account);
   if (!facts) throw unknownSession(id);
   if (facts.status === "running")
@@ -117,7 +122,7 @@ export async function listSessions(c: Context<App>): Promise<Response> {
   const data: BetaManagedAgentsSession[] = [];
   for (let looked = 0; ;) {
     const page = await listSessionIds(c.env, account, filter, request);
-    const facts = await inSixes(page.data, (id) => sessionStub(c.env, id).facts(account));
+    const facts = await inSixes(page.data, (id) => toSessionStub(c.env, id).facts(account));
     data.push(...facts.flatMap((each) => (each && wanted(each) ? [toSession(each, c.env)] : [])));
     looked += page.data.length;
     // What the index does not know (status, version) is asked of the sessions; a page may be short, but has a next one.
@@ -130,7 +135,7 @@ export async function listSessions(c: Context<App>): Promise<Response> {
 }
 
 export async function tell(c: Context<App>, id: string): Promise<BetaManagedAgentsSession> {
-  const facts = await sessionStub(c.env, id).facts(c.get("principal").account);
+  const facts = await toSessionStub(c.env, id).facts(c.get("principal").account);
   if (!facts) throw unknownSession(id);
   return toSession(facts, c.env);
 }

@@ -5,7 +5,7 @@ import { toSocketRequest } from "../../session/sockets/sockets.ts";
 import { JSON_TYPE, NDJSON_TYPE, SSE_TYPE, chooseType, preferredWait } from "../request/accept.ts";
 import type { App } from "../request/context.ts";
 import { STREAM_HEADERS } from "../../base/ndjson.ts";
-import { sessionStub, unknownSession } from "../request/submit.ts";
+import { toSessionStub, unknownSession } from "../../session/call/session-of.ts";
 import { viewOf } from "./threads.ts";
 import { isWorker } from "../request/work-token.ts";
 
@@ -43,7 +43,7 @@ export async function follow(
     untilRun,
     upkeep: !isWorker(c),
   };
-  const stream = await sessionStub(c.env, sessionId).follow(c.get("principal").account, cursor, shape);
+  const stream = await toSessionStub(c.env, sessionId).follow(c.get("principal").account, cursor, shape);
   if (stream === "unknown_session") throw unknownSession(sessionId);
   if (stream === "unknown_event") throw unknownCursor();
   return new Response(stream, { headers: { ...STREAM_HEADERS, ...headers, "content-type": `${type}; charset=utf-8` } });
@@ -57,14 +57,14 @@ export async function eventSocket(c: Context<App>): Promise<Response> {
   const { account } = c.get("principal");
   const confirms = c.req.query("ack") === "true";
   const opening = { account, view: "events" as const, previews: wantsPreviews(c), confirms, cursor: cursorOf(c) };
-  const response = await sessionStub(c.env, sessionId).fetch(toSocketRequest(c.req.raw, opening));
+  const response = await toSessionStub(c.env, sessionId).fetch(toSocketRequest(c.req.raw, opening));
   if (response.status !== 404) return response;
   throw (await response.text()) === "event" ? unknownCursor() : unknownSession(sessionId);
 }
 
 async function nextPage(c: Context<App>, waitSeconds: number): Promise<Response> {
   const sessionId = c.req.param("id") ?? "";
-  const page = await sessionStub(c.env, sessionId).nextPage(
+  const page = await toSessionStub(c.env, sessionId).nextPage(
     c.get("principal").account,
     cursorOf(c),
     { view: await viewOf(c), previews: wantsPreviews(c) },

@@ -15,7 +15,7 @@ import { writeCursor } from "../../storage/paging.ts";
 import type { App } from "../request/context.ts";
 import { inSixes, plainAgent, statusOf, toUsage } from "./sessions.ts";
 import { pageOf, readQuery } from "../request/query.ts";
-import { sessionStub, unknownSession } from "../request/submit.ts";
+import { toSessionStub, unknownSession } from "../../session/call/session-of.ts";
 
 /** `/v1/sessions/{id}/threads`: the primary thread, and one for each sub-agent. Oldest first. */
 
@@ -28,7 +28,7 @@ export async function listThreads(c: Context<App>): Promise<Response> {
   // The primary thread has place 0.
   const after = cursor === null ? -1 : Number(cursor.key);
   const primary = after < 0 && (statuses?.includes(statusOf(facts)) ?? true) ? [toPrimary(c, facts)] : [];
-  const children = await sessionStub(c.env, facts.id).threads(account, Math.max(after, 0), limit + 1, statuses);
+  const children = await toSessionStub(c.env, facts.id).threads(account, Math.max(after, 0), limit + 1, statuses);
   const all = [
     ...primary.map((item) => ({ place: 0, item })),
     ...(await inSixes(children ?? [], async (each) => ({ place: each.place, item: await toThread(c, facts, each) }))),
@@ -48,7 +48,7 @@ export async function archiveThread(c: Context<App>): Promise<Response> {
   const thread = c.req.param("thread") ?? "";
   if (thread === primaryThreadId(facts.id))
     throw refused("The primary thread is archived with its session: archive that.");
-  const archived = await sessionStub(c.env, facts.id).archiveThread(c.get("principal").account, thread);
+  const archived = await toSessionStub(c.env, facts.id).archiveThread(c.get("principal").account, thread);
   if (archived === null) throw unknownThread(thread);
   if (!archived) throw refused("The thread is running; interrupt the session first.");
   return c.json(await tell(c));
@@ -65,7 +65,7 @@ function refused(reason: string): RequestRefused {
 
 async function factsOf(c: Context<App>): Promise<SessionFacts> {
   const id = c.req.param("id") ?? "";
-  const facts = await sessionStub(c.env, id).facts(c.get("principal").account);
+  const facts = await toSessionStub(c.env, id).facts(c.get("principal").account);
   if (!facts) throw unknownSession(id);
   return facts;
 }
@@ -74,7 +74,7 @@ async function tell(c: Context<App>): Promise<BetaManagedAgentsSessionThread> {
   const facts = await factsOf(c);
   const id = c.req.param("thread") ?? "";
   if (id === primaryThreadId(facts.id)) return toPrimary(c, facts);
-  const thread = await sessionStub(c.env, facts.id).thread(c.get("principal").account, id);
+  const thread = await toSessionStub(c.env, facts.id).thread(c.get("principal").account, id);
   if (!thread) throw unknownThread(id);
   return toThread(c, facts, thread);
 }
@@ -107,7 +107,7 @@ function toPrimary(c: Context<App>, facts: SessionFacts): BetaManagedAgentsSessi
 
 async function toThread(c: Context<App>, facts: SessionFacts, thread: Thread): Promise<BetaManagedAgentsSessionThread> {
   // Another session knows best what it has used and whose it is; one that was deleted is told of from here.
-  const peer = thread.peer && (await sessionStub(c.env, thread.peer).facts(c.get("principal").account));
+  const peer = thread.peer && (await toSessionStub(c.env, thread.peer).facts(c.get("principal").account));
   const active_seconds = thread.activeMs / 1000;
   const until = thread.archivedAt ?? Date.now();
   return {
@@ -149,6 +149,6 @@ export async function viewOf(c: Context<App>): Promise<{ thread: string | null }
   const thread = c.req.param("thread");
   const id = c.req.param("id") ?? "";
   if (thread === undefined || thread === primaryThreadId(id)) return { thread: null };
-  if (!(await sessionStub(c.env, id).thread(c.get("principal").account, thread))) throw unknownThread(thread);
+  if (!(await toSessionStub(c.env, id).thread(c.get("principal").account, thread))) throw unknownThread(thread);
   return { thread };
 }

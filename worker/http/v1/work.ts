@@ -20,7 +20,7 @@ import type { WorkKey } from "../../self-hosted/work.ts";
 import { readJson } from "../request/body.ts";
 import type { App } from "../request/context.ts";
 import { actorOf, found, pageOf, readQuery } from "../request/query.ts";
-import { sessionStub } from "../request/submit.ts";
+import { toSessionStub } from "../../session/call/session-of.ts";
 import { checkSpace } from "../../sandbox/space.ts";
 
 /** `/v1/environments/{id}/work`: what the workers of a self-hosted environment take, as in Managed Agents. */
@@ -98,7 +98,7 @@ export async function stopWorkDoor(c: Context<App>): Promise<Response> {
   const { account, environmentId } = key;
   const session = work.data.id;
   // Asked afterwards: a run that begins later finds that there is no work and adds some itself.
-  if (work.state === "stopped" && (await sessionStub(c.env, session).wantsWork(account)))
+  if (work.state === "stopped" && (await toSessionStub(c.env, session).wantsWork(account)))
     await addWork(c.env, { account, environmentId, session }, AGAIN_MS);
   return c.json(work);
 }

@@ -22,7 +22,7 @@ import { tell } from "./sessions.ts";
 import { STREAM_HEADERS } from "../../base/ndjson.ts";
 import { readQuery } from "../request/query.ts";
 import { checkSpace } from "../../sandbox/space.ts";
-import { sessionStub, unknownSession } from "../request/submit.ts";
+import { toSessionStub, unknownSession } from "../../session/call/session-of.ts";
 
 /** `/v1/sessions/{id}/files`, `/archive`, `/diff`, `/snapshots`: a session's files as they were saved. */
 
@@ -50,7 +50,7 @@ function toSnapshot(snapshot: Snapshot) {
 /** A session's files, for this account. */
 async function workspaceOf(c: Context<App>) {
   const id = c.req.param("id") ?? "";
-  const workspace = await sessionStub(c.env, id).workspace(c.get("principal").account);
+  const workspace = await toSessionStub(c.env, id).workspace(c.get("principal").account);
   if (!workspace) throw unknownSession(id);
   return workspace;
 }
@@ -178,12 +178,12 @@ export async function forkSession(c: Context<App>): Promise<Response> {
   const source = c.req.param("id") ?? "";
   const fork = await readJson(c.req.raw, SessionFork);
   const { account } = c.get("principal");
-  const facts = await sessionStub(c.env, source).facts(account);
+  const facts = await toSessionStub(c.env, source).facts(account);
   if (!facts) throw unknownSession(source);
   await checkSpace(c.env);
   const id = c.get("origin") === undefined ? newId("session") : await idFor(c, "session");
   const agentId = facts.setup.agent === null ? null : (JSON.parse(facts.setup.agent) as { id: string | null }).id;
-  valueOf(await sessionStub(c.env, id).forkFrom(account, source, fork));
+  valueOf(await toSessionStub(c.env, id).forkFrom(account, source, fork));
   await indexSession(c.env, { id, account, createdAt: Date.now(), agentId });
   return c.json(await tell(c, id));
 }

@@ -1,35 +1,19 @@
 import { newId } from "@gantry/protocol/ids.ts";
-import type { Approvals } from "../store/approvals.ts";
-import type { EventLog } from "../log/event-log.ts";
 import type { Submission, Submitted } from "../store/facts.ts";
-import type { Lease } from "../store/lease.ts";
-import type { Resources } from "../store/resources.ts";
-import { contextOf, fromAgent, modeOf } from "../store/run-defaults.ts";
+import { mergeOptions } from "../store/run-options.ts";
+import type { OptionSources } from "../store/run-options.ts";
 import { MAX_QUEUED } from "../store/run-queue.ts";
-import type { RunQueue } from "../store/run-queue.ts";
-import type { Settings } from "../store/settings.ts";
-import type { Sql, Transaction } from "../sql.ts";
-import type { Threads } from "../log/threads.ts";
-
-/** What a session is made of: each part holds its own tables. */
-export interface Parts {
-  readonly sql: Sql;
-  readonly sessionId: string;
-  readonly transaction: Transaction;
-  readonly log: EventLog;
-  readonly queue: RunQueue;
-  readonly lease: Lease;
-  readonly approvals: Approvals;
-  readonly threads: Threads;
-  readonly settings: Settings;
-  readonly resources: Resources;
-}
+import type { SessionParts } from "./session-parts.ts";
 
 /**
- * Accepts a prompt: the run and the events that tell of it are one transaction, and when this returns it is stored. A
- * submission that comes again under its run's id finds that run. `model` tells what a submission without one is run with.
+ * Accepts a prompt: the run and its first events are one transaction, and when this returns it is stored. A submission
+ * that is repeated under its run's id finds that run. `defaults` fill in what neither the submission nor the session says.
  */
-export function accept(parts: Parts, submission: Submission, model: () => string): Submitted {
+export function accept(
+  parts: SessionParts,
+  submission: Submission,
+  defaults: Pick<OptionSources, "defaultMode" | "model">,
+): Submitted {
   const { log, queue, settings, transaction } = parts;
   const known = submission.runId === undefined ? null : queue.get(submission.runId);
   if (known) {
@@ -42,13 +26,13 @@ export function accept(parts: Parts, submission: Submission, model: () => string
   if (waiting >= MAX_QUEUED) return { ok: false, error: "queue_full" };
   const runId = submission.runId ?? newId("run");
   const now = Date.now();
-  const options = {
-    ...fromAgent(setup?.engine ?? {}),
-    ...submission.options,
-    ...modeOf(setup, submission),
-    ...contextOf(submission),
-    model: submission.options.model ?? model(),
-  };
+  const options = mergeOptions({
+    ...defaults,
+    setup,
+    wanted: submission.options,
+    isApi: submission.trigger === "api",
+    context: submission.system?.content.map((block) => block.text).join("\n\n"),
+  });
   const eventId = newId("event");
   const after = log.last();
   const position = waiting + (queue.running() ? 1 : 0);

@@ -7,7 +7,7 @@ import type { Lease } from "../store/lease.ts";
 import type { Link, LinkHandlers } from "../link/dial.ts";
 import type { Peers } from "./peers.ts";
 import type { Run, RunQueue } from "../store/run-queue.ts";
-import type { Transaction } from "../sql.ts";
+import type { Transaction } from "../../storage/sql.ts";
 import type { Threads } from "../log/threads.ts";
 
 /** What the driver of a session works with: its state, the way to its runner, and the world outside. */

@@ -2,7 +2,7 @@ import type { RunEnded, SessionEvent } from "@gantry/protocol/event.ts";
 import { FramedEvent } from "@gantry/protocol/link.ts";
 import type { Frame } from "@gantry/protocol/link.ts";
 import type { DriverDeps } from "./driver-deps.ts";
-import type { NewEvent } from "../log/event-log.ts";
+import type { NewEvent } from "../log/new-event.ts";
 import type { Run } from "../store/run-queue.ts";
 import { endRun, sayItGoesOn, sayItWaits } from "./transitions.ts";
 

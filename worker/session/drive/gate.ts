@@ -2,10 +2,11 @@ import { PromptBlock } from "@gantry/protocol/event.ts";
 import type { RunError, RunEnded, SessionEvent } from "@gantry/protocol/event.ts";
 import { triage } from "../../triage/triage.ts";
 import type { TriagePrompt, TriageStep, Verdict } from "../../triage/triage.ts";
-import type { EventLog, NewEvent } from "../log/event-log.ts";
+import type { EventLog } from "../log/event-log.ts";
+import type { NewEvent } from "../log/new-event.ts";
 import type { Run, RunQueue } from "../store/run-queue.ts";
-import { textOf } from "../sql.ts";
-import type { Sql, Transaction } from "../sql.ts";
+import { textOf } from "../../storage/sql.ts";
+import type { Sql, Transaction } from "../../storage/sql.ts";
 
 /** What triage made of a run. */
 export interface Looked {

@@ -5,7 +5,7 @@ import { auditOnce } from "../../storage/audit.ts";
 import { onWorker, toEngineSetup } from "../../catalog/agents/engine-setup.ts";
 import { agentOf } from "../../catalog/agents/session-agent.ts";
 import type { Env } from "../../base/env.ts";
-import { AGENT_MAX_TURNS, completeOptions } from "../store/run-options.ts";
+import { AGENT_MAX_TURNS } from "../store/run-options.ts";
 import { report } from "../../base/log.ts";
 import { checkSpace } from "../../sandbox/space.ts";
 import { catalog } from "../../storage/catalog.ts";
@@ -13,7 +13,8 @@ import { indexSession } from "../../storage/session-index.ts";
 import { Peers, unknown } from "./peers.ts";
 import type { PeerActions, PeersDeps } from "./peers.ts";
 import type { Run } from "../store/run-queue.ts";
-import type { Session } from "../session.ts";
+import { sessionOf } from "../call/session-of.ts";
+import { submit } from "../call/submit.ts";
 import type { Settings } from "../store/settings.ts";
 
 /** How much of what a session said is read to another. */
@@ -48,7 +49,7 @@ export async function tellWhoWaits(env: Env, account: string, { options }: Run):
   if (waits === undefined) return;
   // The end of the run is stored first.
   await scheduler.wait(0);
-  await env.SESSION.get(env.SESSION.idFromName(waits))
+  await sessionOf(env, waits)
     .peerEnded(account)
     .catch((error: unknown) => report({ event: "peer_not_told", sessionId: waits, error: String(error) }));
 }
@@ -58,7 +59,7 @@ function peerActions(
   env: Env,
   own: () => { id: string; account: string; environmentId: string | null; selfHosted: boolean },
 ): PeerActions {
-  const stubOf = (id: string): DurableObjectStub<Session> => env.SESSION.get(env.SESSION.idFromName(id));
+  const stubOf = (id: string) => sessionOf(env, id);
   return {
     async begin(call, { message, agent, title }, limits, startedBy) {
       const { id, account, environmentId, selfHosted } = own();
@@ -88,14 +89,13 @@ function peerActions(
         }
         const facts = await stub.facts(account);
         if (!facts) return { refused: unknown(call.target) };
-        const options = completeOptions(env, {
+        const options = {
           maxTurns: AGENT_MAX_TURNS,
           startedBy: [...startedBy],
           ...(limits.maxBudgetUsd === null ? {} : { maxBudgetUsd: limits.maxBudgetUsd }),
-        });
+        };
         const prompt = [{ type: "text" as const, text: message }];
-        const submitted = await stub.submit(account, { prompt, options, trigger: "session", runId: call.targetRun });
-        if (!submitted.ok) return { refused: `Session ${call.target} takes no message: ${submitted.error}.` };
+        await submit(env, actor, call.target, { prompt, options, trigger: "session" }, { runId: call.targetRun });
         await auditOnce(db, actor, "session.message", call.target);
         const its = facts.setup.agent === null ? null : (JSON.parse(facts.setup.agent) as { name: string });
         return { agentName: its?.name ?? "Claude Code" };

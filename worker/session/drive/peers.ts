@@ -4,10 +4,11 @@ import type { ToolAnswer } from "@gantry/protocol/link.ts";
 import { PEER_TOOLS, PeerTool, peerServerOf } from "@gantry/protocol/peers.ts";
 import type { PeerLimits } from "@gantry/protocol/peers.ts";
 import type { Approvals } from "../store/approvals.ts";
-import type { EventLog, NewEvent } from "../log/event-log.ts";
+import type { EventLog } from "../log/event-log.ts";
+import type { NewEvent } from "../log/new-event.ts";
 import type { Run, RunQueue } from "../store/run-queue.ts";
-import { numberOf, textOf } from "../sql.ts";
-import type { Row, Sql, Transaction } from "../sql.ts";
+import { numberOf, textOf } from "../../storage/sql.ts";
+import type { Row, Sql, Transaction } from "../../storage/sql.ts";
 import type { Threads } from "../log/threads.ts";
 
 /**

@@ -2,7 +2,7 @@ import type { RunEnded, RunError, SessionEvent } from "@gantry/protocol/event.ts
 import type { ToolAnswer } from "@gantry/protocol/link.ts";
 import { stopReasonOf } from "./decide.ts";
 import type { DriverDeps } from "./driver-deps.ts";
-import type { NewEvent } from "../log/event-log.ts";
+import type { NewEvent } from "../log/new-event.ts";
 import type { Run } from "../store/run-queue.ts";
 
 /** Why a run failed that the runner did not end, as its user reads it. */

@@ -2,8 +2,8 @@ import type { SessionEvent, StoredEvent } from "@gantry/protocol/event.ts";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { EventLog } from "./event-log.ts";
-import type { NewEvent } from "./event-log.ts";
-import type { Sql } from "../sql.ts";
+import type { NewEvent } from "./new-event.ts";
+import type { Sql } from "../../storage/sql.ts";
 import { memoryDatabase } from "../testing/sqlite.ts";
 
 const AT = Date.UTC(2026, 10, 21, 1, 2, 3, 4);

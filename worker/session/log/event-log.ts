@@ -1,20 +1,8 @@
 import type { ModelUsage, SessionEvent, StoredEvent } from "@gantry/protocol/event.ts";
-import { numberOf, textOf } from "../sql.ts";
-import type { Row, Sql } from "../sql.ts";
+import { numberOf, textOf } from "../../storage/sql.ts";
+import type { Row, Sql } from "../../storage/sql.ts";
+import type { NewEvent } from "./new-event.ts";
 import { Totals } from "./totals.ts";
-
-/** An event that is to be written: the log gives it its `seq`. */
-export interface NewEvent {
-  readonly id: string;
-  readonly runId: string | null;
-  /** Milliseconds since 1970. */
-  readonly at: number;
-  readonly event: SessionEvent;
-  /** The thread it happened on; without: the primary one. */
-  readonly thread?: string | undefined;
-  /** With a question of the runner; not part of the log. */
-  readonly call?: string | undefined;
-}
 
 /** What a reader is shown: everything, one thread's events by its id, or with null the primary thread's. */
 export type LogView = "all" | { readonly thread: string | null };

@@ -1,7 +1,8 @@
 import type { ModelUsage, SessionEvent } from "@gantry/protocol/event.ts";
-import type { EventLog, NewEvent } from "./event-log.ts";
-import { numberOf, textOf } from "../sql.ts";
-import type { Row, Sql } from "../sql.ts";
+import type { EventLog } from "./event-log.ts";
+import type { NewEvent } from "./new-event.ts";
+import { numberOf, textOf } from "../../storage/sql.ts";
+import type { Row, Sql } from "../../storage/sql.ts";
 
 /**
  * - `running`: from its start, and again when it is given more to do.

@@ -1,7 +1,7 @@
 import type { ModelUsage } from "@gantry/protocol/event.ts";
-import type { NewEvent } from "./event-log.ts";
-import { numberOf, textOf } from "../sql.ts";
-import type { Row, Sql } from "../sql.ts";
+import type { NewEvent } from "./new-event.ts";
+import { numberOf, textOf } from "../../storage/sql.ts";
+import type { Row, Sql } from "../../storage/sql.ts";
 
 const TOKENS = [
   "input_tokens",

@@ -5,7 +5,7 @@ import type { Env } from "../../base/env.ts";
 import { report } from "../../base/log.ts";
 import type { Settings } from "../store/settings.ts";
 import { containerSandbox } from "../../sandbox/container.ts";
-import type { EgressProps } from "../../http/from-sandbox/egress.ts";
+import type { EgressProps } from "../../sandbox/egress-rules.ts";
 import { CLOSED, egressRules } from "../../sandbox/egress-rules.ts";
 import type { EgressRules } from "../../sandbox/egress-rules.ts";
 import { localRunner, localSandbox } from "../../sandbox/local.ts";

@@ -2,14 +2,15 @@ import type { Sandbox } from "../../sandbox/sandbox.ts";
 import type { EventLog } from "../log/event-log.ts";
 import type { Resources } from "../store/resources.ts";
 import type { RunQueue } from "../store/run-queue.ts";
-import { NO_SETUP } from "../store/settings.ts";
+import { NO_SETUP } from "../../catalog/session-setup.ts";
+import type { Result } from "../../workspace/copy-session.ts";
 import type { Settings } from "../store/settings.ts";
-import { textOf } from "../sql.ts";
-import type { Sql, Transaction } from "../sql.ts";
+import { textOf } from "../../storage/sql.ts";
+import type { Sql, Transaction } from "../../storage/sql.ts";
 import type { Snapshots } from "../../snapshots/snapshots.ts";
+import { createTables } from "../store/schema.ts";
 import { runnerFolder } from "../../workspace/runner-folder.ts";
 import { Workspace } from "../../workspace/workspace.ts";
-import type { Result } from "../../workspace/workspace.ts";
 
 /** Largest file that is put into a workspace from outside. */
 const MAX_WRITE_BYTES = 512 * 1024 * 1024;
@@ -34,6 +35,7 @@ export function workspaceOf(
   return new Workspace({
     ...session,
     folder: runnerFolder(sandbox, sessionId, snapshots, MAX_WRITE_BYTES),
+    createTables: () => createTables(sql),
     setup: () => settings.setup() ?? NO_SETUP,
     saveSetup: (setup) => settings.saveSetup(setup),
     resources: () => resources.list(),

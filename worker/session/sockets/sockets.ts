@@ -2,7 +2,7 @@ import type { StoredEvent } from "@gantry/protocol/event.ts";
 import { RequestRefused, errorMessage } from "@gantry/protocol/error.ts";
 import { z } from "zod";
 import type { Env } from "../../base/env.ts";
-import { completeOptions } from "../store/run-options.ts";
+import { checkOptions } from "../store/run-options.ts";
 import { toSocketMessages } from "./socket-messages.ts";
 import type { SocketMessage } from "./socket-messages.ts";
 import type { EventLog, LogPage } from "../log/event-log.ts";
@@ -250,7 +250,7 @@ export function readSocketMessage(
   }
   try {
     const { content, model } = parsed.data;
-    const options = completeOptions(env, { maxTurns: SOCKET_MAX_TURNS, ...(model === undefined ? {} : { model }) });
+    const options = checkOptions(env, { maxTurns: SOCKET_MAX_TURNS, ...(model === undefined ? {} : { model }) });
     const submitted = act.submit({ prompt: [{ type: "text", text: content }], options, trigger: "websocket" });
     return submitted.ok
       ? null

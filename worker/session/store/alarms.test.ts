@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { Alarms } from "./alarms.ts";
 import type { Sleeper } from "./alarms.ts";
-import { createTables } from "../sql.ts";
+import { createTables } from "./schema.ts";
 import { memoryDatabase } from "../testing/sqlite.ts";
 
 it.each<[string, [Sleeper | "fired", number | null][], number[]]>([

@@ -1,5 +1,5 @@
-import { numberOf } from "../sql.ts";
-import type { Sql } from "../sql.ts";
+import { numberOf } from "../../storage/sql.ts";
+import type { Sql } from "../../storage/sql.ts";
 
 /** Whoever wants to be woken: each has one time. */
 export type Sleeper = "driver" | "snapshots" | "sandbox";

@@ -1,7 +1,7 @@
 import type { SessionEvent } from "@gantry/protocol/event.ts";
 import type { AnsweredCall, ToolAnswer } from "@gantry/protocol/link.ts";
-import { numberOf, textOf } from "../sql.ts";
-import type { Row, Sql } from "../sql.ts";
+import { numberOf, textOf } from "../../storage/sql.ts";
+import type { Row, Sql } from "../../storage/sql.ts";
 
 /** A tool call that waits for somebody, or has been answered and may have to be told to the runner again. */
 export interface WaitingCall {

@@ -2,8 +2,8 @@ import { addAuditEntries } from "../../storage/audit.ts";
 import type { Action, Actor, NewAuditEntry } from "../../storage/audit.ts";
 import type { Env } from "../../base/env.ts";
 import { report } from "../../base/log.ts";
-import { numberOf, textOf } from "../sql.ts";
-import type { Sql } from "../sql.ts";
+import { numberOf, textOf } from "../../storage/sql.ts";
+import type { Sql } from "../../storage/sql.ts";
 
 /**
  * Entries for the audit log that tell of changes in this session. Each is written in the turn of its change, so neither

@@ -1,13 +1,13 @@
 import type { ModelUsage, PromptBlock } from "@gantry/protocol/event.ts";
-import type { SessionResource } from "./resources.ts";
-import type { WantedOptions } from "./run-defaults.ts";
-import type { SessionSetup } from "./settings.ts";
+import type { SessionResource } from "../../resources/session-resource.ts";
+import type { SessionSetup } from "../../catalog/session-setup.ts";
+import type { CheckedOptions } from "./run-options.ts";
 
 /** What goes into a session and what it tells of itself. */
 
 export interface Submission {
   readonly prompt: readonly PromptBlock[];
-  readonly options: WantedOptions;
+  readonly options: CheckedOptions;
   /** What the operator says to the model with it. */
   readonly system?: { readonly eventId: string; readonly content: readonly { type: "text"; text: string }[] };
   /** Why the run begins: the door it came through. */

@@ -1,5 +1,5 @@
-import { numberOf, textOf } from "../sql.ts";
-import type { Row, Sql } from "../sql.ts";
+import { numberOf, textOf } from "../../storage/sql.ts";
+import type { Row, Sql } from "../../storage/sql.ts";
 
 /**
  * Who may write to this session and spend for it. The epoch rises with every dial, so that a runner can tell a new

@@ -1,21 +1,7 @@
 import type { Mount } from "@gantry/protocol/link.ts";
-import { numberOf, textOf } from "../sql.ts";
-import type { Row, Sql } from "../sql.ts";
-
-/** A file or repository of this session. */
-export interface SessionResource {
-  readonly mount: Mount;
-  /** Sealed credential of a repository (`worker/storage/seal.ts`); null without one. It leaves the object for the git door only. */
-  readonly secret: string | null;
-  readonly createdAt: number;
-  readonly updatedAt: number;
-}
-
-/** What may happen to them: another one, another (sealed) credential, one less. */
-export type ResourceChange =
-  | { readonly type: "add"; readonly resource: SessionResource }
-  | { readonly type: "credential"; readonly id: string; readonly secret: string }
-  | { readonly type: "remove"; readonly id: string };
+import { numberOf, textOf } from "../../storage/sql.ts";
+import type { Row, Sql } from "../../storage/sql.ts";
+import type { ResourceChange, SessionResource } from "../../resources/session-resource.ts";
 
 /** What is mounted into the session: the runner is told with each run and puts in place what is not there. */
 export class Resources {

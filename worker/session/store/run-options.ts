@@ -2,13 +2,19 @@ import { RequestRefused } from "@gantry/protocol/error.ts";
 import { DEFAULT_MAX_TURNS, DEFAULT_PERMISSION_MODE, PermissionMode } from "@gantry/protocol/link.ts";
 import type { RunOptions } from "@gantry/protocol/link.ts";
 import type { Env } from "../../base/env.ts";
+import type { SessionSetup } from "../../catalog/session-setup.ts";
 import { modelsOf } from "../../models/models.ts";
-import type { WantedOptions } from "./run-defaults.ts";
 
-/** Rounds of a run of a configured agent: a brake, not a measure. */
+/** Maximum turns of a run of a configured agent: a brake against endless loops, not a budget. */
 export const AGENT_MAX_TURNS = 200;
 
-/** Checks a permission mode by name. The seeds' `full` means: everything, inside the sandbox. */
+/** Options that a request names, before they are checked. */
+export type WantedOptions = Partial<Omit<RunOptions, "permissionMode">> & { readonly permissionMode?: string };
+
+/** Options that a request names, checked. What it leaves out is filled in by `mergeOptions`. */
+export type CheckedOptions = Partial<RunOptions>;
+
+/** Checks a permission mode by name. `full` is an older name of `bypassPermissions`. */
 export function toPermissionMode(name: string, field: string): PermissionMode {
   const parsed = PermissionMode.safeParse(name === "full" ? "bypassPermissions" : name);
   if (parsed.success) return parsed.data;
@@ -19,25 +25,60 @@ export function toPermissionMode(name: string, field: string): PermissionMode {
   });
 }
 
-/**
- * Checks what only the server knows, models and modes, and fills in what a request left out. Not the model: the session
- * remembers the one it used last.
- */
-export function completeOptions(
-  env: Env,
-  given: Partial<Omit<RunOptions, "permissionMode">> & { permissionMode?: string },
-): WantedOptions {
+/** Checks the options that only the server knows: models and permission modes. Throws `RequestRefused` naming the field. */
+export function checkOptions(env: Env, { permissionMode, ...wanted }: WantedOptions): CheckedOptions {
   const router = modelsOf(env);
-  if (given.model !== undefined && !router.knows(given.model)) {
+  if (wanted.model !== undefined && !router.knows(wanted.model)) {
     throw new RequestRefused({
       code: "invalid_request",
       field: "model",
-      reason: `unknown model ${JSON.stringify(given.model)}; routes are ${router.routeNames().join(", ")}`,
+      reason: `unknown model ${JSON.stringify(wanted.model)}; routes are ${router.routeNames().join(", ")}`,
     });
   }
-  const permissionMode = toPermissionMode(
-    given.permissionMode ?? env.GANTRY_PERMISSION_MODE ?? DEFAULT_PERMISSION_MODE,
-    "permissionMode",
-  );
-  return { ...given, permissionMode, maxTurns: given.maxTurns ?? DEFAULT_MAX_TURNS };
+  return permissionMode === undefined
+    ? wanted
+    : { ...wanted, permissionMode: toPermissionMode(permissionMode, "permissionMode") };
+}
+
+/** What a run's options are made of, the weakest first. */
+export interface OptionSources {
+  /** `GANTRY_PERMISSION_MODE`. */
+  readonly defaultMode: string | undefined;
+  /** The session's setup; null for a session that a prompt alone has made. */
+  readonly setup: SessionSetup | null;
+  /** What the prompt's request names. */
+  readonly wanted: CheckedOptions;
+  /** Whether the prompt came by the sessions API, whose prompts name no mode: the session's own applies. */
+  readonly isApi: boolean;
+  /** Text that the operator adds for the model. */
+  readonly context?: string | undefined;
+  /** Called when the request names no model. */
+  readonly model: () => string;
+}
+
+/** Merges the options of a run. This is the only place where they are merged. */
+export function mergeOptions({ defaultMode, setup, wanted, isApi, context, model }: OptionSources): RunOptions {
+  const { system, effort, tools, permissionMode } = setup?.engine ?? {};
+  return {
+    maxTurns: DEFAULT_MAX_TURNS,
+    permissionMode: toPermissionMode(defaultMode ?? DEFAULT_PERMISSION_MODE, "permissionMode"),
+    ...(system === undefined ? {} : { appendSystemPrompt: system }),
+    ...(effort === undefined ? {} : { effort }),
+    ...(tools === undefined ? {} : { agent: tools }),
+    ...wanted,
+    ...(isApi && permissionMode !== undefined ? { permissionMode } : {}),
+    ...(context === undefined ? {} : { context }),
+    model: wanted.model ?? model(),
+  };
+}
+
+const DEFAULT_RUN_MINUTES = 30;
+
+/** The longest time that a timer can hold. */
+const MAX_RUN_MINUTES = 35_791;
+
+/** Milliseconds that a run may take. An invalid number of minutes counts as not given: without a limit a run could hang. */
+export function deadlineOf(minutes: string | undefined): number {
+  const value = Number(minutes || DEFAULT_RUN_MINUTES);
+  return Math.round((value > 0 && value <= MAX_RUN_MINUTES ? value : DEFAULT_RUN_MINUTES) * 60_000);
 }

@@ -1,7 +1,7 @@
 import type { RunOptions } from "@gantry/protocol/link.ts";
 import { describe, expect, it } from "vitest";
 import { RunQueue } from "./run-queue.ts";
-import { createTables, tablesExist } from "../sql.ts";
+import { createTables, tablesExist } from "./schema.ts";
 import { memoryDatabase } from "../testing/sqlite.ts";
 
 const options: RunOptions = {

@@ -1,6 +1,6 @@
 import type { RunOptions } from "@gantry/protocol/link.ts";
-import { numberOf, textOf } from "../sql.ts";
-import type { Row, Sql } from "../sql.ts";
+import { numberOf, textOf } from "../../storage/sql.ts";
+import type { Row, Sql } from "../../storage/sql.ts";
 
 /**
  * State of a run.

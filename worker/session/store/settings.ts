@@ -1,57 +1,11 @@
-import type { AgentSetup, PermissionMode } from "@gantry/protocol/link.ts";
 import type { ContainerStart } from "../../sandbox/container.ts";
-import { textOf } from "../sql.ts";
-import type { Sql } from "../sql.ts";
-
-/** How a session was made: what its runs have in common, and what the API tells of it. */
-export interface SessionSetup {
-  /** The agent as it was at creation, in the API's shape, as JSON; null for a session without one. */
-  readonly agent: string | null;
-  readonly environmentId: string | null;
-  /** Vaults whose credentials open the agent's MCP servers; absent: none. */
-  readonly vaultIds?: readonly string[];
-  readonly title: string | null;
-  readonly metadata: Readonly<Record<string, string>>;
-  /** What the engine gets of the agent. */
-  readonly engine: {
-    readonly model?: string;
-    readonly system?: string;
-    readonly effort?: "low" | "medium" | "high" | "xhigh" | "max";
-    readonly tools?: AgentSetup;
-    /** For prompts that come without one. */
-    readonly permissionMode?: PermissionMode;
-  };
-  /** Its environment is self-hosted: a worker carries out the tools (`worker/self-hosted/work.ts`). */
-  readonly selfHosted?: boolean;
-  /** Milliseconds without a prompt after which its engine is ended; the installation's own where it is not said. */
-  readonly sleepAfterMs?: number;
-  /** Milliseconds since 1970; null while it is not archived. */
-  readonly archivedAt: number | null;
-  readonly updatedAt: number;
-}
-
-/** A session that was made by a prompt alone. */
-export const NO_SETUP: SessionSetup = {
-  agent: null,
-  environmentId: null,
-  title: null,
-  metadata: {},
-  engine: {},
-  archivedAt: null,
-  updatedAt: 0,
-};
-/** A save that is to be made, also after a crash. */
-export interface PendingSave {
-  /** The run that ended, or that is in progress; null: files were changed from outside. */
-  readonly runId: string | null;
-  /** Rises when it is asked for again: what was being saved before may lack what is new. */
-  readonly mark: number;
-  /** Tries so far. */
-  readonly attempts: number;
-}
+import { textOf } from "../../storage/sql.ts";
+import type { Sql } from "../../storage/sql.ts";
+import type { SessionSetup } from "../../catalog/session-setup.ts";
+import type { PendingSave, SnapshotMemory } from "../../snapshots/pending-save.ts";
 
 /** Small values of a session, by name, as JSON. */
-export class Settings {
+export class Settings implements SnapshotMemory {
   readonly #sql: Sql;
 
   constructor(sql: Sql) {

@@ -1,7 +1,7 @@
 import { DatabaseSync } from "node:sqlite";
 import type { StatementSync } from "node:sqlite";
-import { createTables } from "../sql.ts";
-import type { Row, Sql, Transaction } from "../sql.ts";
+import { createTables } from "../store/schema.ts";
+import type { Row, Sql, Transaction } from "../../storage/sql.ts";
 
 /** A database in memory, in the shape that a Durable Object's storage has. */
 export interface MemoryDatabase {

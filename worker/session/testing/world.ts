@@ -12,7 +12,7 @@ import { Lease } from "../store/lease.ts";
 import type { Link, LinkHandlers } from "../link/dial.ts";
 import { Peers } from "../drive/peers.ts";
 import { RunQueue } from "../store/run-queue.ts";
-import { textOf } from "../sql.ts";
+import { textOf } from "../../storage/sql.ts";
 import { Threads } from "../log/threads.ts";
 import { CLOSED, SimulatedRunner, UNREAD, Wire } from "./runner.ts";
 import type { TriageStep } from "../../triage/triage.ts";

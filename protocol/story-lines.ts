@@ -1,7 +1,7 @@
 import type { RunErrorType, StoredEvent } from "./event.ts";
 
 /** One line of the seeds' stream. `type` is theirs where they have one; `status` and `permission_denied` are ours. */
-export type SeedLine = {
+export type StoryLine = {
   readonly type:
     | "status"
     | "assistant"
@@ -19,7 +19,7 @@ export type SeedLine = {
  * whether it arrived in deltas or at once. Pieces of one message carry the same `messageId`; after a retry in the
  * middle of a message the text begins again under another one.
  */
-export class SeedLines {
+export class StoryLines {
   readonly #ids: { sessionId: string; runId: string; requestId: string };
   readonly #verbose: boolean;
   #shown = new Map<string, number>();
@@ -31,7 +31,7 @@ export class SeedLines {
     this.#verbose = verbose;
   }
 
-  of(event: StoredEvent): SeedLine[] {
+  of(event: StoredEvent): StoryLine[] {
     switch (event.type) {
       case "run.queued":
         return [{ type: "status", status: "queued", position: event.position, ...this.#ids }];

@@ -1,15 +1,15 @@
 import { RunErrorType } from "./event.ts";
 import type { RunEnded, SessionEvent, StoredEvent } from "./event.ts";
 import { describe, expect, it } from "vitest";
-import { SeedLines, runErrorStatus } from "./seed-lines.ts";
-import type { SeedLine } from "./seed-lines.ts";
+import { StoryLines, runErrorStatus } from "./story-lines.ts";
+import type { StoryLine } from "./story-lines.ts";
 
 const IDS = { sessionId: "sesn_1", runId: "run_1", requestId: "req_1" };
 type Given = SessionEvent & { id?: string };
 
 /** What the events become. Ids are `e1`, `e2`, ... where none is given. */
-function lines(events: readonly Given[], verbose = false): SeedLine[] {
-  const seed = new SeedLines({ ...IDS, verbose });
+function lines(events: readonly Given[], verbose = false): StoryLine[] {
+  const seed = new StoryLines({ ...IDS, verbose });
   return events.flatMap((event, at) => {
     const header = { seq: at + 1, run_id: "run_1", processed_at: "2026-11-21T00:00:00.000Z" };
     return seed.of({ id: `e${at + 1}`, ...event, ...header } as StoredEvent);
@@ -39,11 +39,11 @@ const ended = (fields: Partial<RunEnded> = {}): Given => ({
 });
 const failed = (error: RunEnded["error"], fields: Partial<RunEnded> = {}): Given =>
   ended({ outcome: "failed", result: "", error, ...fields });
-const piece = (content: string, messageId: string): SeedLine => ({ type: "assistant", content, messageId });
+const piece = (content: string, messageId: string): StoryLine => ({ type: "assistant", content, messageId });
 const END = { ...IDS, numTurns: 2, durationMs: 7, usage: null };
 
 describe("events to lines", () => {
-  it.each<[string, Given[], SeedLine[]]>([
+  it.each<[string, Given[], StoryLine[]]>([
     [
       "a run that waits",
       [{ type: "run.queued", position: 3, trigger: "api" }],
@@ -197,7 +197,7 @@ describe("events to lines", () => {
     expect(lines(events)).toEqual(wanted);
   });
 
-  it.each<[string, Given, SeedLine]>([
+  it.each<[string, Given, StoryLine]>([
     ["thoughts", { type: "agent.thinking", thinking: "hm" }, { type: "thinking", content: "hm" }],
     ["thoughts that are kept secret", { type: "agent.thinking" }, { type: "thinking", content: "" }],
     ["a sub-agent's words", said("m", "inner", { parent_tool_use_id: "e0" }), piece("inner", "m")],

@@ -1,6 +1,6 @@
 import type { SandboxReport } from "@gantry/protocol/sandbox.ts";
 import { describe, expect, it } from "vitest";
-import { sandboxFacts } from "./sandbox-life.ts";
+import { sandboxFacts } from "./sandbox-facts.ts";
 
 const report = (fields: Partial<SandboxReport>): SandboxReport => ({
   runnerId: "rnr_1",

@@ -1,27 +1,6 @@
-import { createSnapshotTables } from "../snapshots/schema.ts";
-
-/** A row of a result. */
-export type Row = Record<string, SqlStorageValue>;
-
-/** What the session's modules need of SQLite: a Durable Object's storage has it, and so has a ten-line adapter in tests. */
-export interface Sql {
-  exec(query: string, ...bindings: SqlStorageValue[]): { toArray(): Row[] };
-}
-
-/** A column that holds text; "" when it holds none. */
-export function textOf(row: Row | undefined, column: string): string {
-  const value = row?.[column];
-  return typeof value === "string" ? value : "";
-}
-
-/** A column that holds a number; 0 when it holds none. */
-export function numberOf(row: Row | undefined, column: string): number {
-  const value = row?.[column];
-  return typeof value === "number" ? value : 0;
-}
-
-/** Runs statements as one: all or none. Must be synchronous. */
-export type Transaction = <T>(work: () => T) => T;
+import { createSnapshotTables } from "../../snapshots/schema.ts";
+import { textOf } from "../../storage/sql.ts";
+import type { Sql } from "../../storage/sql.ts";
 
 /** Raise it with every change below: a session that has it already is spared thirty statements each time it wakes. */
 export const SCHEMA = 1;

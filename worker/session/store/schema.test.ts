@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
-import { SCHEMA, bringUpToDate } from "./sql.ts";
-import { memoryDatabase } from "./testing/sqlite.ts";
+import { SCHEMA, bringUpToDate } from "./schema.ts";
+import { memoryDatabase } from "../testing/sqlite.ts";
 
 test("a change of the tables comes with a new number", () => {
   const { sql } = memoryDatabase();

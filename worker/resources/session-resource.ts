@@ -1,0 +1,16 @@
+import type { Mount } from "@gantry/protocol/link.ts";
+
+/** A file or repository of one session. */
+export interface SessionResource {
+  readonly mount: Mount;
+  /** Sealed credential of a repository (`worker/storage/seal.ts`); null without one. It leaves the object for the git door only. */
+  readonly secret: string | null;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+}
+
+/** A change to the resources of a session: add one, replace the sealed credential of one, remove one. */
+export type ResourceChange =
+  | { readonly type: "add"; readonly resource: SessionResource }
+  | { readonly type: "credential"; readonly id: string; readonly secret: string }
+  | { readonly type: "remove"; readonly id: string };

@@ -1,0 +1,22 @@
+/** A row of a result. */
+export type Row = Record<string, SqlStorageValue>;
+
+/** The part of SQLite that our modules use. A Durable Object's storage provides it; in tests a ten-line adapter does. */
+export interface Sql {
+  exec(query: string, ...bindings: SqlStorageValue[]): { toArray(): Row[] };
+}
+
+/** Text of a column; "" when the row or its text is missing. */
+export function textOf(row: Row | undefined, column: string): string {
+  const value = row?.[column];
+  return typeof value === "string" ? value : "";
+}
+
+/** Number of a column; 0 when the row or its number is missing. */
+export function numberOf(row: Row | undefined, column: string): number {
+  const value = row?.[column];
+  return typeof value === "number" ? value : 0;
+}
+
+/** Runs statements as one: all or none. Must be synchronous. */
+export type Transaction = <T>(work: () => T) => T;
