@@ -6,7 +6,7 @@ import { parseEnv } from "node:util";
 import { parseRouterConfig } from "@gantry/router/config.ts";
 import { referencedEnv } from "@gantry/router/routes.ts";
 import { parseTriageConfig } from "@gantry/worker/triage/config.ts";
-import { PermissionMode } from "@gantry/protocol/link.ts";
+import { PermissionMode } from "@gantry/protocol/permission-mode.ts";
 
 /** What the launcher was asked for, checked. */
 export interface Settings {

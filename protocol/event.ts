@@ -1,5 +1,7 @@
 import { z } from "zod";
+import { ClientResultBlock, ImageBlock, PromptBlock, TextBlock } from "./content.ts";
 import { PeerTool } from "./peers.ts";
+import { ModelUsage, RetryStatus, RunEnded, SessionError } from "./run-end.ts";
 
 /**
  * The spine: everything that happens in a session is one of these events, stored in the session's log under a
@@ -11,142 +13,6 @@ import { PeerTool } from "./peers.ts";
 
 /** Largest event, in UTF-16 code units of its JSON: a frame (1 MiB) must hold it with room to spare. */
 export const MAX_EVENT_CHARS = 480_000;
-
-const text = z.object({ type: z.literal("text"), text: z.string() });
-const base64 = z.strictObject({ type: z.literal("base64"), media_type: z.string(), data: z.string() });
-const byUrl = z.strictObject({ type: z.literal("url"), url: z.string() });
-const byFile = z.strictObject({ type: z.literal("file"), file_id: z.string() });
-const plainText = z.strictObject({ type: z.literal("text"), media_type: z.literal("text/plain"), data: z.string() });
-/** What tools answer with: anything else that such a block carries is left out. */
-const image = z.object({
-  type: z.literal("image"),
-  source: z.union([
-    z.object({ type: z.literal("base64"), media_type: z.string(), data: z.string() }),
-    z.object({ type: z.literal("url"), url: z.string() }),
-  ]),
-});
-const aboutDocument = {
-  type: z.literal("document"),
-  title: z.string().nullish(),
-  context: z.string().nullish(),
-};
-
-export const PromptBlock = z.discriminatedUnion("type", [
-  z.strictObject({ type: z.literal("text"), text: z.string() }),
-  z.strictObject({ type: z.literal("image"), source: z.discriminatedUnion("type", [base64, byUrl, byFile]) }),
-  z.strictObject({
-    ...aboutDocument,
-    source: z.discriminatedUnion("type", [base64, plainText, byUrl, byFile]),
-  }),
-  /** Stands where something was taken out of a message that is sent again. */
-  z.strictObject({ type: z.literal("redacted") }),
-]);
-/** One block of a prompt. */
-export type PromptBlock = z.infer<typeof PromptBlock>;
-
-/** What a client may answer to one of its own tools. */
-export const ClientResultBlock = z.discriminatedUnion("type", [
-  z.strictObject({ type: z.literal("text"), text: z.string() }),
-  z.strictObject({ type: z.literal("image"), source: z.discriminatedUnion("type", [base64, byUrl]) }),
-  z.strictObject({ ...aboutDocument, source: plainText }),
-  z.strictObject({
-    type: z.literal("search_result"),
-    source: z.string(),
-    title: z.string(),
-    content: z.array(z.strictObject({ type: z.literal("text"), text: z.string() })),
-    citations: z.strictObject({ enabled: z.boolean() }).optional(),
-  }),
-]);
-export type ClientResultBlock = z.infer<typeof ClientResultBlock>;
-
-/** `retrying`: wait; `exhausted`: this prompt failed, the session goes on; `terminal`: the session is over. */
-const retryStatus = z.object({ type: z.enum(["retrying", "exhausted", "terminal"]) });
-
-export const SessionError = z.object({
-  type: z.enum([
-    "unknown_error",
-    "model_overloaded_error",
-    "model_rate_limited_error",
-    "model_request_failed_error",
-    "repository_authentication_error",
-    "repository_forbidden_error",
-    "repository_not_found_error",
-    "repository_checkout_error",
-    "repository_clone_error",
-  ]),
-  message: z.string(),
-  retry_status: retryStatus,
-  /** With `repository_*`: which one. */
-  repository_url: z.string().nullable().optional(),
-  /** The mounted file or repository that this is about. */
-  resource_id: z.string().optional(),
-  /** HTTP status of the model's API, kept apart from ours; null when it never answered. */
-  upstream_status: z.number().int().nullable().optional(),
-});
-
-const modelUsage = z.object({
-  input_tokens: z.number(),
-  output_tokens: z.number(),
-  cache_creation_input_tokens: z.number(),
-  cache_read_input_tokens: z.number(),
-});
-export type ModelUsage = z.infer<typeof modelUsage>;
-
-/**
- * Why a run failed. Who finds out:
- * - `upstream_error`, `prompt_too_long`, `refused`: the engine, from the model's API;
- * - `max_turns`, `max_budget`: the engine, at a limit the request set;
- * - `engine_failed`: the runner, when the engine did not start or stopped by itself;
- * - `sandbox_lost`: the session, when the runner that held the run is gone (what it had done so far is in the log);
- * - `deadline_exceeded`: the runner, when the run took longer than it may;
- * - `server_stopped`: the runner, when it was told to end while the run was in progress;
- * - `resource_unavailable`: the runner, when a file or repository of the session could not be put in its place. The
- *   engine was not asked; the next prompt tries again;
- * - `restore_failed`: the session, when its files could not be brought back, so that the run did not begin.
- */
-export const RunErrorType = z.enum([
-  "upstream_error",
-  "prompt_too_long",
-  "refused",
-  "max_turns",
-  "max_budget",
-  "engine_failed",
-  "sandbox_lost",
-  "deadline_exceeded",
-  "server_stopped",
-  "resource_unavailable",
-  "restore_failed",
-]);
-export type RunErrorType = z.infer<typeof RunErrorType>;
-
-export const RunError = z.object({
-  type: RunErrorType,
-  message: z.string(),
-  upstream_status: z.number().int().nullable().optional(),
-});
-export type RunError = z.infer<typeof RunError>;
-
-/**
- * How a run ended.
- * - `succeeded`: the agent answered;
- * - `failed`: it did not, `error` says why;
- * - `interrupted`: somebody asked it to stop;
- * - `cancelled`: it was taken out of the queue before it began.
- */
-export const RunOutcome = z.enum(["succeeded", "failed", "interrupted", "cancelled"]);
-export type RunOutcome = z.infer<typeof RunOutcome>;
-
-const runEnded = z.object({
-  type: z.literal("run.ended"),
-  outcome: RunOutcome,
-  /** The agent's final text; "" when it gave none. */
-  result: z.string(),
-  error: RunError.nullable(),
-  usage: modelUsage.nullable(),
-  num_turns: z.number().int(),
-  duration_ms: z.number(),
-});
-export type RunEnded = z.infer<typeof runEnded>;
 
 const threadId = z.string().regex(/^sthr_[0-9a-z]{1,64}$/);
 const agentName = z.string().max(256);
@@ -185,20 +51,24 @@ export const ThreadEvent = z.discriminatedUnion("type", [
     to_session_thread_id: threadId,
     /** Absent when it went to the primary thread. */
     to_agent_name: agentName.optional(),
-    content: z.array(text),
+    content: z.array(TextBlock),
   }),
   z.object({
     type: z.literal("agent.thread_message_received"),
     from_session_thread_id: threadId,
     from_agent_name: agentName.optional(),
-    content: z.array(text),
+    content: z.array(TextBlock),
   }),
 ]);
 export type ThreadEvent = z.infer<typeof ThreadEvent>;
 
 /** What a runner may report. It is hostile by assumption: anything else it sends is refused. */
 export const RunnerEvent = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("agent.message"), content: z.array(text), parent_tool_use_id: z.string().optional() }),
+  z.object({
+    type: z.literal("agent.message"),
+    content: z.array(TextBlock),
+    parent_tool_use_id: z.string().optional(),
+  }),
   z.object({ type: z.literal("agent.thinking"), thinking: z.string().optional() }),
   z.object({
     type: z.literal("agent.tool_use"),
@@ -213,7 +83,7 @@ export const RunnerEvent = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("agent.tool_result"),
     tool_use_id: z.string(),
-    content: z.array(z.union([text, image])),
+    content: z.array(z.union([TextBlock, ImageBlock])),
     is_error: z.boolean(),
   }),
   /** A tool of one of the agent's MCP servers, and what it answered. */
@@ -226,7 +96,7 @@ export const RunnerEvent = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("agent.mcp_tool_result"),
     mcp_tool_use_id: z.string(),
-    content: z.array(z.union([text, image])),
+    content: z.array(z.union([TextBlock, ImageBlock])),
     is_error: z.boolean(),
   }),
   /** A tool the client answers, with `user.custom_tool_result`. The run waits. */
@@ -281,7 +151,7 @@ export const RunnerEvent = z.discriminatedUnion("type", [
     type: z.literal("span.model_request_end"),
     model_request_start_id: z.string(),
     is_error: z.boolean(),
-    model_usage: modelUsage,
+    model_usage: ModelUsage,
   }),
   /** Opens the preview of an event whose text is still arriving. */
   z.object({
@@ -292,9 +162,9 @@ export const RunnerEvent = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("event_delta"),
     event_id: z.string(),
-    delta: z.object({ type: z.literal("content_delta"), index: z.number().int(), content: text }),
+    delta: z.object({ type: z.literal("content_delta"), index: z.number().int(), content: TextBlock }),
   }),
-  runEnded,
+  RunEnded,
 ]);
 /** An event as the runner writes it: without `seq`, which only the log gives. */
 export type RunnerEvent = z.infer<typeof RunnerEvent>;
@@ -303,7 +173,7 @@ export type RunnerEvent = z.infer<typeof RunnerEvent>;
 export const SessionEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("user.message"), content: z.array(PromptBlock) }),
   /** What the operator says to the model with the prompt before it. */
-  z.object({ type: z.literal("system.message"), content: z.array(text) }),
+  z.object({ type: z.literal("system.message"), content: z.array(TextBlock) }),
   z.object({ type: z.literal("user.interrupt") }),
   z.object({
     type: z.literal("user.tool_confirmation"),
@@ -373,7 +243,7 @@ export const SessionEvent = z.discriminatedUnion("type", [
     error: z.object({
       type: z.enum(["store_unavailable", "sandbox_unavailable", "too_large", "bad_contents", "not_configured"]),
       message: z.string(),
-      retry_status: retryStatus,
+      retry_status: RetryStatus,
     }),
   }),
   /** The sandbox was new, and the session's files were brought back to it: what there is again, and what there is not. */

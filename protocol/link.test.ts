@@ -1,18 +1,8 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  Command,
-  Frame,
-  FramedEvent,
-  MAX_MESSAGE_BYTES,
-  MAX_MESSAGE_CHARS,
-  MessageAssembler,
-  PROTOCOL_VERSION,
-  Report,
-  isReadableBy,
-  toMessages,
-} from "./link.ts";
+import { Command, Frame, FramedEvent, PROTOCOL_VERSION, Report, isReadableBy } from "./link.ts";
+import { MAX_MESSAGE_BYTES, MAX_MESSAGE_CHARS, MessageAssembler, toMessages } from "./link-messages.ts";
 import type { RunStart } from "./link.ts";
 
 function start(text: string): RunStart {

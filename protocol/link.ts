@@ -1,7 +1,9 @@
 import { z } from "zod";
-import { PermissionMode } from "./api/permission-mode.ts";
-import { MountPath } from "./api/resources.ts";
-import { ClientResultBlock, PromptBlock, RunnerEvent } from "./event.ts";
+import { ClientResultBlock, PromptBlock } from "./content.ts";
+import { RunnerEvent } from "./event.ts";
+import { Mount } from "./mount.ts";
+import { PermissionMode } from "./permission-mode.ts";
+import { RunOptions } from "./run-options.ts";
 import { isTranscript } from "./snapshot.ts";
 
 /**
@@ -15,126 +17,8 @@ import { isTranscript } from "./snapshot.ts";
 /** Version of this contract. A peer accepts its own and the one before. */
 export const PROTOCOL_VERSION = 2;
 
-/** Largest WebSocket message in bytes; a bigger one travels in parts. */
-export const MAX_MESSAGE_BYTES = 1024 * 1024;
-
-/**
- * The same in UTF-16 code units, each of which takes at most three bytes: so nobody has to count bytes. A part is quoted
- * once more, which doubles quotes, but none of the letters of three bytes.
- */
-export const MAX_MESSAGE_CHARS = 340_000;
-
 /** WebSocket close codes of our own. */
 export const CLOSE = { replaced: 4001, staleEpoch: 4002, badMessage: 4003, unauthorized: 4004 } as const;
-
-export { PermissionMode };
-
-/** For requests that do not say: the permission mode, and the rounds a run may take (the seeds' default). */
-export const DEFAULT_PERMISSION_MODE: PermissionMode = "acceptEdits";
-export const DEFAULT_MAX_TURNS = 3;
-
-/**
- * Who decides about a tool: `allow` nobody, `ask` whoever sent the prompt, `auto` the permission mode, and whoever sent
- * the prompt where the mode does not allow.
- */
-export const ToolPolicy = z.enum(["allow", "ask", "auto"]);
-export type ToolPolicy = z.infer<typeof ToolPolicy>;
-
-/**
- * A configured agent, as the engine needs it. A run with one is attended: what is not allowed is asked for
- * (`approval.requested`) and waits; without one it is refused, because nobody would answer.
- */
-const McpSetup = z.object({
-  name: z.string(),
-  url: z.string(),
-  policy: ToolPolicy.or(z.literal("off")),
-  tools: z.record(z.string(), ToolPolicy.or(z.literal("off"))),
-  /** Asked through the Worker, which adds the credential: its place in `/sandbox/mcp/`. */
-  place: z.number().int().optional(),
-});
-
-/** An agent that the main one may start, under its name. */
-const SubAgentSetup = z.object({
-  name: z.string(),
-  description: z.string(),
-  prompt: z.string(),
-  model: z.string(),
-  effort: z.enum(["low", "medium", "high", "xhigh", "max"]).optional(),
-  tools: z.record(z.string(), ToolPolicy),
-  mcpServers: z.array(McpSetup),
-});
-
-/** Tools of a self-hosted environment, which its worker carries out. */
-export const WorkerTool = z.enum(["bash", "read", "write", "edit", "glob", "grep"]);
-export type WorkerTool = z.infer<typeof WorkerTool>;
-
-export const AgentSetup = z.object({
-  /** Built-in tools by the engine's names. What is not named is not there. */
-  tools: z.record(z.string(), ToolPolicy),
-  /** MCP servers by URL: the engine calls them; who decides about their tools, and about single ones by name. */
-  mcpServers: z.array(McpSetup),
-  /** Tools that the client answers. */
-  customTools: z.array(
-    z.object({ name: z.string(), description: z.string(), inputSchema: z.record(z.string(), z.unknown()) }),
-  ),
-  /**
-   * Built-in tools that are carried out where the user is, by a worker that reads the log, by Managed Agents' names;
-   * `ask`: not before somebody has allowed the call. Absent: none.
-   */
-  workerTools: z.partialRecord(WorkerTool, z.enum(["allow", "ask"])).optional(),
-  /** Sub-agents by name, and whether the engine's own kinds may be started too. Absent: none. */
-  subAgents: z.object({ agents: z.array(SubAgentSetup), inline: z.boolean() }).optional(),
-});
-export type AgentSetup = z.infer<typeof AgentSetup>;
-
-/** What a request may say about how the engine runs. Each field is the engine's option of that name. */
-export const RunOptions = z.object({
-  model: z.string(),
-  permissionMode: PermissionMode,
-  maxTurns: z.number().int().positive(),
-  maxBudgetUsd: z.number().positive().optional(),
-  appendSystemPrompt: z.string().optional(),
-  allowedTools: z.array(z.string()).optional(),
-  disallowedTools: z.array(z.string()).optional(),
-  effort: z.enum(["low", "medium", "high", "xhigh", "max"]).optional(),
-  agent: AgentSetup.optional(),
-  /** Sessions that wait for this run, outermost first. */
-  startedBy: z.array(z.string()).optional(),
-  /** What the operator tells the model beside this prompt (`system.message`). */
-  context: z.string().optional(),
-  /** The engine's own messages become events too. */
-  includeRaw: z.boolean().optional(),
-});
-export type RunOptions = z.infer<typeof RunOptions>;
-
-/**
- * A file or a repository that must be in its place before a run begins. `path` is the one the API shows, under
- * `/workspace` or `/mnt`; contents and clones are fetched from the Worker with the session's token, so no credential of
- * a repository ever reaches the sandbox.
- */
-export const Mount = z.discriminatedUnion("type", [
-  z.object({
-    type: z.literal("file"),
-    id: z.string(),
-    path: MountPath,
-    fileId: z.string(),
-    filename: z.string(),
-    size: z.number().int().nonnegative(),
-  }),
-  z.object({
-    type: z.literal("repository"),
-    id: z.string(),
-    path: MountPath,
-    url: z.string(),
-    checkout: z
-      .discriminatedUnion("type", [
-        z.object({ type: z.literal("branch"), name: z.string() }),
-        z.object({ type: z.literal("commit"), sha: z.string() }),
-      ])
-      .nullable(),
-  }),
-]);
-export type Mount = z.infer<typeof Mount>;
 
 /** What is answered to a tool that waits. */
 export const ToolAnswer = z.discriminatedUnion("type", [
@@ -312,40 +196,4 @@ const SINCE: Partial<Record<Command["type"] | Report["type"], number>> = {
  */
 export function isReadableBy(protocol: number, message: Command | Report): boolean {
   return (SINCE[message.type] ?? 1) <= protocol;
-}
-
-const Part = z.object({
-  type: z.literal("part"),
-  index: z.number().int(),
-  of: z.number().int().max(200),
-  text: z.string(),
-});
-
-/** Cuts a message that is too big for one WebSocket message into parts. */
-export function toMessages(message: Command | Report): string[] {
-  const json = JSON.stringify(message);
-  if (json.length <= MAX_MESSAGE_CHARS) return [json];
-  const of = Math.ceil(json.length / MAX_MESSAGE_CHARS);
-  const size = Math.ceil(json.length / of);
-  return Array.from({ length: of }, (_, index) =>
-    JSON.stringify({ type: "part", index, of, text: json.slice(index * size, (index + 1) * size) }),
-  );
-}
-
-/** Puts parts together again. One per link and direction. */
-export class MessageAssembler {
-  #parts: string[] = [];
-
-  /** The parsed JSON of a whole message, or undefined while parts are missing. Throws on what is not our JSON. */
-  push(data: string): unknown {
-    const value: unknown = JSON.parse(data);
-    if (typeof value !== "object" || value === null || !("type" in value) || value.type !== "part") return value;
-    const part = Part.parse(value);
-    if (part.index !== this.#parts.length) throw new Error(`part ${part.index} came after ${this.#parts.length} parts`);
-    this.#parts.push(part.text);
-    if (this.#parts.length < part.of) return undefined;
-    const whole = this.#parts.join("");
-    this.#parts = [];
-    return JSON.parse(whole);
-  }
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { AgentSetup } from "./link.ts";
+import type { AgentSetup } from "./agent-setup.ts";
 
 /**
  * Sessions that start and message other sessions of their account. An agent has the tools for that when one of its

@@ -1,5 +1,6 @@
-import { RunErrorType } from "./event.ts";
-import type { RunEnded, SessionEvent, StoredEvent } from "./event.ts";
+import { RunErrorType } from "./run-end.ts";
+import type { RunEnded } from "./run-end.ts";
+import type { SessionEvent, StoredEvent } from "./event.ts";
 import { describe, expect, it } from "vitest";
 import { StoryLines, runErrorStatus } from "./story-lines.ts";
 import type { StoryLine } from "./story-lines.ts";

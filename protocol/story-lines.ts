@@ -1,4 +1,5 @@
-import type { RunErrorType, StoredEvent } from "./event.ts";
+import type { StoredEvent } from "./event.ts";
+import type { RunErrorType } from "./run-end.ts";
 
 /** One line of the seeds' stream. `type` is theirs where they have one; `status` and `permission_denied` are ours. */
 export type StoryLine = {

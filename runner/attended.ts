@@ -1,7 +1,9 @@
 import type { AgentDefinition, McpHttpServerConfig, Options, SDKMessage } from "@anthropic-ai/claude-agent-sdk";
 import { lstat, readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { AgentSetup, EngineStart, PermissionMode, ToolPolicy } from "@gantry/protocol/link.ts";
+import type { EngineStart } from "@gantry/protocol/link.ts";
+import type { AgentSetup, ToolPolicy } from "@gantry/protocol/agent-setup.ts";
+import type { PermissionMode } from "@gantry/protocol/permission-mode.ts";
 import type { EngineHandlers } from "./agent.ts";
 import { peerLimitsOf } from "@gantry/protocol/peers.ts";
 import { clientTools } from "./client-tools.ts";

@@ -1,5 +1,6 @@
-import type { ClientResultBlock } from "@gantry/protocol/event.ts";
-import type { AgentSetup, ToolAnswer } from "@gantry/protocol/link.ts";
+import type { ClientResultBlock } from "@gantry/protocol/content.ts";
+import type { AgentSetup } from "@gantry/protocol/agent-setup.ts";
+import type { ToolAnswer } from "@gantry/protocol/link.ts";
 import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { CallToolRequestSchema, ListToolsRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 

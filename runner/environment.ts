@@ -1,4 +1,5 @@
-import type { Mount, RunStart } from "@gantry/protocol/link.ts";
+import type { RunStart } from "@gantry/protocol/link.ts";
+import type { Mount } from "@gantry/protocol/mount.ts";
 import { gitEnvironment, gitSettings } from "./mounts/git-settings.ts";
 
 /** Folders of one session on this machine. */

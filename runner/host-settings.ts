@@ -1,4 +1,4 @@
-import type { RunError } from "@gantry/protocol/event.ts";
+import type { RunError } from "@gantry/protocol/run-end.ts";
 import type { RunStart } from "@gantry/protocol/link.ts";
 import type { Admission } from "./admission.ts";
 

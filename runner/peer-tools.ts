@@ -1,4 +1,5 @@
-import type { AgentSetup, ToolAnswer } from "@gantry/protocol/link.ts";
+import type { ToolAnswer } from "@gantry/protocol/link.ts";
+import type { AgentSetup } from "@gantry/protocol/agent-setup.ts";
 import { PEER_TOOLS, PEER_TOOL_HELP, PeerTool, peerServerOf } from "@gantry/protocol/peers.ts";
 import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { CallToolRequestSchema, ListToolsRequestSchema } from "@modelcontextprotocol/sdk/types.js";

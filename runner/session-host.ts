@@ -1,5 +1,5 @@
 import { newId, primaryThreadId } from "@gantry/protocol/ids.ts";
-import type { RunError } from "@gantry/protocol/event.ts";
+import type { RunError } from "@gantry/protocol/run-end.ts";
 import type { Command, EngineStart, Frame, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import { nextSandboxState } from "@gantry/protocol/sandbox.ts";
 import type { SandboxChange, SandboxReport, SandboxState } from "@gantry/protocol/sandbox.ts";

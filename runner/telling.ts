@@ -1,8 +1,9 @@
 import type { SDKMessage } from "@anthropic-ai/claude-agent-sdk";
-import type { RunEnded, RunError } from "@gantry/protocol/event.ts";
+import type { RunEnded, RunError } from "@gantry/protocol/run-end.ts";
+import type { RunOptions } from "@gantry/protocol/run-options.ts";
 import { newId } from "@gantry/protocol/ids.ts";
 import { PROTOCOL_VERSION } from "@gantry/protocol/link.ts";
-import type { Report, RunOptions } from "@gantry/protocol/link.ts";
+import type { Report } from "@gantry/protocol/link.ts";
 import type { ActiveRun, HostSettings } from "./host-settings.ts";
 import { ResourceUnavailable } from "./mounts/unavailable.ts";
 import { toRawEvent } from "./raw.ts";

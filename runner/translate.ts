@@ -1,5 +1,6 @@
 import type { SDKMessage } from "@anthropic-ai/claude-agent-sdk";
-import type { ModelUsage, RunEnded, RunError, RunnerEvent } from "@gantry/protocol/event.ts";
+import type { RunnerEvent } from "@gantry/protocol/event.ts";
+import type { ModelUsage, RunEnded, RunError } from "@gantry/protocol/run-end.ts";
 import { clip, clipInput, toResultContent } from "./clip.ts";
 import { closeThreads, noThreads, onTaskEnded, onTaskStarted, threadOf } from "./threads.ts";
 import type { ThreadState } from "./threads.ts";

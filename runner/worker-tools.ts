@@ -1,5 +1,6 @@
-import { WorkerTool } from "@gantry/protocol/link.ts";
-import type { AgentSetup, ToolAnswer } from "@gantry/protocol/link.ts";
+import { WorkerTool } from "@gantry/protocol/agent-setup.ts";
+import type { AgentSetup } from "@gantry/protocol/agent-setup.ts";
+import type { ToolAnswer } from "@gantry/protocol/link.ts";
 import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { CallToolRequestSchema, ListToolsRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 import { toCallResult } from "./client-tools.ts";

@@ -1,7 +1,8 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { newId } from "@gantry/protocol/ids.ts";
-import { Command, MessageAssembler, PROTOCOL_VERSION, toMessages } from "@gantry/protocol/link.ts";
+import { Command, PROTOCOL_VERSION } from "@gantry/protocol/link.ts";
+import { MessageAssembler, toMessages } from "@gantry/protocol/link-messages.ts";
 import type { FramedEvent, Report, RunStart } from "@gantry/protocol/link.ts";
 import { WebSocketServer } from "ws";
 import type { WebSocket } from "ws";

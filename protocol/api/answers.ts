@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { RunError, RunOutcome } from "../event.ts";
+import { RunError, RunOutcome } from "../run-end.ts";
 import { Scope } from "./keys.ts";
 
 /**

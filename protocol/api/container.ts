@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { RunOptions } from "../link.ts";
+import { RunOptions } from "../run-options.ts";
 
 /** Bodies of the container server's own routes (`runner/container-routes.ts`) and of the Worker's door to them. */
 

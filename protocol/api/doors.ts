@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { RunOptions } from "../link.ts";
+import { RunOptions } from "../run-options.ts";
 import { QueryFlag } from "./common.ts";
 
 /** Bodies of the seeds' doors, in the seeds' words. */

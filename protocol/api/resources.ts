@@ -1,23 +1,8 @@
 import { z } from "zod";
+import { MountPath } from "../mount.ts";
 import { PAGE_QUERY } from "./common.ts";
 
-/** What may be mounted into a session, in the words of Managed Agents. */
-
-/** Where mounts may lie: in the workspace, or under `/mnt`. Each name of the path is one that every file system takes. */
-export const MountPath = z
-  .string()
-  .max(1024)
-  .regex(/^\/(workspace|mnt)\//, "must begin with /workspace/ or /mnt/")
-  .refine((path) => {
-    const names = path.split("/").slice(1);
-    return names.every((name) => name !== "" && name !== "." && name !== ".." && byteLength(name) <= 255);
-  }, "must be an absolute path without empty names, `.` and `..`")
-  .refine((path) => !/\p{Cc}|\\/u.test(path), "must not hold control characters or backslashes")
-  .refine((path) => !path.split("/").some((name) => name.toLowerCase() === ".git"), "must not lie in a .git folder");
-
-function byteLength(text: string): number {
-  return new TextEncoder().encode(text).byteLength;
-}
+/** Files and repositories of a session, as requests of Managed Agents name them. */
 
 export const FileResource = z.strictObject({
   type: z.literal("file"),

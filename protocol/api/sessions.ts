@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { ClientResultBlock, PromptBlock } from "../event.ts";
+import { ClientResultBlock, PromptBlock } from "../content.ts";
+import { PermissionMode } from "../permission-mode.ts";
 import { AgentCreate } from "./agents.ts";
-import { PermissionMode } from "./permission-mode.ts";
 import { ResourceList } from "./resources.ts";
 import { COMMON_QUERY, CREATED_QUERY, Metadata, MetadataPatch, PAGE_QUERY, QueryFlag, queryNumber } from "./common.ts";
 

@@ -1,4 +1,5 @@
-import type { Mount, RunStart } from "@gantry/protocol/link.ts";
+import type { RunStart } from "@gantry/protocol/link.ts";
+import type { Mount } from "@gantry/protocol/mount.ts";
 
 /**
  * Settings by which git reaches the repositories of a session, for the clone and for the engine later on: their addresses

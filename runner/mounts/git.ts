@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
-import type { Mount, RunStart } from "@gantry/protocol/link.ts";
+import type { RunStart } from "@gantry/protocol/link.ts";
+import type { Mount } from "@gantry/protocol/mount.ts";
 import { MARKER } from "../environment.ts";
 import { gitEnvironment, gitSettings } from "./git-settings.ts";
 import { ResourceUnavailable } from "./unavailable.ts";

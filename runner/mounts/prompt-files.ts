@@ -1,5 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import type { PromptBlock } from "@gantry/protocol/event.ts";
+import type { PromptBlock } from "@gantry/protocol/content.ts";
 import { ResourceUnavailable } from "./unavailable.ts";
 import type { WorkerClient } from "./worker-client.ts";
 

@@ -1,4 +1,4 @@
-import type { SessionError } from "@gantry/protocol/event.ts";
+import type { SessionError } from "@gantry/protocol/run-end.ts";
 import type { z } from "zod";
 
 /** Something that a run needs could not be put in its place; the run does not begin. */

@@ -1,4 +1,4 @@
-import type { ModelUsage } from "@gantry/protocol/event.ts";
+import type { ModelUsage } from "@gantry/protocol/run-end.ts";
 import type { UsageRecord } from "@gantry/router/usage.ts";
 import { objectOf } from "../base/env.ts";
 import type { Env } from "../base/env.ts";

@@ -2,7 +2,7 @@ import type { ResourceParams } from "@gantry/protocol/api/resources.ts";
 import { MAX_RESOURCES } from "@gantry/protocol/api/resources.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import { newId } from "@gantry/protocol/ids.ts";
-import type { Mount } from "@gantry/protocol/link.ts";
+import type { Mount } from "@gantry/protocol/mount.ts";
 import type { Env } from "../base/env.ts";
 import { getFile } from "../catalog/files/store.ts";
 import type { SessionResource } from "./session-resource.ts";

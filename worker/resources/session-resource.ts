@@ -1,4 +1,4 @@
-import type { Mount } from "@gantry/protocol/link.ts";
+import type { Mount } from "@gantry/protocol/mount.ts";
 
 /** A file or repository of one session. */
 export interface SessionResource {

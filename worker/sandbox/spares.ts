@@ -1,4 +1,4 @@
-import type { RunOptions } from "@gantry/protocol/link.ts";
+import type { RunOptions } from "@gantry/protocol/run-options.ts";
 import { isId, newId } from "@gantry/protocol/ids.ts";
 import type { Env } from "../base/env.ts";
 import { contextTokensOf } from "../models/models.ts";

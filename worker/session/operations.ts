@@ -1,5 +1,6 @@
 import type { SessionEvent } from "@gantry/protocol/event.ts";
-import type { RunOptions, ToolAnswer } from "@gantry/protocol/link.ts";
+import type { ToolAnswer } from "@gantry/protocol/link.ts";
+import type { RunOptions } from "@gantry/protocol/run-options.ts";
 import { NO_SETUP } from "../catalog/session-setup.ts";
 import type { SessionSetup } from "../catalog/session-setup.ts";
 import type { ResourceChange, SessionResource } from "../resources/session-resource.ts";

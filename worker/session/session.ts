@@ -1,6 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import { engineSessionIdOf } from "@gantry/protocol/ids.ts";
-import type { ModelUsage } from "@gantry/protocol/event.ts";
+import type { ModelUsage } from "@gantry/protocol/run-end.ts";
 import type { SessionFork } from "@gantry/protocol/api/workspace.ts";
 import type { Env } from "../base/env.ts";
 import { NO_SETUP } from "../catalog/session-setup.ts";

@@ -1,4 +1,4 @@
-import type { ModelUsage } from "@gantry/protocol/event.ts";
+import type { ModelUsage } from "@gantry/protocol/run-end.ts";
 
 /**
  * Triage: what happens to a prompt before a sandbox is started for it. A step looks at the prompt and says one of four

@@ -1,6 +1,7 @@
 import type { BetaManagedAgentsSessionAgent } from "@anthropic-ai/sdk/resources/beta/sessions/sessions";
-import { WorkerTool } from "@gantry/protocol/link.ts";
-import type { AgentSetup, PermissionMode, ToolPolicy } from "@gantry/protocol/link.ts";
+import { WorkerTool } from "@gantry/protocol/agent-setup.ts";
+import type { AgentSetup, ToolPolicy } from "@gantry/protocol/agent-setup.ts";
+import type { PermissionMode } from "@gantry/protocol/permission-mode.ts";
 import { peerLimitsOf } from "@gantry/protocol/peers.ts";
 import { rosterOf, serversOf } from "./session-agent.ts";
 

@@ -1,5 +1,5 @@
 import { RequestRefused } from "@gantry/protocol/error.ts";
-import { RunOptions } from "@gantry/protocol/link.ts";
+import { RunOptions } from "@gantry/protocol/run-options.ts";
 import { refusedBy } from "../request/body.ts";
 
 /** What flags may set. They never reach a command line: each becomes one typed option. */

@@ -1,6 +1,7 @@
 import { ContainerProcess } from "@gantry/protocol/api/container.ts";
 import { AgentMessage, QueryRequest } from "@gantry/protocol/api/doors.ts";
-import type { RunEnded, StoredEvent } from "@gantry/protocol/event.ts";
+import type { StoredEvent } from "@gantry/protocol/event.ts";
+import type { RunEnded } from "@gantry/protocol/run-end.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Context } from "hono";
 import { modelsOf } from "../../models/models.ts";

@@ -9,7 +9,7 @@ import { agentOf } from "../../catalog/agents/session-agent.ts";
 import { environments } from "../../catalog/environments/store.ts";
 import { resolveResources } from "../../resources/resolve.ts";
 import type { WantedResource } from "../../resources/resolve.ts";
-import type { RunOptions } from "@gantry/protocol/link.ts";
+import type { RunOptions } from "@gantry/protocol/run-options.ts";
 import { modelsOf } from "../../models/models.ts";
 import type { SessionSetup } from "../../catalog/session-setup.ts";
 import { templates } from "../../catalog/templates/store.ts";

@@ -6,7 +6,7 @@ import type {
 
 import { SessionCreate, SessionListQuery, SessionUpdate } from "@gantry/protocol/api/sessions.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
-import type { ModelUsage } from "@gantry/protocol/event.ts";
+import type { ModelUsage } from "@gantry/protocol/run-end.ts";
 import type { Context } from "hono";
 import { patchMetadata } from "../../catalog/agents/resolve.ts";
 import type { Env } from "../../base/env.ts";

@@ -1,5 +1,5 @@
 import { RequestRefused } from "@gantry/protocol/error.ts";
-import type { PromptBlock } from "@gantry/protocol/event.ts";
+import type { PromptBlock } from "@gantry/protocol/content.ts";
 import type { Env } from "../../base/env.ts";
 import { getFile } from "../../catalog/files/store.ts";
 

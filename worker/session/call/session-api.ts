@@ -1,4 +1,5 @@
-import type { ModelUsage, SessionEvent } from "@gantry/protocol/event.ts";
+import type { SessionEvent } from "@gantry/protocol/event.ts";
+import type { ModelUsage } from "@gantry/protocol/run-end.ts";
 import type { SessionFork } from "@gantry/protocol/api/workspace.ts";
 import type { ToolAnswer } from "@gantry/protocol/link.ts";
 import type { ThreadUsage } from "../../accounts/counting.ts";

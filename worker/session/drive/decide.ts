@@ -1,4 +1,4 @@
-import type { RunEnded, RunError } from "@gantry/protocol/event.ts";
+import type { RunEnded, RunError } from "@gantry/protocol/run-end.ts";
 import type { Report } from "@gantry/protocol/link.ts";
 import type { Run } from "../store/run-queue.ts";
 

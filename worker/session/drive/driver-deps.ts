@@ -1,4 +1,4 @@
-import type { Mount } from "@gantry/protocol/link.ts";
+import type { Mount } from "@gantry/protocol/mount.ts";
 import type { Snapshots } from "../../snapshots/snapshots.ts";
 import type { Approvals } from "../store/approvals.ts";
 import type { EventLog } from "../log/event-log.ts";

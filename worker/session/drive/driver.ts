@@ -1,6 +1,8 @@
-import type { RunError, SessionEvent } from "@gantry/protocol/event.ts";
+import type { SessionEvent } from "@gantry/protocol/event.ts";
+import type { RunError } from "@gantry/protocol/run-end.ts";
+import type { RunOptions } from "@gantry/protocol/run-options.ts";
 import { CLOSE } from "@gantry/protocol/link.ts";
-import type { Frame, Report, RunOptions, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
+import type { Frame, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import { Armed } from "../link/armed.ts";
 import { toAnsweredCall } from "../store/approvals.ts";
 import { onFrame, onWatchdog, onWelcome } from "./decide.ts";

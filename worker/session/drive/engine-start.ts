@@ -1,4 +1,5 @@
-import type { EngineStart, RunOptions } from "@gantry/protocol/link.ts";
+import type { EngineStart } from "@gantry/protocol/link.ts";
+import type { RunOptions } from "@gantry/protocol/run-options.ts";
 import type { DriverDeps } from "./driver-deps.ts";
 
 /** What an engine of this session starts with. Null before a runner holds the session. */

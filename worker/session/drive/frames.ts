@@ -1,4 +1,5 @@
-import type { RunEnded, SessionEvent } from "@gantry/protocol/event.ts";
+import type { SessionEvent } from "@gantry/protocol/event.ts";
+import type { RunEnded } from "@gantry/protocol/run-end.ts";
 import { FramedEvent } from "@gantry/protocol/link.ts";
 import type { Frame } from "@gantry/protocol/link.ts";
 import type { DriverDeps } from "./driver-deps.ts";

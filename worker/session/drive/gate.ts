@@ -1,5 +1,6 @@
-import { PromptBlock } from "@gantry/protocol/event.ts";
-import type { RunError, RunEnded, SessionEvent } from "@gantry/protocol/event.ts";
+import { PromptBlock } from "@gantry/protocol/content.ts";
+import type { RunError, RunEnded } from "@gantry/protocol/run-end.ts";
+import type { SessionEvent } from "@gantry/protocol/event.ts";
 import { triage } from "../../triage/triage.ts";
 import type { TriagePrompt, TriageStep, Verdict } from "../../triage/triage.ts";
 import type { EventLog } from "../log/event-log.ts";

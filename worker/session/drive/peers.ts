@@ -1,4 +1,5 @@
-import type { RunOutcome, SessionEvent } from "@gantry/protocol/event.ts";
+import type { SessionEvent } from "@gantry/protocol/event.ts";
+import type { RunOutcome } from "@gantry/protocol/run-end.ts";
 import { newId, primaryThreadId } from "@gantry/protocol/ids.ts";
 import type { ToolAnswer } from "@gantry/protocol/link.ts";
 import { PEER_TOOLS, PeerTool, peerServerOf } from "@gantry/protocol/peers.ts";

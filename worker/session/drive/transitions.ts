@@ -1,4 +1,5 @@
-import type { RunEnded, RunError, SessionEvent } from "@gantry/protocol/event.ts";
+import type { SessionEvent } from "@gantry/protocol/event.ts";
+import type { RunEnded, RunError } from "@gantry/protocol/run-end.ts";
 import type { ToolAnswer } from "@gantry/protocol/link.ts";
 import { stopReasonOf } from "./decide.ts";
 import type { DriverDeps } from "./driver-deps.ts";

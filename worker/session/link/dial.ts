@@ -1,4 +1,5 @@
-import { CLOSE, MessageAssembler, PROTOCOL_VERSION, Report, isReadableBy, toMessages } from "@gantry/protocol/link.ts";
+import { CLOSE, PROTOCOL_VERSION, Report, isReadableBy } from "@gantry/protocol/link.ts";
+import { MessageAssembler, toMessages } from "@gantry/protocol/link-messages.ts";
 import type { Command } from "@gantry/protocol/link.ts";
 import { RUNNER_PORT } from "../../sandbox/sandbox.ts";
 import type { Sandbox } from "../../sandbox/sandbox.ts";

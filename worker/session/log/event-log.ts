@@ -1,4 +1,5 @@
-import type { ModelUsage, SessionEvent, StoredEvent } from "@gantry/protocol/event.ts";
+import type { SessionEvent, StoredEvent } from "@gantry/protocol/event.ts";
+import type { ModelUsage } from "@gantry/protocol/run-end.ts";
 import { numberOf, textOf } from "../../storage/sql.ts";
 import type { Row, Sql } from "../../storage/sql.ts";
 import type { NewEvent } from "./new-event.ts";

@@ -1,4 +1,4 @@
-import type { ModelUsage } from "@gantry/protocol/event.ts";
+import type { ModelUsage } from "@gantry/protocol/run-end.ts";
 import type { EndOfRun, EventLog, LogPage } from "./event-log.ts";
 import type { ListedRun, RunQueue } from "../store/run-queue.ts";
 import { PAGE, isPreview } from "./stream.ts";

@@ -1,4 +1,5 @@
-import type { ModelUsage, SessionEvent } from "@gantry/protocol/event.ts";
+import type { SessionEvent } from "@gantry/protocol/event.ts";
+import type { ModelUsage } from "@gantry/protocol/run-end.ts";
 import type { EventLog } from "./event-log.ts";
 import type { NewEvent } from "./new-event.ts";
 import { numberOf, textOf } from "../../storage/sql.ts";

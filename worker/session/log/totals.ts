@@ -1,4 +1,4 @@
-import type { ModelUsage } from "@gantry/protocol/event.ts";
+import type { ModelUsage } from "@gantry/protocol/run-end.ts";
 import type { NewEvent } from "./new-event.ts";
 import { numberOf, textOf } from "../../storage/sql.ts";
 import type { Row, Sql } from "../../storage/sql.ts";

@@ -1,4 +1,5 @@
-import type { ModelUsage, PromptBlock } from "@gantry/protocol/event.ts";
+import type { ModelUsage } from "@gantry/protocol/run-end.ts";
+import type { PromptBlock } from "@gantry/protocol/content.ts";
 import type { SessionResource } from "../../resources/session-resource.ts";
 import type { SessionSetup } from "../../catalog/session-setup.ts";
 import type { CheckedOptions } from "./run-options.ts";

@@ -1,4 +1,4 @@
-import type { Mount } from "@gantry/protocol/link.ts";
+import type { Mount } from "@gantry/protocol/mount.ts";
 import { numberOf, textOf } from "../../storage/sql.ts";
 import type { Row, Sql } from "../../storage/sql.ts";
 import type { ResourceChange, SessionResource } from "../../resources/session-resource.ts";

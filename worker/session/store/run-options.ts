@@ -1,6 +1,7 @@
 import { RequestRefused } from "@gantry/protocol/error.ts";
-import { DEFAULT_MAX_TURNS, DEFAULT_PERMISSION_MODE, PermissionMode } from "@gantry/protocol/link.ts";
-import type { RunOptions } from "@gantry/protocol/link.ts";
+import { DEFAULT_MAX_TURNS } from "@gantry/protocol/run-options.ts";
+import { DEFAULT_PERMISSION_MODE, PermissionMode } from "@gantry/protocol/permission-mode.ts";
+import type { RunOptions } from "@gantry/protocol/run-options.ts";
 import type { Env } from "../../base/env.ts";
 import type { SessionSetup } from "../../catalog/session-setup.ts";
 import { modelsOf } from "../../models/models.ts";

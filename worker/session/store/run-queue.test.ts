@@ -1,4 +1,4 @@
-import type { RunOptions } from "@gantry/protocol/link.ts";
+import type { RunOptions } from "@gantry/protocol/run-options.ts";
 import { describe, expect, it } from "vitest";
 import { RunQueue } from "./run-queue.ts";
 import { createTables, tablesExist } from "./schema.ts";

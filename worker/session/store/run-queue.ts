@@ -1,4 +1,4 @@
-import type { RunOptions } from "@gantry/protocol/link.ts";
+import type { RunOptions } from "@gantry/protocol/run-options.ts";
 import { numberOf, textOf } from "../../storage/sql.ts";
 import type { Row, Sql } from "../../storage/sql.ts";
 

@@ -1,4 +1,5 @@
-import { Command, MessageAssembler, toMessages } from "@gantry/protocol/link.ts";
+import { Command } from "@gantry/protocol/link.ts";
+import { MessageAssembler, toMessages } from "@gantry/protocol/link-messages.ts";
 import type { AnsweredCall, FramedEvent, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import { Outbox } from "../../../runner/outbox.ts";
 

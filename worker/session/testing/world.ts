@@ -1,7 +1,9 @@
 import { newId } from "@gantry/protocol/ids.ts";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
-import { CLOSE, MessageAssembler, Report, toMessages } from "@gantry/protocol/link.ts";
-import type { RunOptions, ToolAnswer } from "@gantry/protocol/link.ts";
+import { CLOSE, Report } from "@gantry/protocol/link.ts";
+import { MessageAssembler, toMessages } from "@gantry/protocol/link-messages.ts";
+import type { RunOptions } from "@gantry/protocol/run-options.ts";
+import type { ToolAnswer } from "@gantry/protocol/link.ts";
 import { vi } from "vitest";
 import { NoCapacity } from "../../sandbox/sandbox.ts";
 import { Approvals } from "../store/approvals.ts";

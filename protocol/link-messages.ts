@@ -1,0 +1,46 @@
+import { z } from "zod";
+
+/** Largest WebSocket message in bytes. A larger message is sent in parts. */
+export const MAX_MESSAGE_BYTES = 1024 * 1024;
+
+/**
+ * The same limit in UTF-16 code units, so that bytes need not be counted: a unit takes at most three bytes. Quoting a part
+ * once more doubles its quotes, but no character of three bytes.
+ */
+export const MAX_MESSAGE_CHARS = 340_000;
+
+const Part = z.object({
+  type: z.literal("part"),
+  index: z.number().int(),
+  of: z.number().int().max(200),
+  text: z.string(),
+});
+
+/** Splits a message that is too large for one WebSocket message into parts. */
+export function toMessages(message: object): string[] {
+  const json = JSON.stringify(message);
+  if (json.length <= MAX_MESSAGE_CHARS) return [json];
+  const of = Math.ceil(json.length / MAX_MESSAGE_CHARS);
+  const size = Math.ceil(json.length / of);
+  return Array.from({ length: of }, (_, index) =>
+    JSON.stringify({ type: "part", index, of, text: json.slice(index * size, (index + 1) * size) }),
+  );
+}
+
+/** Joins parts again. One per link and direction. */
+export class MessageAssembler {
+  #parts: string[] = [];
+
+  /** The parsed JSON of a whole message, or undefined while parts are missing. Throws on malformed input. */
+  push(data: string): unknown {
+    const value: unknown = JSON.parse(data);
+    if (typeof value !== "object" || value === null || !("type" in value) || value.type !== "part") return value;
+    const part = Part.parse(value);
+    if (part.index !== this.#parts.length) throw new Error(`part ${part.index} came after ${this.#parts.length} parts`);
+    this.#parts.push(part.text);
+    if (this.#parts.length < part.of) return undefined;
+    const whole = this.#parts.join("");
+    this.#parts = [];
+    return JSON.parse(whole);
+  }
+}
