@@ -26,16 +26,16 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "acknowledgement: frames are never acknowledged",
-    file: "worker/session/drive/driver.ts",
-    from: 'this.#link?.send({ type: "ack", frame });',
+    file: "worker/session/drive/handover.ts",
+    from: 'this.#link.send({ type: "ack", frame });',
     to: "void frame;",
     env: {},
   },
   {
     name: "order: a frame is acknowledged, and then stored",
-    file: "worker/session/drive/driver.ts",
-    from: "this.#receive(message);",
-    to: 'if (message.type !== "frame") return this.#receive(message);\n            this.#link?.send({ type: "ack", frame: message.frame });\n            setTimeout(() => this.#receive(message), 400);',
+    file: "worker/session/link/runner-link.ts",
+    from: "this.#on.onReport(message);",
+    to: 'if (message.type !== "frame") return this.#on.onReport(message);\n          this.#link?.send({ type: "ack", frame: message.frame });\n          setTimeout(() => this.#on.onReport(message), 400);',
     env: { ONLY: "kill workerd" },
   },
   {

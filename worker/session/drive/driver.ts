@@ -1,59 +1,67 @@
 import type { SessionEvent } from "@gantry/protocol/event.ts";
+import type { ToolAnswer } from "@gantry/protocol/link.ts";
 import type { RunError } from "@gantry/protocol/run-end.ts";
 import type { RunOptions } from "@gantry/protocol/run-options.ts";
-import { CLOSE } from "@gantry/protocol/link.ts";
-import type { Frame, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
-import { Armed } from "../link/armed.ts";
-import { toAnsweredCall } from "../store/approvals.ts";
-import { onFrame, onWatchdog, onWelcome } from "./decide.ts";
-import type { DriverDeps } from "./driver-deps.ts";
-import { engineStart } from "./engine-start.ts";
-import { acceptFrame, storeEvents } from "./frames.ts";
-import { RestingLink } from "../link/resting-link.ts";
-import { Gate } from "./gate.ts";
-import { Place } from "./place.ts";
-import type { Link } from "../link/dial.ts";
+import { NoCapacity } from "../../sandbox/sandbox.ts";
+import { RunnerLink } from "../link/runner-link.ts";
+import { ArmedAlarm } from "../store/alarms.ts";
 import type { Run } from "../store/run-queue.ts";
-import { SAID, allowCall, endRun, failRun, interruptRun, parkRun, startRun, takeAnswer } from "./transitions.ts";
+import { onWatchdog } from "./decide.ts";
+import type { DriverDeps } from "./driver-deps.ts";
+import { Gate } from "./gate.ts";
+import { Handover } from "./handover.ts";
+import { RUN_ERROR, allowCall, endRun, failRun, interruptRun, parkRun, startRun, takeAnswer } from "./transitions.ts";
 
-/** While a run is active the watchdog looks this often. */
+/** Period of the watchdog while a run is active. */
 export const WATCHDOG_MS = 3_000;
 
-/** First pause before dialling again; doubles up to the watchdog's period. */
-const REDIAL_MS = 150;
-
-/** So often is a run sent that the runner says it cannot read: the first time a link may have been spoilt. */
+/** How many times an unreadable run is resent: the first time the link may have been damaged. */
 const MAX_UNREAD = 3;
 
 /**
- * Makes queued runs happen: starts the next one, keeps a link to the runner while one is active, stores what the
- * runner reports and only then acknowledges it. Everything it must not forget is in SQLite; what is in memory (the
- * link) can be lost at any moment, and the alarm brings the driver back.
+ * Makes queued runs happen: starts the next one and keeps a link to the runner while one is active. `Handover` does what is
+ * to be done on that link. Everything that must not be forgotten is in SQLite; what is in memory can be lost at any moment,
+ * and the alarm brings the driver back.
  */
 export class Driver {
   readonly #deps: DriverDeps;
   readonly #gate: Gate;
-  #link: Link | null = null;
-  /** Whether the link's runner has said who it is and has the session's files: only then a run is sent. */
-  #ready = false;
-  #dialling = false;
-  #lastHeardAt = 0;
-  #unreachableSince: number | null = null;
-  readonly #place = new Place();
-  #redialMs = REDIAL_MS;
-  readonly #alarm: Armed;
-  readonly #resting = new RestingLink();
-  /** The engine that is to start ahead of a prompt, as soon as there is a link. */
-  #warming: RunOptions | null = null;
-  /** Links that the runner closed in a row over what it could not read. */
-  #unread = 0;
+  readonly #link: RunnerLink;
+  readonly #handover: Handover;
+  readonly #alarm: ArmedAlarm;
+  /** The run that the log says is waiting for a free machine. */
+  #waitsForMachine: string | null = null;
 
   constructor(deps: DriverDeps) {
     this.#deps = deps;
-    this.#alarm = new Armed(deps.setAlarm);
+    this.#alarm = new ArmedAlarm(deps.setAlarm);
     this.#gate = new Gate(deps, {
       end: (run, ended, event) => endRun(deps, run, ended, event),
       goOn: () => this.kick(),
+    });
+    const { lease, now, report } = deps;
+    this.#link = new RunnerLink(
+      {
+        dial: deps.dial,
+        nextHello: () => ({ epoch: lease.nextEpoch(), cursor: lease.cursor() }),
+        now,
+        report,
+      },
+      {
+        onReport: (message) => this.#handover.receive(message),
+        // The run may have been interrupted meanwhile, and nobody would close this link.
+        onOpen: () => this.#isAtWork() || this.kick(),
+        onUnread: () => this.#givesUpUnread(),
+        onDialFailed: (error) => this.#waitsForCapacity(error),
+        onProved: (runId) => this.#handover.sendIfCurrent(runId),
+        onTakenBack: (runId) => this.#handover.takeBack(runId),
+        isWanted: () => this.#isAtWork(),
+      },
+    );
+    this.#handover = new Handover(deps, this.#link, this.#gate, {
+      kick: () => this.kick(),
+      park: (run, isThere) => this.#park(run, isThere),
+      endFailed: (run, type, message) => this.#endFailed(run, type, message),
     });
   }
 
@@ -62,37 +70,31 @@ export class Driver {
     const { queue } = this.#deps;
     const run = queue.running() ?? this.#startNext();
     if (!run || run.state === "parked") {
-      // The alarm stays: it finds nothing and is not set again, while taking it away would be a write more.
-      this.#resting.rest(() => this.#isAtWork() || this.drop("idle"));
+      // The alarm stays set: it finds nothing and is not set again, while removing it would be one more write.
+      this.#link.rest();
       return;
     }
     this.#alarm.arm(this.#deps.now(), WATCHDOG_MS);
     if (this.#gate.holds(run)) return;
-    if (!this.#link) void this.#connect();
-    else if (run.sentTo === null) this.#send(run);
+    if (!this.#link.isOpen) this.#link.open();
+    else if (run.sentTo === null) this.#handover.send(run);
   }
 
-  /** A prompt is about to be stored. What is asked now does not wait for that; afterwards it would. */
+  /** A prompt is about to be stored. A ping sent now overlaps with that; sent afterwards it would delay the run. */
   expect(): void {
-    if (this.#link && this.#ready) this.#doubts(this.#link);
+    if (this.#link.isReady) this.#link.isDoubted();
   }
 
-  /** Somebody may be about to send a prompt: has the engine start now, if nothing is under way. */
+  /** A prompt may come soon: starts the engine now, unless a run is in progress or queued. */
   warm(options: RunOptions): void {
     const { queue } = this.#deps;
     if (queue.running() || queue.next()) return;
-    this.#warming = options;
-    if (!this.#link) void this.#connect();
-    else if (this.#ready) this.#sendWarming();
+    this.#handover.warming = options;
+    if (!this.#link.isOpen) this.#link.open();
+    else if (this.#link.isReady) this.#handover.sendWarming();
   }
 
-  #sendWarming(): void {
-    const start = this.#warming && engineStart(this.#deps, this.#warming);
-    this.#warming = null;
-    if (start && !this.#deps.queue.running()) this.#link?.send({ type: "engine.warm", ...start });
-  }
-
-  /** The alarm. Arms the next one first: a fired alarm is gone, and what follows may fail. */
+  /** The alarm. Arms the next one first: an alarm that fired is gone, and what follows may fail. */
   watch(): void {
     const { queue, now } = this.#deps;
     this.#alarm.fired();
@@ -101,30 +103,25 @@ export class Driver {
     this.#alarm.arm(this.#deps.now(), WATCHDOG_MS);
     this.carryOutPeerCalls();
     if (this.#gate.holds(run)) return;
-    const decision = onWatchdog({
-      now: now(),
-      linked: this.#link !== null,
-      lastHeardAt: this.#lastHeardAt,
-      unreachableSince: this.#unreachableSince,
-    });
+    const decision = onWatchdog({ now: now(), ...this.#link.health });
     switch (decision) {
       case "ping":
-        if (run.sentTo === null) this.#send(run);
-        return this.#link?.send({ type: "ping", at: now() });
+        if (run.sentTo === null) this.#handover.send(run);
+        return this.#link.send({ type: "ping", at: now() });
       case "redial":
-        return this.#redial("silent");
+        return this.#link.redial("silent");
       case "dial":
-        return void this.#connect();
+        return this.#link.open();
       case "give_up":
-        this.#unreachableSince = null;
+        this.#link.forgetUnreachable();
         if (!run.interruptRequested && this.#deps.approvals.waits(run.id) === "for_somebody") return this.#park(run);
-        return this.#endFailed(run, "sandbox_lost", SAID.unreachable);
+        return this.#endFailed(run, "sandbox_lost", RUN_ERROR.unreachable);
       default:
         decision satisfies never;
     }
   }
 
-  /** Asks the run in progress to stop. False when there is none. */
+  /** Asks the run in progress to stop. False: nothing runs. */
   interrupt(): boolean {
     const { queue, transaction, log } = this.#deps;
     const run = queue.running();
@@ -132,11 +129,11 @@ export class Driver {
     transaction(() => interruptRun(this.#deps, run));
     log.announce();
     if (run.sentTo === null) this.kick();
-    else this.#link?.send({ type: "run.interrupt", runId: run.id });
+    else this.#link.send({ type: "run.interrupt", runId: run.id });
     return true;
   }
 
-  /** Takes a run out of the queue, or stops it when it is in progress. False when it has ended or never was. */
+  /** Takes a run out of the queue, or stops it when it is in progress. False: it has ended, or there is no such run. */
   cancel(runId: string): boolean {
     const { queue, transaction, log } = this.#deps;
     const run = queue.get(runId);
@@ -144,14 +141,14 @@ export class Driver {
     if (run.state !== "queued") return this.interrupt();
     transaction(() => endRun(this.#deps, run, { outcome: "cancelled", error: null }));
     log.announce();
-    // A link may be there for it, when its start had failed.
+    // A link may be open for it, when its start had failed.
     this.kick();
     return true;
   }
 
   /**
-   * Takes an answer to a tool call that waits: stores it with its event, then sends it. False when no such call waits.
-   * The answer may be told to the runner again; it takes each once. A parked run goes on when all is answered.
+   * Takes an answer to a tool call that waits: stores it with its event, then sends it. False: no such call waits. The
+   * runner may be told an answer twice; it takes each once. A parked run goes on when everything is answered.
    */
   answer(toolUseId: string, answer: ToolAnswer, event: SessionEvent): boolean {
     const { queue, approvals, transaction, log } = this.#deps;
@@ -161,11 +158,11 @@ export class Driver {
     transaction(() => takeAnswer(this.#deps, run, toolUseId, answer, event));
     log.announce();
     if (run.state === "parked") this.kick();
-    else this.#tellAnswers(run);
+    else this.#handover.sendAnswers(run);
     return true;
   }
 
-  /** Somebody allows a call that a worker is to carry out: from now on its result is taken. False when none waits for that. */
+  /** Allows a call that a worker carries out: from now on its result is taken. False: no such call waits for that. */
   allow(toolUseId: string, event: SessionEvent): boolean {
     const { queue, approvals, transaction, log } = this.#deps;
     const run = queue.running();
@@ -176,34 +173,19 @@ export class Driver {
     return true;
   }
 
-  /** Tells the runner that has the run what was answered. Once it may have heard, what was asked about may have begun. */
-  #tellAnswers(run: Run): void {
-    const { lease, approvals } = this.#deps;
-    const runnerId = lease.cursor()?.runnerId;
-    if (!this.#link || !this.#ready || run.sentTo === null || runnerId === undefined) return; // the welcome tells them
-    const answered = [...approvals.answered(run.id), ...this.#deps.peers.answered(run.id)];
-    approvals.sent(run.id, runnerId);
-    this.#deps.files?.runStarted(run.id);
-    for (const { toolUseId, answer } of answered)
-      if (answer) this.#link.send({ type: "tool.answer", runId: run.id, toolUseId, answer });
+  /** Carries out what the agent wants of other sessions. Calls that are under way already are left alone. */
+  carryOutPeerCalls(): void {
+    this.#handover.carryOutPeerCalls();
   }
 
-  /** Nobody holds the run, and it needs nothing before it is answered. */
+  /** Closes the link; the next run begins with a new one. */
+  drop(why: string): void {
+    this.#link.drop(why);
+  }
+
+  /** The run has no engine and needs none before it is answered. */
   #park(run: Run, isThere = false): void {
     this.#deps.transaction(() => parkRun(this.#deps, run, isThere));
-    this.kick();
-  }
-
-  /** The runner has let go of a run that waits, before anything it was answered had begun. */
-  #letGo(runId: string): void {
-    const { queue, approvals } = this.#deps;
-    const run = queue.running();
-    if (run?.id !== runId || run.sentTo === null) return;
-    approvals.sent(runId, null);
-    if (run.interruptRequested || approvals.waits(runId) === "no")
-      return this.#endFailed(run, "sandbox_lost", SAID.stopped);
-    if (approvals.waits(runId) === "for_somebody") return this.#park(run, true);
-    queue.sent(runId, null);
     this.kick();
   }
 
@@ -211,262 +193,43 @@ export class Driver {
     const { queue, log, transaction } = this.#deps;
     const next = queue.next();
     if (!next) return null;
-    // First: when it cannot be started now (a full disk), nobody else would come back to it.
+    // First: when it cannot be started now (a full disk), nothing else would come back to it.
     this.#alarm.arm(this.#deps.now(), WATCHDOG_MS);
-    // Each run has its own minute: what could not be reached for one before says nothing about now.
-    this.#unreachableSince = null;
-    this.#unread = 0;
+    this.#link.forgetUnreachable();
+    this.#handover.unread = 0;
     transaction(() => startRun(this.#deps, next));
     log.announce();
     return queue.running();
   }
 
-  async #connect(): Promise<void> {
-    if (this.#dialling) return;
-    this.#takeBack();
-    this.#dialling = true;
-    const { lease, now, report } = this.#deps;
-    let mine: Link | null = null;
-    try {
-      const link = await this.#deps.dial(
-        { epoch: lease.nextEpoch(), cursor: lease.cursor() },
-        {
-          onReport: (message) => {
-            if (mine && this.#link !== mine) return;
-            this.#lastHeardAt = now();
-            this.#receive(message);
-            this.#giveHeldBack();
-          },
-          onClose: (reason, code) => {
-            if (this.#link !== mine) return;
-            this.#link = null;
-            report({ event: "link_closed", reason });
-            if (code !== CLOSE.badMessage || !this.#givesUpUnread()) this.#redialSoon();
-          },
-        },
-      );
-      mine = link;
-      this.#link = link;
-      this.#ready = false;
-      this.#lastHeardAt = now();
-      this.#unreachableSince = null;
-      this.#redialMs = REDIAL_MS;
-      // The run may have been interrupted meanwhile, and nobody would close this link.
-      if (!this.#isAtWork()) this.kick();
-    } catch (error) {
-      this.#unreachableSince = this.#place.isAwaited(this.#deps, error) ? null : (this.#unreachableSince ?? now());
-      report({ event: "dial_failed", error: String(error) });
-      this.#redialSoon();
-    } finally {
-      this.#dialling = false;
-    }
-  }
-
-  /** The runner closes a link over what it cannot read. Sent again and again it would close every one: the run ends. */
+  /** The runner closes a link over what it cannot read. Resent for ever, the run would close every link: it ends. */
   #givesUpUnread(): boolean {
     const run = this.#deps.queue.running();
-    this.#unread += 1;
-    if (!run || this.#unread < MAX_UNREAD) return false;
-    this.#endFailed(run, "engine_failed", SAID.unread);
+    this.#handover.unread += 1;
+    if (!run || this.#handover.unread < MAX_UNREAD) return false;
+    this.#endFailed(run, "engine_failed", RUN_ERROR.unread);
     return true;
   }
 
-  /** Tries again before the watchdog would. The alarm stays: a timer dies with the object. */
-  #redialSoon(): void {
-    if (!this.#isAtWork()) return;
-    const pause = this.#redialMs;
-    this.#redialMs = Math.min(this.#redialMs * 2, WATCHDOG_MS);
-    setTimeout(() => {
-      if (!this.#link && this.#isAtWork()) void this.#connect();
-    }, pause);
-  }
-
-  #redial(reason: string): void {
-    this.drop(reason);
-    void this.#connect();
-  }
-
-  /** What was held back never left: it may be sent to whoever answers now. */
-  #takeBack(): void {
-    const { queue, approvals } = this.#deps;
-    const heldBack = this.#resting.end();
-    if (heldBack === null || queue.running()?.id !== heldBack) return;
-    queue.sent(heldBack, null);
-    approvals.sent(heldBack, null);
-  }
-
-  /** Whether the link has been silent for so long that it is asked for a sign of life first. */
-  #doubts(link: Link): boolean {
-    const giveUp = (): unknown => this.#link === link && this.#redial("silent");
-    return this.#resting.doubts(link, this.#lastHeardAt, this.#deps.now(), giveUp);
-  }
-
-  /** The runner lives: what was held back may go. */
-  #giveHeldBack(): void {
-    const heldBack = this.#resting.end();
-    const run = heldBack === null ? null : this.#deps.queue.running();
-    if (run && run.id === heldBack) this.#send(run);
+  /**
+   * Whether a dial failed because no machine is free. The log says so once, and the run waits for as long as it takes; not
+   * a run that had begun, because its sandbox is gone.
+   */
+  #waitsForCapacity(error: unknown): boolean {
+    const { queue, log, now, newEventId } = this.#deps;
+    const run = queue.running();
+    if (!(error instanceof NoCapacity) || run?.sentTo !== null) return false;
+    if (this.#waitsForMachine !== run.id) {
+      this.#waitsForMachine = run.id;
+      log.append([{ id: newEventId(), runId: run.id, at: now(), event: { type: "sandbox.waiting", position: 0 } }]);
+      log.announce();
+    }
+    return true;
   }
 
   /** Whether a run is in progress that needs a runner. */
   #isAtWork(): boolean {
     return this.#deps.queue.running()?.state === "running";
-  }
-
-  #receive(report: Report): void {
-    switch (report.type) {
-      case "welcome":
-        return this.#welcome(report);
-      case "frame":
-        return this.#store(report);
-      case "refused": {
-        const { queue, approvals } = this.#deps;
-        if (queue.running()?.id === report.runId) queue.sent(report.runId, null);
-        approvals.sent(report.runId, null);
-        return this.drop("refused", true);
-      }
-      case "parked":
-        // What it asked may be in a frame that is missing.
-        if ((report.frame ?? 0) > (this.#deps.lease.cursor()?.frame ?? 0)) return this.drop("frame gap", true);
-        return this.#letGo(report.runId);
-      case "folder":
-      case "transcript":
-        return this.#deps.files?.hear(report);
-      case "pong":
-        return;
-      default:
-        report satisfies never;
-    }
-  }
-
-  #welcome(welcome: Extract<Report, { type: "welcome" }>): void {
-    const { queue, lease, approvals, newToken } = this.#deps;
-    const run = queue.running();
-    const decision = onWelcome(run, welcome, run ? approvals.waits(run.id) : "no");
-    if (lease.cursor()?.runnerId !== welcome.runnerId) {
-      this.#deps.transaction(() => {
-        lease.moveTo(welcome.runnerId, newToken(welcome.engineToken));
-        this.#deps.threads.abandon(this.#deps);
-      });
-      this.#deps.log.announce();
-    }
-    // A run that was given up while nobody could reach it: it must end before the runner takes another.
-    if (welcome.activeRunId !== null && welcome.activeRunId !== run?.id)
-      this.#link?.send({ type: "run.interrupt", runId: welcome.activeRunId });
-    switch (decision) {
-      case "none":
-        return this.#makeReady(welcome, null);
-      case "attached":
-        this.#ready = true;
-        if (run && run.sentTo !== welcome.runnerId) queue.sent(run.id, welcome.runnerId);
-        if (run?.interruptRequested) this.#link?.send({ type: "run.interrupt", runId: run.id });
-        return run ? this.#tellAnswers({ ...run, sentTo: welcome.runnerId }) : undefined;
-      case "park":
-        if (run) this.#park(run);
-        return this.#makeReady(welcome, null);
-      case "send":
-        // Sent now it could be taken for lost with the runner.
-        return welcome.draining ? this.drop("draining", true) : this.#makeReady(welcome, run);
-      case "lost":
-        if (run) this.#endFailed(run, "sandbox_lost", SAID.lost);
-        return this.#makeReady(welcome, null);
-      default:
-        decision satisfies never;
-    }
-  }
-
-  /** The runner gets the session's files if it does not have them; then it gets the run: `again`, or one not sent yet. */
-  #makeReady(welcome: Extract<Report, { type: "welcome" }>, again: Run | null): void {
-    const { queue, files } = this.#deps;
-    const link = this.#link;
-    const begin = (): void => {
-      this.#ready = true;
-      const run = queue.running();
-      if (!run) this.#sendWarming();
-      else if (run.state !== "parked" && (run.sentTo === null || run.id === again?.id)) this.#send(run);
-    };
-    const preparing = link && files?.prepare(welcome, queue.running()?.id ?? null);
-    if (!preparing) return begin();
-    const failed = (): void => {
-      // The next run begins with a link of its own, and that with another try.
-      this.drop("not restored");
-      const run = queue.running();
-      if (run?.sentTo === null) this.#endFailed(run, "restore_failed", SAID.withoutFiles);
-    };
-    const restored = (): void => {
-      const run = queue.running();
-      if (run && files?.lacksWorkOf(run.id)) this.#endFailed(run, "sandbox_lost", SAID.withoutWork);
-      begin();
-    };
-    const ifOpen = (then: () => void) => (): void => void (this.#link === link && then());
-    preparing.then(ifOpen(restored), ifOpen(failed));
-  }
-
-  #send(run: Run): void {
-    if (this.#gate.holds(run)) return;
-    const { queue, lease, approvals, deadlineMs } = this.#deps;
-    const runnerId = lease.cursor()?.runnerId;
-    const start = engineStart(this.#deps, run.options);
-    const link = this.#link;
-    if (!link || !this.#ready || runnerId === undefined || start === null) return; // the welcome sends it
-    const answered = approvals.answered(run.id);
-    const command: RunStart = {
-      type: "run.start",
-      runId: run.id,
-      prompt: this.#gate.promptOf(run),
-      ...start,
-      deadlineMs,
-      ...(run.wasParked || answered.length > 0 ? { resume: { calls: answered.map(toAnsweredCall) } } : {}),
-    };
-    if (run.sentTo !== runnerId) queue.sent(run.id, runnerId);
-    approvals.sent(run.id, runnerId);
-    if (this.#doubts(link)) return this.#resting.holdBack(run.id);
-    link.send(command);
-    if (run.interruptRequested) link.send({ type: "run.interrupt", runId: run.id });
-  }
-
-  #store(frame: Frame): void {
-    const { queue, lease, log, transaction, report } = this.#deps;
-    const stored = lease.cursor()?.frame ?? 0;
-    const decision = onFrame(stored, frame.frame);
-    if (decision === "gap") {
-      report({ event: "frame_gap", stored, got: frame.frame });
-      return this.drop("frame gap", true);
-    }
-    if (decision === "store") {
-      this.#unread = 0;
-      const run = queue.running();
-      const events = acceptFrame(frame, run, this.#deps);
-      // A run has one end and says it itself; whatever else claims to be one is left out.
-      const ended = events.find((entry) => entry.event.type === "run.ended" && entry.runId !== null);
-      transaction(() => {
-        storeEvents(this.#deps, run, events, ended);
-        lease.advance(frame.frame);
-      });
-      log.announce();
-      this.carryOutPeerCalls();
-      if (ended) {
-        this.#acknowledge(frame.frame);
-        return this.kick();
-      }
-    }
-    this.#acknowledge(Math.max(stored, frame.frame));
-  }
-
-  /** What the agent wants of other sessions; what is under way already is left alone. */
-  carryOutPeerCalls(): void {
-    this.#deps.peers.carryOut((answer) => this.#link?.send({ type: "tool.answer", ...answer }));
-  }
-
-  /** The next run begins with a new link: only then a runner is given what it lacks. */
-  drop(why: string, redial = false): void {
-    this.#link?.close(why);
-    this.#link = null;
-    if (redial) this.#redialSoon();
-  }
-
-  #acknowledge(frame: number): void {
-    this.#link?.send({ type: "ack", frame });
   }
 
   /** Ends a run that the runner did not end. */

@@ -7,7 +7,7 @@ import type { NewEvent } from "../log/new-event.ts";
 import type { Run } from "../store/run-queue.ts";
 
 /** Why a run failed that the runner did not end, as its user reads it. */
-export const SAID = {
+export const RUN_ERROR = {
   lost: "The sandbox that ran this was lost; what it had done until then is in the log.",
   unreachable: "The sandbox could not be reached for a minute; what it had done until then is in the log.",
   stopped: "The engine was stopped while the run waited, and cannot go on with it.",

@@ -46,3 +46,31 @@ export class Alarms {
     this.#setAlarm(first);
   }
 }
+
+/** The driver's alarm. When it is set already and comes soon enough it is not set again: each time is a write. */
+export class ArmedAlarm {
+  readonly #setAlarm: (at: number | null) => void;
+  #at: number | null = null;
+
+  constructor(setAlarm: (at: number | null) => void) {
+    this.#setAlarm = setAlarm;
+  }
+
+  /** Makes the alarm come in `afterMs` at the latest. */
+  arm(now: number, afterMs: number): void {
+    if (this.#at !== null && this.#at > now) return;
+    this.#at = now + afterMs;
+    this.#setAlarm(this.#at);
+  }
+
+  /** The alarm has fired, and is gone. */
+  fired(): void {
+    this.#at = null;
+  }
+
+  /** The alarm is no longer needed. */
+  disarm(): void {
+    this.#at = null;
+    this.#setAlarm(null);
+  }
+}

@@ -8,7 +8,7 @@ import { vi } from "vitest";
 import { NoCapacity } from "../../sandbox/sandbox.ts";
 import { Approvals } from "../store/approvals.ts";
 import { Driver } from "../drive/driver.ts";
-import { LINGER_MS } from "../link/resting-link.ts";
+import { LINGER_MS } from "../link/runner-link.ts";
 import { EventLog } from "../log/event-log.ts";
 import { Lease } from "../store/lease.ts";
 import type { Link, LinkHandlers } from "../link/dial.ts";
