@@ -2,44 +2,45 @@ import type { RunEnded, RunError } from "@gantry/protocol/run-end.ts";
 import type { Report } from "@gantry/protocol/link.ts";
 import type { Run } from "../store/run-queue.ts";
 
-/** What the driver decides, as functions of what it knows. */
+/** The driver's decisions, as pure functions. */
 
 /**
- * After a link has been opened, about the run in progress:
+ * What happens to the run in progress after a link was opened:
  * - `none`: there is none;
- * - `attached`: the runner has it, or had it and its end, or how it came to be parked, is among the frames that follow;
- * - `send`: the runner has never heard of it: this is its start;
- * - `park`: it waits for somebody, and the engine that asked is gone: it needs none until it is answered;
- * - `lost`: it was sent to a runner that is gone. It may have done anything, so it is not started again.
+ * - `attached`: the runner has it, or its end (or how it came to be parked) is among the frames that follow;
+ * - `send`: the runner has never had it: send its start;
+ * - `park`: it waits for an answer and the engine that asked is gone: it needs no engine until then;
+ * - `lost`: it was sent to a runner that is gone. It may have had effects, so it is not started again.
  *
- * `waits` is what `Approvals.waits` says of it: nothing that it asked about has begun, so it can go on elsewhere.
+ * `waits` comes from `Approvals.waits`: unless it is `no`, no call that it asked about has begun, so the run can continue
+ * on another runner.
  */
 export function onWelcome(
   run: Run | null,
   welcome: Extract<Report, { type: "welcome" }>,
-  waits: "no" | "for_somebody" | "answered" = "no",
+  waits: "no" | "for_client" | "answered" = "no",
 ): "none" | "attached" | "send" | "park" | "lost" {
   if (!run) return "none";
   if ([welcome.activeRunId, welcome.parkedRunId, ...welcome.endedRunIds].includes(run.id)) return "attached";
   if (waits === "answered") return "send";
-  if (waits === "for_somebody") return run.interruptRequested ? "lost" : "park";
+  if (waits === "for_client") return run.interruptRequested ? "lost" : "park";
   if (run.sentTo === null || run.sentTo === welcome.runnerId) return "send";
   return "lost";
 }
 
 /**
- * About a frame: `store` the next one, `repeat` one that is stored already (acknowledge again), `gap` when one is
- * missing: the link is closed and the runner sends everything again.
+ * What to do with a frame. `store`: it is the next one. `repeat`: it is stored already; acknowledge it again. `gap`: one
+ * is missing; close the link, and the runner resends everything.
  */
 export function onFrame(stored: number, frame: number): "store" | "repeat" | "gap" {
   if (frame <= stored) return "repeat";
   return frame === stored + 1 ? "store" : "gap";
 }
 
-/** Silence after which a link counts as dead although the socket is open: a runner answers a ping at once. */
+/** Silence after which an open link counts as dead: a runner answers a ping at once. */
 export const SILENCE_LIMIT_MS = 12_000;
 
-/** How long a runner may be out of reach before the run it held is given up. */
+/** How long a runner may be unreachable before its run is given up. */
 export const UNREACHABLE_LIMIT_MS = 60_000;
 
 /** What the watchdog does with an active run. */
@@ -54,7 +55,7 @@ export function onWatchdog(args: {
   return "dial";
 }
 
-/** Why a session is idle after a run that ended so. */
+/** The stop reason of a session after a run that ended this way. */
 export function stopReasonOf(how: {
   outcome: RunEnded["outcome"];
   error: RunError | null;

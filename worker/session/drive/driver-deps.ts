@@ -10,7 +10,7 @@ import type { Run, RunQueue } from "../store/run-queue.ts";
 import type { Transaction } from "../../storage/sql.ts";
 import type { Threads } from "../log/threads.ts";
 
-/** What the driver of a session works with: its state, the way to its runner, and the world outside. */
+/** What the driver works with: the session's state, the way to its runner, and the outside world. */
 export interface DriverDeps {
   readonly log: EventLog;
   readonly queue: RunQueue;
@@ -18,29 +18,29 @@ export interface DriverDeps {
   readonly approvals: Approvals;
   readonly threads: Threads;
   readonly peers: Peers;
-  /** A run is ending, inside the transaction of its end. */
+  /** Called inside the transaction that ends a run. */
   readonly onEnded: (run: Run) => void;
-  /** Who looks at a run before it is sent. */
+  /** The triage of a run before it is sent. */
   readonly triage: TriageDeps;
   readonly transaction: Transaction;
-  /** The session's files; without it nothing is saved or brought back. */
+  /** The session's files. Absent: nothing is saved or restored. */
   readonly files?: Pick<Snapshots, "prepare" | "hear" | "runStarted" | "wantSave" | "lacksWorkOf">;
   readonly dial: (
     hello: { epoch: number; cursor: { runnerId: string; frame: number } | null },
     handlers: LinkHandlers,
   ) => Promise<Link>;
-  /** Sets the one alarm, or takes it away. */
+  /** Sets the alarm, or removes it. */
   readonly setAlarm: (at: number | null) => void;
   readonly now: () => number;
   readonly newEventId: () => string;
-  /** @param offered what an engine that is there already shows; taken over when it is a token of this session. */
+  /** @param offered the token of an engine that is running already; it is kept if it is a token of this session. */
   readonly newToken: (offered: string | undefined) => string;
   readonly engineSessionId: () => string;
-  /** What must be in the sandbox before a run begins. */
+  /** Files and repositories that the runner mounts before a run begins. */
   readonly mounts: () => Mount[];
-  /** `token` in place of the session's own, where the way to the models knows the session by itself. */
+  /** `token` replaces the session's own where the path to the models identifies the session by itself. */
   readonly models: (model: string) => { baseUrl: string; token?: string; contextTokens?: number };
-  /** When an engine without a prompt is ended; undefined: as the runner does. */
+  /** Idle time after which the engine is ended; undefined: the runner's default. */
   readonly idleMs: () => number | undefined;
   readonly deadlineMs: number;
   readonly report: (entry: Record<string, unknown>) => void;

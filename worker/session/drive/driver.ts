@@ -114,7 +114,7 @@ export class Driver {
         return this.#link.open();
       case "give_up":
         this.#link.forgetUnreachable();
-        if (!run.interruptRequested && this.#deps.approvals.waits(run.id) === "for_somebody") return this.#park(run);
+        if (!run.interruptRequested && this.#deps.approvals.waits(run.id) === "for_client") return this.#park(run);
         return this.#endFailed(run, "sandbox_lost", RUN_ERROR.unreachable);
       default:
         decision satisfies never;

@@ -9,17 +9,17 @@ import type { Run, RunQueue } from "../store/run-queue.ts";
 import { textOf } from "../../storage/sql.ts";
 import type { Sql, Transaction } from "../../storage/sql.ts";
 
-/** What triage made of a run. */
+/** The outcome of triage for a run. */
 export interface Looked {
-  /** What the log tells of it, in order. */
+  /** Events for the log, in order. */
   readonly events: readonly SessionEvent[];
   /** How the run ends, when no sandbox is needed. */
   readonly ended: RunEnded | null;
-  /** What goes along with the prompt. */
+  /** Text that goes to the engine with the prompt. */
   readonly context: string | null;
 }
 
-/** How the driver goes on when triage has looked. */
+/** What the driver does after triage. */
 export interface Onward {
   /** Ends the run. Called inside the transaction that writes the events. */
   readonly end: (run: Run, ended: RunEnded, event: NewEvent) => void;
@@ -27,7 +27,7 @@ export interface Onward {
   readonly goOn: () => void;
 }
 
-/** Who looks at the runs of a session, and for whom. */
+/** The triage steps of a session, and whose session it is. */
 export interface TriageDeps {
   readonly sql: Sql;
   readonly steps: readonly TriageStep[];
@@ -44,8 +44,8 @@ interface GateDeps {
 }
 
 /**
- * Between the queue and the sandbox: no run is sent to a runner before triage has looked at it. What it decided is
- * stored; after a crash in between it looks again, which changes nothing: it only reads.
+ * Stands between the queue and the sandbox: no run is sent to a runner before triage has looked at it. The decision is
+ * stored. After a crash before that, triage looks again, which is harmless: it only reads.
  */
 export class Gate {
   readonly #deps: GateDeps;
@@ -58,7 +58,7 @@ export class Gate {
     this.#onward = onward;
   }
 
-  /** Whether a run may not go on yet. Has triage look at it, and comes back when that is done. */
+  /** Whether a run has to wait. Starts triage, which calls `goOn` when it is done. */
   holds(run: Run): boolean {
     const { sql, steps } = this.#deps.triage;
     if (steps.length === 0 || run.sentTo !== null) return false;
@@ -67,12 +67,12 @@ export class Gate {
     this.#lookingAt = run.id;
     this.#look(run)
       .then((looked) => this.#decided(run.id, looked))
-      // It could not be stored: the run is still held, and the alarm comes back to it.
+      // The decision could not be stored: the run is still held, and the alarm tries again.
       .catch(() => {});
     return true;
   }
 
-  /** The prompt of a run as the engine gets it, with what triage has added. */
+  /** The prompt of a run with the context that triage has added. */
   promptOf(run: Run): PromptBlock[] {
     const rows = this.#deps.triage.sql.exec("SELECT context FROM triage WHERE run_id = ?", run.id).toArray();
     const text = textOf(rows[0], "context");
@@ -98,7 +98,7 @@ export class Gate {
     return this.#toLooked(await triage(steps, { ...owner(), text, door }), now() - startedAt);
   }
 
-  /** Stores what triage said, and lets the run go on or end; unless it has ended in the meantime. */
+  /** Stores the decision, and lets the run continue or end, unless it has ended in the meantime. */
   #decided(runId: string, looked: Looked): void {
     const { log, queue, transaction, now, newEventId } = this.#deps;
     if (this.#lookingAt === runId) this.#lookingAt = null;
@@ -127,7 +127,7 @@ export class Gate {
     const context = decision.decision === "context" ? decision.text : null;
     const events: SessionEvent[] = calls.flatMap(({ model, usage }): SessionEvent[] => {
       const id = this.#deps.newEventId();
-      // The first names itself, so that the second can refer to it.
+      // The start event has an id of its own, so that the end event can refer to it.
       const start = { type: "span.model_request_start" as const, model, id };
       return [
         start,

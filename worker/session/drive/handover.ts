@@ -215,7 +215,7 @@ export class Handover {
     approvals.sent(runId, null);
     if (run.interruptRequested || approvals.waits(runId) === "no")
       return this.#on.endFailed(run, "sandbox_lost", RUN_ERROR.stopped);
-    if (approvals.waits(runId) === "for_somebody") return this.#on.park(run, true);
+    if (approvals.waits(runId) === "for_client") return this.#on.park(run, true);
     queue.sent(runId, null);
     this.#on.kick();
   }

@@ -17,7 +17,7 @@ import { sessionOf } from "../call/session-of.ts";
 import { submit } from "../call/submit.ts";
 import type { Settings } from "../store/settings.ts";
 
-/** How much of what a session said is read to another. */
+/** Limits on what one session may read of another. */
 const MAX_CHARS = 50_000;
 const MAX_MESSAGES = 20;
 
@@ -43,18 +43,18 @@ export function peersOf(
   });
 }
 
-/** Only a hint: the session that waits for a run asks for itself, now and then. */
+/** Notifies the session that waits for this run. Only a hint: that session also polls now and then. */
 export async function tellWhoWaits(env: Env, account: string, { options }: Run): Promise<void> {
   const waits = options.startedBy?.at(-1);
   if (waits === undefined) return;
-  // The end of the run is stored first.
+  // Only after the end of the run was stored.
   await scheduler.wait(0);
   await sessionOf(env, waits)
     .peerEnded(account)
     .catch((error: unknown) => report({ event: "peer_not_told", sessionId: waits, error: String(error) }));
 }
 
-/** What a session does with others, in the name of its account. */
+/** What a session does to others on behalf of its account. */
 function peerActions(
   env: Env,
   own: () => { id: string; account: string; environmentId: string | null; selfHosted: boolean },

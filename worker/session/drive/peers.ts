@@ -13,15 +13,15 @@ import type { Row, Sql, Transaction } from "../../storage/sql.ts";
 import type { Threads } from "../log/threads.ts";
 
 /**
- * State of a call that wants something of another session.
- * - `asked`: stored with the frame it came in. Leaves by `begun`, or by `over` when it is refused, is only a question,
- *   or its run ends. After a crash it is carried out again, under the same ids: whatever was done already is found.
- * - `begun`: the other session has its prompt. It leaves by `over` when that prompt's run has ended.
- * - `over`: for ever.
+ * State of a call that the agent makes to another session.
+ * - `asked`: stored with the frame it came in. It becomes `begun`, or `over` when it is refused, only reads, or its run
+ *   ends. After a crash it is carried out again under the same ids, which find what was done already.
+ * - `begun`: the other session has its prompt. It becomes `over` when that prompt's run has ended.
+ * - `over`: final.
  */
 type CallState = "asked" | "begun" | "over";
 
-/** A call, and the ids of what it makes: chosen when it is stored, so that it happens once however often it is tried. */
+/** A call and the ids of what it creates. They are chosen when it is stored, so that retries have one effect. */
 export interface PeerCall {
   readonly toolUseId: string;
   readonly runId: string;
@@ -35,18 +35,18 @@ export interface PeerCall {
   readonly answer: ToolAnswer | null;
 }
 
-/** What is done outside this session. Every one may be called again for the same call. */
+/** Effects outside this session. Each may be called again for the same call. */
 export interface PeerActions {
-  /** Gives a session a prompt, after making it where the call says so. A refusal is text for the agent. */
+  /** Submits a prompt to a session, creating it where the call says so. A refusal is text for the agent. */
   begin(
     call: PeerCall,
     prompt: { message: string; agent?: string; title?: string | undefined },
     limits: PeerLimits,
     startedBy: readonly string[],
   ): Promise<{ readonly agentName: string } | { readonly refused: string }>;
-  /** How a run there ended; null while it has not. */
+  /** How a run of another session ended; null while it has not ended. */
   result(target: string, runId: string): Promise<{ readonly text: string; readonly isError: boolean } | null>;
-  /** What a session was told and said last; null when this account has no such session. */
+  /** The latest messages of a session; null when this account has no such session. */
   read(target: string): Promise<string | null>;
   cancel(target: string, runId: string): Promise<unknown>;
 }
@@ -67,7 +67,7 @@ export interface PeersDeps {
 
 type Send = (answer: { runId: string; toolUseId: string; answer: ToolAnswer }) => void;
 
-/** What this session's agent does with other sessions of its account. Each is a thread of this one. */
+/** What this session's agent does with other sessions of its account. Each of them is a thread of this one. */
 export class Peers {
   readonly #deps: PeersDeps;
   readonly #busy = new Set<string>();
@@ -76,7 +76,7 @@ export class Peers {
     this.#deps = deps;
   }
 
-  /** Keeps the calls among a frame's events. Inside the frame's transaction. */
+  /** Stores the calls among a frame's events. Inside the frame's transaction. */
   note(events: readonly NewEvent[]): void {
     for (const { runId, event } of events) {
       if (event.type !== "peer.requested" || runId === null) continue;
@@ -93,12 +93,12 @@ export class Peers {
     }
   }
 
-  /** Answers of a run, to be sent again on a new link. */
+  /** Answers of a run, to send again on a new link. */
   answered(runId: string): PeerCall[] {
     return this.#calls("run_id = ? AND answer IS NOT NULL", runId);
   }
 
-  /** Goes on with every call that is not over. `send` tells the runner an answer. Returns at once. */
+  /** Continues every call that is not over. `send` sends an answer to the runner. Returns at once. */
   carryOut(send: Send): void {
     const running = this.#deps.queue.running()?.id ?? "";
     for (const call of this.#calls("state = 'begun' OR (state = 'asked' AND run_id = ?)", running)) {
@@ -112,7 +112,7 @@ export class Peers {
     }
   }
 
-  /** The run has ended: what it asked for and has not begun is not begun, and what it began ends if it was stopped. */
+  /** The run has ended: its calls that have not begun are dropped, and those that have are cancelled if it was stopped. */
   close(run: Run, outcome: RunOutcome): void {
     const { sql, actions, report } = this.#deps;
     const begun = this.#calls("run_id = ? AND state = 'begun'", run.id);
@@ -149,7 +149,7 @@ export class Peers {
     if (result) this.#finish(call, `Session ${call.target} answered:\n\n${result.text}`, result.isError, send);
   }
 
-  /** The limits of a call, or why it is refused. The runner is not believed: the session knows what its agent may do. */
+  /** The limits of a call, or why it is refused. The runner is not trusted: the session knows what its agent may do. */
   #allowed(call: PeerCall, run: Run): PeerLimits | string {
     const peer = peerServerOf(run.options.agent);
     if (!peer) return "This agent may not use other sessions.";
@@ -178,7 +178,7 @@ export class Peers {
     return peer.limits;
   }
 
-  /** Sessions that are being started at this moment. */
+  /** Number of sessions that are being started at this moment. */
   #beginning(call: PeerCall): number {
     const asked = this.#calls("state = 'asked' AND tool = 'start_session' AND tool_use_id <> ?", call.toolUseId);
     return asked.filter((each) => this.#busy.has(each.toolUseId)).length;
@@ -220,7 +220,7 @@ export class Peers {
     ]);
   }
 
-  /** Answers without an end of the other session's run. */
+  /** Answers a call whose other run has not ended. */
   #answer(call: PeerCall, text: string, isError: boolean, send: Send): void {
     const answer: ToolAnswer = { type: "result", content: [{ type: "text", text }], isError };
     this.#write(call, null, answer, []);
@@ -261,7 +261,7 @@ export class Peers {
     if (!now.answer) send({ runId: call.runId, toolUseId: call.toolUseId, answer });
   }
 
-  /** State, answer and events in one transaction; then they are announced. */
+  /** Stores state, answer and events in one transaction, then announces them. */
   #write(
     call: PeerCall,
     state: CallState | null,
@@ -296,7 +296,7 @@ export class Peers {
   }
 }
 
-/** The same for a session of another account. */
+/** The same answer as for a session of another account. */
 export function unknown(sessionId: string): string {
   return `There is no session ${JSON.stringify(sessionId)}.`;
 }

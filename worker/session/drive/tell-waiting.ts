@@ -6,7 +6,7 @@ import type { Approvals } from "../store/approvals.ts";
 import type { RunQueue } from "../store/run-queue.ts";
 import type { Settings } from "../store/settings.ts";
 
-/** Tells the index of sessions when this one begins to wait for somebody, or no longer does; tried again by the alarm. */
+/** Tells the index when this session begins or ceases to wait for an answer. The alarm retries. */
 export function tellWaiting(ctx: DurableObjectState, env: Env, approvals: Approvals, settings: Settings): void {
   const waits = approvals.open().length > 0;
   if (waits === settings.toldWaiting()) return;
@@ -18,7 +18,7 @@ export function tellWaiting(ctx: DurableObjectState, env: Env, approvals: Approv
   );
 }
 
-/** Sees to it that a worker comes when a run of a self-hosted session begins; tried again by the alarm. */
+/** Offers work to self-hosted workers when a run of the session begins. The alarm retries. */
 export function tellWork(
   ctx: DurableObjectState,
   env: Env,

@@ -6,7 +6,7 @@ import type { DriverDeps } from "./driver-deps.ts";
 import type { NewEvent } from "../log/new-event.ts";
 import type { Run } from "../store/run-queue.ts";
 
-/** Why a run failed that the runner did not end, as its user reads it. */
+/** Error messages of runs that the runner did not end. */
 export const RUN_ERROR = {
   lost: "The sandbox that ran this was lost; what it had done until then is in the log.",
   unreachable: "The sandbox could not be reached for a minute; what it had done until then is in the log.",
@@ -16,7 +16,7 @@ export const RUN_ERROR = {
   withoutFiles: "Its files could not be brought back to a new sandbox. They are kept: send the prompt again.",
 } as const;
 
-/** Changes of the driver that touch only what is stored: a state, and the events that tell of it. */
+/** Changes that touch only stored state: a run's state and the events that report it. */
 
 type Deps = Pick<
   DriverDeps,
@@ -24,10 +24,10 @@ type Deps = Pick<
 >;
 
 /**
- * The run needs somebody: the session is idle until the calls named here are answered. That may take hours, in which its
- * sandbox may go, so what it has done so far is saved. Inside a transaction.
+ * The run needs an answer: the session is idle until the calls named here are answered. That may take hours, in which
+ * its sandbox may be lost, so its files are saved now. Inside a transaction.
  */
-export function sayItWaits(deps: Deps, run: Run): void {
+export function markWaiting(deps: Deps, run: Run): void {
   const { queue, approvals, log, now, newEventId } = deps;
   queue.setStatus("idle");
   deps.files?.wantSave(run.id);
@@ -36,23 +36,23 @@ export function sayItWaits(deps: Deps, run: Run): void {
   log.append([{ id: newEventId(), runId: run.id, at: now(), event }]);
 }
 
-/** What was asked is over: the run goes on. Inside a transaction. */
-export function sayItGoesOn(deps: Deps, run: Run): void {
+/** Nothing waits any more: the run continues. Inside a transaction. */
+export function markContinued(deps: Deps, run: Run): void {
   const { queue, log, now, newEventId } = deps;
   queue.setStatus("running");
   log.append([{ id: newEventId(), runId: run.id, at: now(), event: { type: "session.status_running" } }]);
 }
 
 /**
- * Nobody holds the run until it is answered. Its sandbox may be gone by then: what it has left so far is to be saved,
- * while there is somebody to ask for it. Inside a transaction.
+ * No runner holds the run until it is answered. Its sandbox may be gone by then, so its files are saved while the sandbox
+ * is still there. Inside a transaction.
  */
 export function parkRun({ queue, files, now }: Deps, run: Run, isThere: boolean): void {
   queue.park(run.id, now());
   if (isThere) files?.wantSave(run.id);
 }
 
-/** Notes that a run is to stop; one that nobody has yet is over. Inside a transaction. */
+/** Records that a run must stop. A run that no runner has yet ends at once. Inside a transaction. */
 export function interruptRun(deps: Deps, run: Run): void {
   const { queue, log, now, newEventId } = deps;
   log.append([{ id: newEventId(), runId: run.id, at: now(), event: { type: "user.interrupt" } }]);
@@ -60,7 +60,7 @@ export function interruptRun(deps: Deps, run: Run): void {
   if (run.sentTo === null) endRun(deps, run, { outcome: "interrupted", error: null });
 }
 
-/** Ends a run: its one terminal event, and the session's status if nothing waits. Inside a transaction. */
+/** Ends a run: writes its one terminal event, and the session's status if nothing waits. Inside a transaction. */
 export function endRun(
   deps: Deps,
   run: Run,
@@ -70,7 +70,7 @@ export function endRun(
   const { queue, log, now, newEventId } = deps;
   if (how.error?.type === "sandbox_lost") deps.threads.abandon(deps);
   queue.end(run.id, now());
-  // Only what a runner itself ended is there to be saved.
+  // Files can be saved only when a runner ended the run itself.
   if (reported && run.sentTo !== null) deps.files?.wantSave(run.id);
   deps.approvals.close(run.id);
   deps.peers.close(run, how.outcome);
@@ -93,7 +93,7 @@ export function endRun(
   log.append(events);
 }
 
-/** The next run begins. Inside a transaction. */
+/** Starts the next run. Inside a transaction. */
 export function startRun({ queue, log, now, newEventId }: Deps, next: Run): void {
   const first = queue.status() === "idle";
   queue.start(next.id, now());
@@ -105,12 +105,12 @@ export function startRun({ queue, log, now, newEventId }: Deps, next: Run): void
   log.append(events.map((event) => ({ id: newEventId(), runId: next.id, at: now(), event })));
 }
 
-/** Ends a run that the runner did not end: as stopped, when somebody wanted that. Inside a transaction. */
+/** Ends a run that the runner did not end: as interrupted, if a client had asked for that. Inside a transaction. */
 export function failRun(deps: Deps, run: Run, error: RunError): void {
   endRun(deps, run, run.interruptRequested ? { outcome: "interrupted", error: null } : { outcome: "failed", error });
 }
 
-/** Stores an answer to a tool call that waits, with its event; a run that waits for nothing else goes on. Inside a transaction. */
+/** Stores an answer with its event. A run that waits for nothing else continues. Inside a transaction. */
 export function takeAnswer(
   { queue, approvals, log, now, newEventId }: Deps,
   run: Run,
@@ -128,7 +128,7 @@ export function takeAnswer(
   log.append(events.map((each) => ({ id: newEventId(), runId: run.id, at: now(), event: each })));
 }
 
-/** A worker may carry out a call. Inside a transaction. */
+/** Allows a worker to carry out a call. Inside a transaction. */
 export function allowCall(deps: Deps, run: Run, toolUseId: string, event: SessionEvent): void {
   const { approvals, log, now, newEventId } = deps;
   approvals.allow(toolUseId);

@@ -5,9 +5,9 @@ import { RUNNER_PORT } from "../../sandbox/sandbox.ts";
 import type { Sandbox } from "../../sandbox/sandbox.ts";
 
 export interface LinkHandlers {
-  /** Each report, in order, already validated. */
+  /** Called with each report, validated and in order. */
   readonly onReport: (report: Report) => void;
-  /** Once, however it ended; with the code, when the runner closed it. */
+  /** Called once when the link has ended; `code` is set when the runner closed it. */
   readonly onClose: (reason: string, code?: number) => void;
 }
 
@@ -17,7 +17,7 @@ export interface Link {
   close(reason: string): void;
 }
 
-/** Time for the runner to accept a link. */
+/** How long the runner may take to accept a link. */
 const DIAL_TIMEOUT_MS = 5_000;
 
 /** Dials the runner and says hello. Rejects when it cannot be reached. */
@@ -28,7 +28,7 @@ export async function dial(
   handlers: LinkHandlers,
 ): Promise<Link> {
   await sandbox.start();
-  // Only until it answers: a signal that fires later cuts the link that came of it.
+  // Cleared once the runner answers: a signal that fires later would cut the open link.
   const patience = new AbortController();
   const timer = setTimeout(() => patience.abort(), DIAL_TIMEOUT_MS);
   const response = await sandbox
@@ -42,7 +42,7 @@ export async function dial(
   if (!socket) throw new Error(`the runner answered ${response.status} instead of a link`);
   const assembler = new MessageAssembler();
   let open = true;
-  /** What the runner speaks: in a roll-out it may be the version before for a while. */
+  /** Protocol version of the runner. During a roll-out it may be the version before. */
   let spoken = PROTOCOL_VERSION;
   const closed = (reason: string, code?: number): void => {
     if (!open) return;

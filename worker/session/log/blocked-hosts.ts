@@ -2,10 +2,10 @@ import { newId } from "@gantry/protocol/ids.ts";
 import type { EventLog } from "./event-log.ts";
 import type { RunQueue } from "../store/run-queue.ts";
 
-/** Different hosts a run is told of: whatever runs in a sandbox may try as many as it likes. */
+/** Maximum number of hosts that the log names per run: code in a sandbox may try any number. */
 const MAX_HOSTS = 50;
 
-/** Attempts to get out of the sandbox, in the log: each host once a run. */
+/** Records blocked attempts to leave the sandbox: each host once per run. */
 export class BlockedHosts {
   readonly #log: EventLog;
   readonly #queue: RunQueue;

@@ -5,26 +5,26 @@ import type { Row, Sql } from "../../storage/sql.ts";
 import type { NewEvent } from "./new-event.ts";
 import { Totals } from "./totals.ts";
 
-/** What a reader is shown: everything, one thread's events by its id, or with null the primary thread's. */
+/** What a reader sees: all events, those of one thread by its id, or with null those of the primary thread. */
 export type LogView = "all" | { readonly thread: string | null };
 
 /**
- * What a thread leaves out unless it is asked for by type: upkeep that happens while the session is idle. Clients of
- * Managed Agents take any event after an idle one for the beginning of something.
+ * Events that a thread's view leaves out unless a reader asks for them by type: upkeep of an idle session. Clients of
+ * Managed Agents read any event after an idle event as the start of new work.
  */
 const NO_UPKEEP = "type NOT IN ('workspace.snapshot', 'workspace.snapshot_failed')";
 
 /** A piece of the log as text, ready for the wire. */
 export interface LogPage {
-  /** One JSON object an event, in order. */
+  /** One JSON object per event, in order. */
   readonly lines: readonly string[];
   /** `seq` of the last event read; the cursor for the next page. */
   readonly last: number;
-  /** Whether there may be more to read at once. */
+  /** Whether more events may be there already. */
   readonly more: boolean;
 }
 
-/** What a list of events asks for. */
+/** A query for a list of events. */
 export interface LogQuery {
   readonly view: LogView;
   /** `seq` of the last event of the page before; null for the first page. */
@@ -37,47 +37,47 @@ export interface LogQuery {
   readonly created: readonly (readonly [">" | ">=" | "<" | "<=", number])[];
 }
 
-/** A run and where in the log it begins: nothing of it comes before its prompt. */
-export interface PlaceOfRun {
+/** A run and the `seq` of its prompt. No event of a run comes before its prompt. */
+export interface RunInLog {
   readonly id: string;
   readonly promptSeq: number;
 }
 
-/** The one terminal event of a run, as it stands in the log. */
+/** The one terminal event of a run, as stored in the log. */
 export type EndOfRun = Extract<StoredEvent, { type: "run.ended" }>;
 
 /**
- * Longest text of one row: Cloudflare allows 2 MB in UTF-8, the local runtime more. Longer ones (a prompt of ten
- * megabytes) are kept in parts.
+ * Longest text in one row: Cloudflare allows 2 MB in UTF-8, the local runtime more. Longer texts (a prompt of ten
+ * megabytes) are stored in parts.
  */
 const MAX_ROW_CHARS = 500_000;
 
-/** Readers stand at the same few places most of the time: what one has read is kept for the others, if it is small. */
+/** Most readers are at the same few positions, so a page that one has read is kept for the others if it is small. */
 const MAX_KEPT_CHARS = 200_000;
 const MAX_KEPT_PAGES = 8;
 
 /**
- * The session's event log. There is one way to read it, pull after a cursor, and every stream and page uses it: so
- * there is no gap between what was and what comes, and a slow reader costs nothing.
+ * The session's event log. There is one way to read it: pull events after a cursor. Every stream and page uses it, so
+ * there is no gap between replayed and live events, and a slow reader costs nothing.
  */
 export class EventLog {
   readonly totals: Totals;
   readonly #sql: Sql;
   readonly #onAnnounce: () => void;
   #waiting: (() => void)[] = [];
-  /** Pages of the log as it is now: emptied when something is written. */
+  /** Pages of the current log. Cleared at each write. */
   readonly #kept = new Map<string, LogPage>();
-  /** No event has a higher `seq`; null: nobody knows. Too high when what was written has been taken back. */
+  /** No event has a higher `seq`; null: unknown. It is too high after a transaction was rolled back. */
   #highest: number | null = null;
 
-  /** @param onAnnounce for readers that cannot wait in a promise because they outlive the object: hibernating sockets. */
+  /** @param onAnnounce called for readers that outlive the object and so cannot wait in a promise: hibernating sockets. */
   constructor(sql: Sql, onAnnounce: () => void = () => {}) {
     this.#sql = sql;
     this.totals = new Totals(sql);
     this.#onAnnounce = onAnnounce;
   }
 
-  /** Writes events in order. Call inside the transaction that changes the state they tell of. Returns the last `seq`. */
+  /** Writes events in order. Call it inside the transaction of the state change they report. Returns the last `seq`. */
   append(events: readonly NewEvent[]): number {
     this.totals.note(events);
     let seq = this.last();
@@ -108,7 +108,7 @@ export class EventLog {
     return seq;
   }
 
-  /** Wakes readers. Call after the transaction has ended. */
+  /** Wakes readers. Call it after the transaction has ended. */
   announce(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
@@ -116,7 +116,7 @@ export class EventLog {
     this.#onAnnounce();
   }
 
-  /** When the newest event happened, in milliseconds since 1970; 0 when there is none. */
+  /** Time of the newest event in milliseconds since 1970; 0 when there is none. */
   lastAt(): number {
     return numberOf(this.#sql.exec("SELECT at FROM events ORDER BY seq DESC LIMIT 1").toArray()[0], "at");
   }
@@ -127,17 +127,17 @@ export class EventLog {
   }
 
   /**
-   * Up to `limit` events after `seq`. Stops earlier at about two million characters, but gives at least one. Readers at
-   * the same place get the same object, so that what is made of it can be made once for all of them.
+   * Up to `limit` events after `seq`. Stops earlier at about two million characters, but returns at least one event.
+   * Readers at the same `seq` get the same object, so that its frames can be made once for all of them.
    */
   after(seq: number, limit: number, view: LogView = "all"): LogPage {
-    // Who reads along stands at the end, and looks once more before it waits.
+    // A live reader is at the end of the log and looks once more before it waits.
     if (this.#highest !== null && seq >= this.#highest) return { lines: [], last: seq, more: false };
     const [which, values] = view === "all" ? ["", []] : [`AND thread IS ? AND ${NO_UPKEEP}`, [view.thread]];
     const key = `${seq} ${limit} ${which} ${values[0] ?? ""}`;
     const kept = this.#kept.get(key);
     if (kept) return kept;
-    // A limit that is bound has SQLite compile the statement each time.
+    // With a bound limit SQLite would compile the statement each time.
     const rows = this.#sql
       .exec(`SELECT * FROM events WHERE seq > ? ${which} ORDER BY seq LIMIT ${Math.trunc(limit)}`, seq, ...values)
       .toArray();
@@ -163,7 +163,7 @@ export class EventLog {
     return { lines, last };
   }
 
-  /** A page of a list, with conditions. Its cursor is the `seq` of its last event. */
+  /** A filtered page. Its cursor is the `seq` of its last event. */
   list({ view, cursor, limit, order, types, notTypes, created }: LogQuery): LogPage {
     const where: string[] = [];
     const values: (string | number | null)[] = [];
@@ -194,15 +194,15 @@ export class EventLog {
     return row ? numberOf(row, "seq") : null;
   }
 
-  /** How a run ended; null while it has not. */
-  endOf({ id, promptSeq }: PlaceOfRun): EndOfRun | null {
+  /** How a run ended; null while it has not ended. */
+  endOf({ id, promptSeq }: RunInLog): EndOfRun | null {
     const row = this.#sql
       .exec("SELECT * FROM events WHERE seq > ? AND run_id = ? AND type = 'run.ended' LIMIT 1", promptSeq, id)
       .toArray()[0];
     return row ? (JSON.parse(toLine(row, this.payload(numberOf(row, "seq")))) as EndOfRun) : null;
   }
 
-  /** Whether a tool has given a result in a run after a `seq`. */
+  /** Whether a tool has returned a result in a run after a `seq`. */
   workedAfter(runId: string, seq: number): boolean {
     const found = "type IN ('agent.tool_result', 'agent.mcp_tool_result')";
     return (
@@ -212,7 +212,7 @@ export class EventLog {
   }
 
   /** Tokens of the model requests of one run. */
-  usageOf({ id, promptSeq }: PlaceOfRun): ModelUsage {
+  usageOf({ id, promptSeq }: RunInLog): ModelUsage {
     const sum = (field: string): string => `COALESCE(SUM(json_extract(data, '$.model_usage.${field}')), 0) AS ${field}`;
     const fields = ["input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"] as const;
     const row = this.#sql
@@ -233,7 +233,7 @@ export class EventLog {
     return textOf(row, "data") || this.#parts(seq);
   }
 
-  /** Where the events of a run begin, and the id of its prompt, which is among the first of them. */
+  /** The `seq` before the first event of a run, and the id of its prompt, which is among the first events. */
   beginOf(runId: string, promptSeq: number): { after: number; id: string } {
     const rows = this.#sql
       .exec(
@@ -257,7 +257,7 @@ export class EventLog {
   }
 }
 
-/** Pieces for a row each. A letter of two code units stays whole: half of one is not UTF-8, and SQLite replaces it. */
+/** Splits a text into one piece per row. Surrogate pairs stay whole: half of one is not UTF-8, and SQLite replaces it. */
 function inPieces(data: string): string[] {
   const pieces: string[] = [];
   for (let from = 0, to = 0; from < data.length; from = to) {
@@ -272,7 +272,7 @@ function isFirstHalf(codeUnit: number): boolean {
   return codeUnit >= 0xd800 && codeUnit <= 0xdbff;
 }
 
-/** What a line tells in front: enough to choose and to number it without parsing it. */
+/** The head of a line: enough to filter and number it without parsing it. */
 const HEADER = /^\{"type":"([^"]+)","id":(?:"(?:[^"\\]|\\.)*"),"seq":(\d+)/;
 
 export function headerOf(line: string): { type: string; seq: number } {
@@ -280,7 +280,7 @@ export function headerOf(line: string): { type: string; seq: number } {
   return { type: found?.[1] ?? "", seq: Number(found?.[2] ?? 0) };
 }
 
-/** Header and payload are joined as text: parsing and writing each event again would cost more than reading it. */
+/** Header and payload are joined as text: to parse and serialise each event again would cost more than to read it. */
 function toLine(row: Row, data: string): string {
   const runId = row["run_id"] === null ? "null" : JSON.stringify(row["run_id"]);
   const thread = typeof row["thread"] === "string" ? `,"thread_id":${JSON.stringify(row["thread"])}` : "";

@@ -1,14 +1,14 @@
 import type { SessionEvent } from "@gantry/protocol/event.ts";
 
-/** An event that is to be written: the log gives it its `seq`. */
+/** An event before it is written. The log assigns its `seq`. */
 export interface NewEvent {
   readonly id: string;
   readonly runId: string | null;
   /** Milliseconds since 1970. */
   readonly at: number;
   readonly event: SessionEvent;
-  /** The thread it happened on; without: the primary one. */
+  /** The thread it happened on; absent: the primary thread. */
   readonly thread?: string | undefined;
-  /** With a question of the runner; not part of the log. */
+  /** With a question of the runner: the engine's id of the call. Not part of the log. */
   readonly call?: string | undefined;
 }

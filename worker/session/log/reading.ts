@@ -4,17 +4,17 @@ import type { ListedRun, RunQueue } from "../store/run-queue.ts";
 import { PAGE, isPreview } from "./stream.ts";
 import type { StreamShape } from "./stream.ts";
 
-/** Reads that may wait for something to happen. They look first and wait then, so nothing can come in between unseen. */
+/** Reads that may wait. They look first and then wait, so that no event is missed in between. */
 
-/** One run, as its address shows it. */
+/** One run, as `GET …/runs/{run}` shows it. */
 export interface RunFacts extends ListedRun {
-  /** Null while it has not ended. */
+  /** Null until the run has ended. */
   readonly ended: EndOfRun | null;
-  /** Tokens of its model requests so far. */
+  /** Tokens of the run's model requests so far. */
   readonly usage: ModelUsage;
 }
 
-/** One run, as soon as it has ended, at the latest after `waitMs`. Null when there is none of that id. */
+/** One run, as soon as it has ended, or as it is after `waitMs`. Null: there is no such run. */
 export function runWithin(log: EventLog, queue: RunQueue, runId: string, waitMs: number): Promise<RunFacts | null> {
   return firstWithin(log, waitMs, (isLast) => {
     const found = queue.listed(runId);
@@ -25,7 +25,7 @@ export function runWithin(log: EventLog, queue: RunQueue, runId: string, waitMs:
   });
 }
 
-/** How a run ended, in words; null while it has not, or when it never was. */
+/** How a run ended, in words. Null: it has not ended, or there is no such run. */
 export function resultOf(log: EventLog, queue: RunQueue, runId: string): { text: string; isError: boolean } | null {
   const run = queue.get(runId);
   if (run?.state !== "ended") return null;
@@ -35,7 +35,7 @@ export function resultOf(log: EventLog, queue: RunQueue, runId: string): { text:
   return { text: result || error?.message || `The run was ${outcome}.`, isError: outcome !== "succeeded" };
 }
 
-/** What comes after `after`, as soon as there is something; empty after `waitMs`. */
+/** Events after `after`, as soon as there are any; an empty page after `waitMs`. */
 export function pageWithin(
   log: EventLog,
   after: number,
@@ -55,7 +55,7 @@ export function pageWithin(
   });
 }
 
-/** Asks `look` at once, after each change of the log, and a last time when the wait is over: then it must answer. */
+/** Calls `look` at once, after each change of the log, and a last time when the wait is over: then it must answer. */
 async function firstWithin<T>(
   log: EventLog,
   waitMs: number,
@@ -73,7 +73,7 @@ async function firstWithin<T>(
   }
 }
 
-/** Tokens of two together. */
+/** Sum of two token counts. */
 export function sumUsage(a: ModelUsage, b: ModelUsage): ModelUsage {
   return {
     input_tokens: a.input_tokens + b.input_tokens,

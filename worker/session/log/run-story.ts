@@ -3,19 +3,19 @@ import { StoryLines } from "@gantry/protocol/story-lines.ts";
 import type { StoryLine } from "@gantry/protocol/story-lines.ts";
 import { toServerSentEvent } from "./stream.ts";
 
-/** How a run is told in the seeds' lines. Plain data: it crosses from the Worker to the object. */
+/** Which run to tell as story lines, and how. Plain data: it crosses from the Worker to the object. */
 export interface RunStory {
   readonly runId: string;
   readonly requestId: string;
   readonly verbose: boolean;
-  /** `seq` of the last event that the client has heard of. */
+  /** `seq` of the last event that the client has. */
   readonly from: number;
   readonly format: "ndjson" | "sse";
 }
 
 /**
- * Tells a run of a session: for each line of its log, in order, what the client reads of it, which may be nothing. It is
- * told where the log is: the Worker passes the bytes on and is not woken for them.
+ * Turns the lines of a session's log, in order, into the story lines of one run; a line may yield none. This happens in
+ * the object that holds the log, so the Worker passes bytes through without waking for each line.
  */
 export function storyTeller(sessionId: string, story: RunStory): (line: string) => string {
   const { runId, requestId, verbose, from, format } = story;
@@ -23,7 +23,7 @@ export function storyTeller(sessionId: string, story: RunStory): (line: string) 
   return (line) => {
     const event = JSON.parse(line) as StoredEvent;
     if (event.run_id !== runId) return ""; // the run before this one is still talking
-    // What was said before is needed to know what is left to say.
+    // Earlier events are read too: later lines depend on what was already told.
     const told = lines.of(event);
     if (event.seq <= from) return "";
     const write = (each: StoryLine): string => {

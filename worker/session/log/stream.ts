@@ -2,23 +2,23 @@ import { PREVIEW_TYPES, UPKEEP_TYPES } from "@gantry/protocol/event.ts";
 import { headerOf } from "./event-log.ts";
 import type { EventLog, LogPage, LogView } from "./event-log.ts";
 
-/** A silent stream says something this often: only a write shows that the reader is gone. */
+/** Period of heartbeats on a silent stream: only a write reveals that the reader is gone. */
 export const HEARTBEAT_MS = 15_000;
 
-/** Events read at once. One number for all readers, so that they share what is read. */
+/** Events per page. One number for all readers, so that they share pages. */
 export const PAGE = 200;
 
-/** How a reader wants the log. */
+/** The form in which a reader wants the log. */
 export interface StreamShape {
-  /** `ndjson`: a line an event, an empty one is a heartbeat. `sse`: server-sent events, their ids are the `seq`. */
+  /** `ndjson`: one line per event; an empty line is a heartbeat. `sse`: server-sent events whose ids are the `seq`. */
   readonly format: "ndjson" | "sse";
-  /** Of which thread; all of them. */
+  /** Events of one thread, or of all. */
   readonly view: LogView;
-  /** Whether texts are shown while they arrive. */
+  /** Whether to include previews of texts that are still arriving. */
   readonly previews: boolean;
-  /** Whether it is told what is done for its files between runs; left out: it is. */
+  /** Whether to include upkeep of the files between runs. Absent: yes. */
   readonly upkeep?: boolean;
-  /** The stream ends with the end of this run; null: never. */
+  /** The stream ends when this run ends; null: never. */
   readonly untilRun: string | null;
 }
 
@@ -26,10 +26,10 @@ const HEARTBEAT = { ndjson: "\n", sse: ": \n\n" } as const;
 const encoder = new TextEncoder();
 
 /**
- * The log from a cursor on, for as long as the reader reads. It pulls: replay and live are the same code, and a slow
- * reader holds nothing but its cursor.
+ * Streams the log after a cursor for as long as the reader reads. It pulls: replay and live events take the same path,
+ * and a slow reader holds nothing but its cursor.
  *
- * @param tell what this reader is told of each line, in order; left out: the line itself.
+ * @param tell turns each line, in order, into what the reader gets; absent: the line itself.
  */
 export function streamLog(
   log: EventLog,
@@ -84,7 +84,7 @@ export function streamLog(
   });
 }
 
-/** A page in a shape, made once for all readers that stand there. */
+/** A page in a shape, made once for all readers at that position. */
 const made = new WeakMap<LogPage, Map<string, string>>();
 
 function textOf(page: LogPage, shape: StreamShape): string {
@@ -104,12 +104,12 @@ function pieceOf(line: string, { format, previews, upkeep = true }: StreamShape)
   return toServerSentEvent(type, seq, line);
 }
 
-/** `seq` is where a client that was cut off reads on. */
+/** A client that was cut off resumes from `seq`. */
 export function toServerSentEvent(type: string, seq: number, data: string): string {
   return `event: ${type}\nid: ${seq}\ndata: ${data}\n\n`;
 }
 
-/** Whether a line of the log exists only to show a text while it arrives. */
+/** Whether a line of the log is only a preview of a text that is still arriving. */
 export function isPreview(line: string): boolean {
   return line.startsWith('{"type":"event_') && PREVIEW_TYPES.some((type) => line.startsWith(`{"type":"${type}"`));
 }

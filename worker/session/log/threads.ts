@@ -6,20 +6,20 @@ import { numberOf, textOf } from "../../storage/sql.ts";
 import type { Row, Sql } from "../../storage/sql.ts";
 
 /**
- * - `running`: from its start, and again when it is given more to do.
- * - `idle`: it has answered, or has been stopped; it may be given more.
- * - `terminated`: for ever: it was archived, or the runner that held it is gone.
+ * - `running`: from its start, and again whenever it gets more work.
+ * - `idle`: it has answered or was stopped; it may get more work.
+ * - `terminated`: final; it was archived, or its runner is gone.
  */
 export type ThreadStatus = "running" | "idle" | "terminated";
 
 /** A thread other than the primary one. Times are milliseconds since 1970. */
 export interface Thread {
   readonly id: string;
-  /** Its place in the order of creation: the cursor of lists. */
+  /** Its number in the order of creation: the cursor of lists. */
   readonly place: number;
   readonly parent: string;
   readonly agentName: string;
-  /** The session whose log it is; null for a sub-agent of the engine. */
+  /** The session whose log is this thread; null for a sub-agent of the engine. */
   readonly peer: string | null;
   readonly status: ThreadStatus;
   readonly createdAt: number;
@@ -29,10 +29,10 @@ export interface Thread {
   readonly usage: ModelUsage;
 }
 
-/** Threads of one session. More are not kept: what a runner reports beyond that shows on the primary thread alone. */
+/** Maximum number of threads kept per session. What a runner reports beyond it appears on the primary thread only. */
 const MAX_THREADS = 1_000;
 
-/** Threads that this session has, as its log tells of them. Call what writes inside the transaction of the events. */
+/** The threads of this session, as its log reports them. Call the writing methods inside the transaction of the events. */
 export class Threads {
   readonly #sql: Sql;
 
@@ -40,7 +40,7 @@ export class Threads {
     this.#sql = sql;
   }
 
-  /** Keeps the rows what the events say. */
+  /** Updates the rows from events. */
   note(events: readonly NewEvent[]): void {
     for (const { at, event } of events) this.#note(event, at);
   }
@@ -50,7 +50,7 @@ export class Threads {
     return row ? this.#toThread(row, Date.now()) : null;
   }
 
-  /** Threads in the order of creation after a place, those that have one of the statuses. */
+  /** Threads with one of the statuses, in the order of creation, after a position in it. */
   list(after: number, limit: number, statuses: readonly string[] | null): Thread[] {
     const where = statuses === null ? "" : `AND status IN (${statuses.map(() => "?").join(", ")})`;
     return this.#sql
@@ -68,7 +68,7 @@ export class Threads {
     );
   }
 
-  /** The runner that held the engine is gone, and its sub-agents with it: says so. Inside a transaction. */
+  /** The runner is gone, and the engine's sub-agents with it: marks them and writes events. Inside a transaction. */
   abandon({ log, now, newEventId }: { log: EventLog; now: () => number; newEventId: () => string }): void {
     const rows = this.#sql.exec("SELECT * FROM threads WHERE status = 'running' AND peer IS NULL").toArray();
     const events = rows.map((row) => ({
@@ -85,7 +85,7 @@ export class Threads {
     this.note(events);
   }
 
-  /** Counts a model call of a sub-agent, by the engine's id of it. */
+  /** Adds the tokens of a sub-agent's model call; `taskId` is the engine's id of the sub-agent. */
   count(taskId: string, usage: ModelUsage): void {
     this.#sql.exec(
       `INSERT INTO thread_usage VALUES (?, ?, ?, ?, ?) ON CONFLICT (task_id) DO UPDATE SET input = input + excluded.input,

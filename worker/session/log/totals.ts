@@ -14,8 +14,8 @@ const TOKENS = [
 const COUNTED = ["span.model_request_end", "session.status_running", "session.status_idle"];
 
 /**
- * Sums over the log, kept beside it: asking a long session how it is must not read the log again. They change in the
- * transaction of the events they are made of; a session of an earlier version gets them from its log.
+ * Sums over the log, stored beside it, so that `facts` need not read a long log again. They change in the transaction of
+ * their events; a session of an earlier version computes them from its log once.
  */
 export class Totals {
   readonly #sql: Sql;
@@ -24,7 +24,7 @@ export class Totals {
     this.#sql = sql;
   }
 
-  /** Counts events before they are written. Inside their transaction. */
+  /** Adds events that are about to be written. Call it inside their transaction. */
   note(events: readonly Pick<NewEvent, "at" | "event">[]): void {
     const counted = events.filter(({ event }) => COUNTED.includes(event.type));
     if (counted.length === 0) return;
@@ -42,7 +42,7 @@ export class Totals {
     return Object.fromEntries(sums) as unknown as ModelUsage;
   }
 
-  /** Milliseconds in which the session was `running`, up to now: not those in which it waited for somebody. */
+  /** Milliseconds in which the session was `running`, up to now. Time spent waiting for an answer does not count. */
   activeMs(now: number): number {
     this.#begin();
     const since = this.#get("running_since");
@@ -56,7 +56,7 @@ export class Totals {
     else if (since === 0) this.#set("running_since", at);
   }
 
-  /** The first time: from the log as it is. */
+  /** Computes the sums from the log, the first time. */
   #begin(): void {
     if (this.#sql.exec("SELECT 1 FROM totals LIMIT 1").toArray().length > 0) return;
     for (const name of [...TOKENS, "active_ms", "running_since"])

@@ -12,15 +12,15 @@ import { localRunner, localSandbox } from "../../sandbox/local.ts";
 import type { Sandbox } from "../../sandbox/sandbox.ts";
 import { sandboxType } from "../../sandbox/types.ts";
 
-/** Time a container waits for the next prompt. */
+/** How long an idle container waits for the next prompt. */
 const DEFAULT_SLEEP_AFTER_MS = 20 * 60_000;
 
-/** How far sandboxes hold here. Whoever does not say so is not believed to have more than the least. */
+/** How well sandboxes isolate on this installation. Without a setting the weakest level is assumed. */
 export function sandboxLevel(env: Env): SandboxLevel {
   return SandboxLevel.catch("weak").parse(env.SANDBOX_LEVEL);
 }
 
-/** The sandbox of a session: its container where there is one, else the runner on this machine. */
+/** The sandbox of a session: its container where there is one, otherwise the runner on this machine. */
 export function sandboxOf(ctx: DurableObjectState, env: Env, settings: Settings, account: () => string): Sandbox {
   const sessionId = ctx.id.name ?? "";
   const { container } = ctx;
@@ -38,7 +38,7 @@ export function sandboxOf(ctx: DurableObjectState, env: Env, settings: Settings,
   });
 }
 
-/** The session's environment as it is now; null: it has none, or one that is gone. */
+/** The session's environment as it is now; null: it has none, or it was deleted. */
 async function environmentOf(
   env: Env,
   account: string,
@@ -47,7 +47,7 @@ async function environmentOf(
   return setup?.environmentId ? environments.get(env, account, setup.environmentId) : null;
 }
 
-/** What the session's environment lets out, as it is now. When it cannot be read, nothing. */
+/** Which hosts the session's environment allows now. None when it cannot be read. */
 async function rulesOf(env: Env, account: string, setup: ReturnType<Settings["setup"]>): Promise<EgressRules> {
   if (!setup?.environmentId) return CLOSED;
   const environment = await environmentOf(env, account, setup);
@@ -55,7 +55,7 @@ async function rulesOf(env: Env, account: string, setup: ReturnType<Settings["se
   return egressRules(environment?.config ?? null, mcpUrls);
 }
 
-/** Minutes. What cannot be read is the default: a container that never sleeps costs. */
+/** Milliseconds from a number of minutes. The default for an invalid one, because a container that never sleeps costs. */
 function sleepAfterMs(minutes: string | undefined): number {
   const ms = Number(minutes) * 60_000;
   return ms > 0 ? Math.round(ms) : DEFAULT_SLEEP_AFTER_MS;

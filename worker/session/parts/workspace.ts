@@ -12,7 +12,7 @@ import { createTables } from "../store/schema.ts";
 import { runnerFolder } from "../../workspace/runner-folder.ts";
 import { Workspace } from "../../workspace/workspace.ts";
 
-/** Largest file that is put into a workspace from outside. */
+/** Largest file that the API accepts for a workspace. */
 const MAX_WRITE_BYTES = 512 * 1024 * 1024;
 
 /** The workspace of a session, made of the session's parts. */
@@ -27,7 +27,7 @@ export function workspaceOf(
     readonly queue: RunQueue;
     readonly settings: Settings;
     readonly resources: Resources;
-    /** Has the next run begin with a new link. */
+    /** Makes the next run begin with a new link. */
     readonly unlink: () => void;
   },
 ): Workspace {

@@ -1,6 +1,6 @@
 import type { StoredEvent } from "@gantry/protocol/event.ts";
 
-/** A message of the seeds' WebSocket. `seq` is ours: reconnect with `?after=SEQ` and nothing is missed or repeated. */
+/** A message of the demo WebSocket. `seq` is an addition of ours: a reconnect with `?after=SEQ` misses and repeats nothing. */
 export interface SocketMessage {
   readonly type: "result" | "tool_use" | "file_change" | "error" | "status";
   readonly content: string;
@@ -10,10 +10,10 @@ export interface SocketMessage {
   readonly data?: Record<string, unknown>;
 }
 
-/** Tools that change a file, and the field of their input that names it. */
+/** Tools that change a file, and the input field that names the file. */
 const FILE_TOOLS: Record<string, string> = { Write: "file_path", Edit: "file_path", NotebookEdit: "notebook_path" };
 
-/** Event → the seeds' messages: whole texts, not pieces; most events are none. */
+/** The demo messages of an event: whole texts, no previews. Most events have none. */
 export function toSocketMessages(event: StoredEvent): SocketMessage[] {
   const message = (type: SocketMessage["type"], content: string, data?: Record<string, unknown>): SocketMessage => ({
     type,

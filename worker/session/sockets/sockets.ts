@@ -10,56 +10,56 @@ import type { Submission, Submitted } from "../store/facts.ts";
 import { PAGE, isPreview } from "../log/stream.ts";
 
 /**
- * What a socket shows. `events`: lines of the log, a frame a commit. `demo`: the seeds' messages, one a frame, and
- * prompts are taken.
+ * What a socket shows. `events`: lines of the log, one frame per commit. `demo`: demo messages, one per frame; such a
+ * socket also accepts prompts.
  */
 type SocketView = "events" | "demo";
 
-/** What a socket remembers while the object sleeps. */
+/** State of a socket that survives the eviction of the object. */
 export interface SocketState {
   readonly account: string;
   readonly view: SocketView;
-  /** Whether texts are shown while they arrive. */
+  /** Whether to send previews of texts that are still arriving. */
   readonly previews: boolean;
-  /** `seq` of the last event shown. */
+  /** `seq` of the last event sent. */
   readonly after: number;
-  /** Characters sent that the client has not said to have read. */
+  /** Characters sent that the client has not confirmed. */
   readonly unread: number;
-  /** Whether it says so: such a client is held back, another one is closed. */
+  /** Whether the client confirms what it has read. Such a client is held back when it is slow; any other is closed. */
   readonly confirms: boolean;
-  /** A place on the way: with its confirmation `unread` falls to what was sent after it. */
+  /** A checkpoint: once it is confirmed, `unread` falls to what was sent after it. */
   readonly mark: { readonly seq: number; readonly sentAfter: number } | null;
 }
 
-/** A frame of events is closed at this length: in UTF-8 it stays below 1 MiB. One event alone may be longer. */
+/** Maximum length of a frame of several events: in UTF-8 it stays below 1 MiB. A single event may be longer. */
 const MAX_FRAME_CHARS = 340_000;
 
-/** What a client that confirms may have unread: then it waits, in its place in the log. */
+/** Maximum of unconfirmed characters for a client that confirms. Beyond it, sending pauses. */
 const WINDOW_CHARS = 1_000_000;
 
 /**
- * What a client that never confirms may be sent on one connection: what it has not read lies in our memory, and nothing
- * says how much that is. The seeds' clients do not come back with a cursor, so they get more.
+ * Maximum sent on one connection to a client that never confirms: what it has not read is in our memory, and we cannot
+ * know how much that is. Demo clients do not reconnect with a cursor, so they get more.
  */
 const MAX_UNREAD_CHARS: Record<SocketView, number> = { events: 8_000_000, demo: 64_000_000 };
 
-/** What a client may send to see that the other side is there: it is answered without waking the object. */
+/** A client sends this to check the connection. It is answered without waking the object. */
 const PING = '{"type":"ping"}';
 const PONG = '{"type":"pong"}';
 
-/** Close code: come back with `after`. */
+/** Close code: reconnect with `after`. */
 const READ_ON = 4008;
 
-/** What sub-agents do is read in their own threads. */
+/** Sub-agents' events are read in their own threads. */
 const PRIMARY = { thread: null };
 
-/** Attachments are written this long after a change: every write costs, and an object with a timer is not evicted. */
+/** Delay before attachments are written: each write costs, and an object with a timer is not evicted. */
 const SAVE_MS = 500;
 
 /**
- * WebSockets on a session. They hibernate: the object may be evicted under an open one, so each carries its cursor, and
- * showing what is new means reading the log after it, as for every other reader. A page is put into frames once for all
- * that stand at the same place.
+ * WebSockets on a session. They hibernate: the object may be evicted while a socket is open. So each socket carries its
+ * cursor, and new events are read from the log after it, as for every other reader. A page is turned into frames once
+ * for all sockets at the same position.
  */
 export class Sockets {
   readonly #log: EventLog;
@@ -74,7 +74,7 @@ export class Sockets {
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
   }
 
-  /** Opens a socket for an upgrade request that may have it. */
+  /** Opens a socket for an upgrade request that the door has authorised. */
   accept(request: Request, state: Omit<SocketState, "unread" | "mark">): Response {
     const { 0: client, 1: socket } = new WebSocketPair();
     this.#ctx.acceptWebSocket(socket);
@@ -82,7 +82,7 @@ export class Sockets {
     socket.serializeAttachment(whole);
     this.#known().set(socket, whole);
     this.#show(socket, whole);
-    // A client that offered subprotocols wants one of them named.
+    // A client that offers subprotocols expects one of them in the answer.
     const headers = request.headers.has("sec-websocket-protocol") ? { "sec-websocket-protocol": "gantry" } : {};
     return new Response(null, { status: 101, webSocket: client, headers });
   }
@@ -91,15 +91,15 @@ export class Sockets {
     return this.#known().get(socket) ?? (socket.deserializeAttachment() as SocketState);
   }
 
-  /** The socket is gone, or the client closes it, with this code. */
+  /** The socket is gone, or the client closes it with this code. */
   closed(socket: WebSocket, code?: number, reason?: string): void {
     this.#states?.delete(socket);
     this.#unsaved.delete(socket);
-    // 1005 and 1006 are told, never sent.
+    // 1005 and 1006 are reported, never sent.
     if (code !== undefined) socket.close(code === 1005 || code === 1006 ? 1000 : code, reason);
   }
 
-  /** The client says that it has read everything up to `seq`. */
+  /** The client confirms that it has read everything up to `seq`. */
   confirm(socket: WebSocket, seq: number): void {
     const { mark, ...state } = this.stateOf(socket);
     const passed = mark !== null && seq >= mark.seq;
@@ -109,7 +109,7 @@ export class Sockets {
     this.#show(socket, confirmed);
   }
 
-  /** Shows every socket what it has not seen. Never throws: a socket that breaks must not keep the log from being written. */
+  /** Sends every socket what it has not seen. Never throws: a broken socket must not stop the log from being written. */
   pump(): void {
     for (const [socket, state] of this.#known()) {
       try {
@@ -121,7 +121,7 @@ export class Sockets {
     }
   }
 
-  /** After an eviction the sockets are there and nothing else is. */
+  /** The states of the open sockets. After an eviction only the sockets remain. */
   #known(): Map<WebSocket, SocketState> {
     this.#states ??= new Map(
       this.#ctx.getWebSockets().map((socket) => [socket, socket.deserializeAttachment() as SocketState] as const),
@@ -168,7 +168,7 @@ export class Sockets {
   }
 }
 
-/** A page as frames of a view, made once for all sockets that stand there. */
+/** Frames of a page in a view, made once for all sockets at that position. */
 const made = new WeakMap<LogPage, Map<string, readonly string[]>>();
 
 function framesOf(page: LogPage, { view, previews }: SocketState): readonly string[] {
@@ -211,19 +211,19 @@ const Prompt = z.strictObject({
   timestamp: z.number().optional(),
   data: z.unknown().optional(),
 });
-/** What it has read: see `WINDOW_CHARS`. */
+/** Confirms what the client has read: see `WINDOW_CHARS`. */
 const Confirmation = z.strictObject({ type: z.literal("ack"), seq: z.int().nonnegative() });
 
-/** What a client may say, by what it looks at. */
+/** What a client may send, by the view of its socket. */
 const INCOMING = { events: Confirmation, demo: z.discriminatedUnion("type", [Prompt, Confirmation]) };
 
 /** Largest message taken from a client, in bytes. */
 const MAX_MESSAGE_BYTES = 1024 * 1024;
 
-/** Rounds with the model for prompts that come by WebSocket (the seed's value for its agent). */
+/** Maximum turns of a run whose prompt came by WebSocket, `/query`, `/agent/message` or `/container/process`. */
 export const SOCKET_MAX_TURNS = 10;
 
-/** Takes a message of a client: null when it was accepted (the log will tell), else the error to send back. */
+/** Handles a client's message. Null: it was accepted, and the log will show it. Otherwise the error to send back. */
 export function readSocketMessage(
   env: Env,
   data: string | ArrayBuffer,
@@ -263,13 +263,13 @@ export function readSocketMessage(
   }
 }
 
-/** The upgrade request as the door hands it to the object: who it is, what it looks at, and from where on. */
+/** The upgrade request as the door passes it to the object: the account, the view and the cursor. */
 export interface SocketOpening {
   readonly account: string;
   readonly view: SocketView;
   readonly previews: boolean;
   readonly confirms: boolean;
-  /** A `seq` or an event's id; null: what happens from now on. */
+  /** A `seq` or an event's id; null: only new events. */
   readonly cursor: string | null;
 }
 

@@ -1,18 +1,18 @@
 import { numberOf } from "../../storage/sql.ts";
 import type { Sql } from "../../storage/sql.ts";
 
-/** Whoever wants to be woken: each has one time. */
+/** The parts that share the alarm. Each has one time. */
 export type Sleeper = "driver" | "snapshots" | "sandbox";
 
 /**
- * The object's one alarm, shared. Times are stored, so that none forgets another's after a crash. When it fires, all
- * are asked, and each sets its next time.
+ * The object's one alarm, shared by several parts. Their times are stored, so that none is lost in a crash. When the
+ * alarm fires, each part that is due runs and sets its next time.
  */
 export class Alarms {
   readonly #sql: Sql;
   readonly #setAlarm: (at: number) => void;
   readonly #now: () => number;
-  /** When it fires; null when none is known to be set. */
+  /** Time for which the alarm is set; null when unknown. */
   #armedAt: number | null = null;
 
   constructor(sql: Sql, setAlarm: (at: number) => void, now: () => number = Date.now) {
@@ -21,12 +21,12 @@ export class Alarms {
     this.#now = now;
   }
 
-  /** It has fired and is gone. */
+  /** The alarm has fired and is gone. */
   fired(): void {
     this.#armedAt = null;
   }
 
-  /** Whether the time of one has come; `unset` is said where it has none. When it has not, it is seen to that it comes. */
+  /** Whether a part is due; `unset` is the answer for a part without a time. Sets the alarm for a part that is not due. */
   isDue(name: Sleeper, unset = false): boolean {
     const row = this.#sql.exec("SELECT at FROM alarms WHERE name = ?", name).toArray()[0];
     if (!row) return unset;
@@ -35,12 +35,12 @@ export class Alarms {
     return at <= this.#now();
   }
 
-  /** Sets the time of one, or takes it away. */
+  /** Sets or removes the time of a part. */
   set(name: Sleeper, at: number | null): void {
     if (at === null) this.#sql.exec("DELETE FROM alarms WHERE name = ?", name);
     else this.#sql.exec("INSERT OR REPLACE INTO alarms (name, at) VALUES (?, ?)", name, at);
     const first = numberOf(this.#sql.exec("SELECT MIN(at) AS at FROM alarms").toArray()[0], "at");
-    // One that fires too early finds nothing and costs less than moving it: that is a write on the way of a prompt.
+    // An alarm that fires too early finds nothing to do. To move it would cost a write on the path of a prompt.
     if (first === 0 || (this.#armedAt !== null && this.#armedAt > this.#now() && this.#armedAt <= first)) return;
     this.#armedAt = first;
     this.#setAlarm(first);

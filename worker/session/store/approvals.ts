@@ -3,31 +3,31 @@ import type { AnsweredCall, ToolAnswer } from "@gantry/protocol/link.ts";
 import { numberOf, textOf } from "../../storage/sql.ts";
 import type { Row, Sql } from "../../storage/sql.ts";
 
-/** A tool call that waits for somebody, or has been answered and may have to be told to the runner again. */
+/** A tool call that waits for an answer, or whose answer may have to be sent to the runner again. */
 export interface WaitingCall {
   /** Event id of the `agent.tool_use` or `agent.custom_tool_use`. */
   readonly toolUseId: string;
   readonly runId: string;
   /**
-   * `permission`, `question` (the agent asks something) and `plan` (it asks to begin): answered with
-   * `user.tool_confirmation`; `client`: with `user.custom_tool_result`; `worker`: with
-   * `user.tool_result`, `worker_ask`: so too, once it is allowed.
+   * How the call is answered. `permission`, `question` (the agent asks a question) and `plan` (it asks to begin):
+   * `user.tool_confirmation`; `client`: `user.custom_tool_result`; `worker`: `user.tool_result`; `worker_ask`: the same,
+   * after it was allowed.
    */
   readonly kind: "permission" | "question" | "plan" | "client" | "worker" | "worker_ask";
   readonly tool: string;
-  /** What the tool is called with, as JSON. */
+  /** Input of the tool, as JSON. */
   readonly input: string;
   readonly askedAt: number;
   readonly answer: ToolAnswer | null;
-  /** The engine's own id of the call; null when no other engine could take it up. */
+  /** The engine's own id of the call; null when no other engine could continue it. */
   readonly call: string | null;
-  /** The runner that was told the answer; null before. From then on the tool may have begun. */
+  /** The runner that was sent the answer; null before. Once it is sent, the tool may have begun. */
   readonly sentTo: string | null;
 }
 
 /**
- * What waits for an answer in this session. Rows live from the question to the call's result or the end of their run; an
- * answer is stored before it is sent, so that it arrives however often the link is cut, or the engine that asked is gone.
+ * Calls of this session that wait for an answer. A row lives from the question to the call's result or the end of its run.
+ * An answer is stored before it is sent, so that it survives a cut link and the loss of the engine that asked.
  */
 export class Approvals {
   readonly #sql: Sql;
@@ -36,7 +36,7 @@ export class Approvals {
     this.#sql = sql;
   }
 
-  /** Notes the questions among a frame's events. Returns whether there were any. Inside the frame's transaction. */
+  /** Stores the questions among a frame's events. Returns whether there were any. Inside the frame's transaction. */
   noteQuestions(
     events: readonly {
       readonly id: string;
@@ -67,7 +67,7 @@ export class Approvals {
     return asked;
   }
 
-  /** Forgets calls whose result is among a frame's events: they are over. Inside the frame's transaction. */
+  /** Removes calls whose result is among a frame's events. Inside the frame's transaction. */
   noteResults(events: readonly { readonly event: SessionEvent }[]): void {
     for (const { event } of events) {
       if (event.type === "agent.tool_result") this.#forget(event.tool_use_id);
@@ -76,22 +76,22 @@ export class Approvals {
   }
 
   /**
-   * Whether the run does nothing but wait, so that it can go on without the engine that asked: `no`, when something it
-   * was answered may have begun, or a call cannot be found again; `for_somebody`; `answered`, when all it needs is there.
+   * Whether the run only waits, so that it can continue without the engine that asked. `no`: an answered call may have
+   * begun, or a call could not be found again. `for_client`: an answer is missing. `answered`: all answers are there.
    */
-  waits(runId: string): "no" | "for_somebody" | "answered" {
+  waits(runId: string): "no" | "for_client" | "answered" {
     const calls = this.#sql.exec("SELECT * FROM waiting WHERE run_id = ?", runId).toArray().map(toCall);
     if (calls.length === 0 || calls.some((call) => call.call === null || call.sentTo !== null)) return "no";
-    return calls.some((call) => call.answer === null) ? "for_somebody" : "answered";
+    return calls.some((call) => call.answer === null) ? "for_client" : "answered";
   }
 
-  /** The answers of a run are told to a runner (null: that one did not take them). */
+  /** The answers of a run are sent to a runner; null: that runner did not take them. */
   sent(runId: string, runnerId: string | null): void {
     if (this.answered(runId).length === 0) return;
     this.#sql.exec("UPDATE waiting SET sent_to = ? WHERE run_id = ? AND answer IS NOT NULL", runnerId, runId);
   }
 
-  /** Calls that nobody has answered, oldest first. */
+  /** Unanswered calls, oldest first. */
   open(): WaitingCall[] {
     return this.#sql.exec("SELECT * FROM waiting WHERE answer IS NULL ORDER BY asked_at").toArray().map(toCall);
   }
@@ -109,17 +109,17 @@ export class Approvals {
     );
   }
 
-  /** A call that a worker is to carry out may be carried out. */
+  /** Allows a call that a worker carries out. */
   allow(toolUseId: string): void {
     this.#sql.exec("UPDATE waiting SET kind = 'worker' WHERE tool_use_id = ? AND kind = 'worker_ask'", toolUseId);
   }
 
-  /** Answers of a run, to be sent again on a new link; the runner takes each once. */
+  /** Answers of a run, to send again on a new link. The runner takes each once. */
   answered(runId: string): WaitingCall[] {
     return this.#sql.exec("SELECT * FROM waiting WHERE run_id = ? AND answer IS NOT NULL", runId).toArray().map(toCall);
   }
 
-  /** The run has ended: nothing of it waits any more. */
+  /** The run has ended: removes its calls. */
   close(runId: string): void {
     this.#sql.exec("DELETE FROM waiting WHERE run_id = ?", runId);
   }
@@ -156,7 +156,7 @@ export class Approvals {
 
 const KINDS = ["permission", "question", "plan", "client", "worker", "worker_ask"] as const;
 
-/** What is asked about one of the engine's own tools. */
+/** Which question a permission request for one of the engine's own tools is. */
 function kindOf(tool: string): WaitingCall["kind"] {
   if (tool === "AskUserQuestion") return "question";
   return tool === "ExitPlanMode" ? "plan" : "permission";
@@ -177,7 +177,7 @@ function toCall(row: Row): WaitingCall {
   };
 }
 
-/** An answered call, as a runner is told it that did not ask. */
+/** An answered call in the form for a runner that did not ask it. */
 export function toAnsweredCall({ toolUseId, kind, call, tool, input, answer }: WaitingCall): AnsweredCall {
   const refused = { type: "deny" as const, message: "This was not answered." };
   const given = JSON.parse(input) as Record<string, unknown>;

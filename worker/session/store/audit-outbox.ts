@@ -6,9 +6,9 @@ import { numberOf, textOf } from "../../storage/sql.ts";
 import type { Sql } from "../../storage/sql.ts";
 
 /**
- * Entries for the audit log that tell of changes in this session. Each is written in the turn of its change, so neither
- * is there without the other; the database hears of it afterwards, because it stays off the way of a prompt. What could
- * not be told is told when something else happens, or when the object wakes.
+ * Audit entries about changes in this session. Each is written together with its change, so that neither exists without
+ * the other. They are copied to the database afterwards, because the database stays off the path of a prompt. Entries
+ * that could not be copied are tried again at the next change, or when the object wakes.
  */
 export class AuditOutbox {
   readonly #sql: Sql;
@@ -22,7 +22,7 @@ export class AuditOutbox {
     this.#waitUntil = waitUntil;
   }
 
-  /** Notes a change if it was made. Returns what it was given. */
+  /** Records a change if it was made. Returns `done`. */
   note<T>(done: T, actor: Actor | undefined, action: Action, target: string): T {
     if (!done || actor === undefined) return done;
     const entry: NewAuditEntry = { ...actor, at: Date.now(), action, target };
@@ -31,7 +31,7 @@ export class AuditOutbox {
     return done;
   }
 
-  /** Tells all there is, before the session is forgotten. */
+  /** Copies all entries to the database before the session is deleted. */
   async empty(): Promise<void> {
     const rows = this.#sql.exec("SELECT entry FROM audit_outbox ORDER BY id").toArray();
     if (rows.length === 0) return;
@@ -41,7 +41,7 @@ export class AuditOutbox {
     );
   }
 
-  /** Tells the database what it has not heard, if there is anything. */
+  /** Copies outstanding entries to the database, if there are any. */
   tell(): void {
     if (this.#telling) return;
     const rows = this.#sql.exec("SELECT id, entry FROM audit_outbox ORDER BY id LIMIT 50").toArray();

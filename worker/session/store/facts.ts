@@ -4,16 +4,16 @@ import type { SessionResource } from "../../resources/session-resource.ts";
 import type { SessionSetup } from "../../catalog/session-setup.ts";
 import type { CheckedOptions } from "./run-options.ts";
 
-/** What goes into a session and what it tells of itself. */
+/** What goes into a session, and what it reports about itself. */
 
 export interface Submission {
   readonly prompt: readonly PromptBlock[];
   readonly options: CheckedOptions;
-  /** What the operator says to the model with it. */
+  /** Text from the operator that goes to the model with the prompt. */
   readonly system?: { readonly eventId: string; readonly content: readonly { type: "text"; text: string }[] };
-  /** Why the run begins: the door it came through. */
+  /** Why the run begins: the door that the prompt came through. */
   readonly trigger: string;
-  /** Chosen by the door so that a request that comes again finds its run; without, a new one. */
+  /** Chosen by the caller, so that a repeated request finds its run; absent: a new id. */
   readonly runId?: string;
 }
 
@@ -25,12 +25,12 @@ export type Submitted =
       readonly after: number;
       /** Id of the `user.message`. */
       readonly eventId: string;
-      /** The run was there already. */
+      /** The run existed already. */
       readonly repeated?: true;
     }
   | { readonly ok: false; readonly error: "unknown_session" | "queue_full" | "archived" };
 
-/** What the API tells of a session, true at the moment of asking. */
+/** A session as the API shows it, at the moment of the call. */
 export interface SessionFacts {
   readonly id: string;
   readonly setup: Omit<SessionSetup, "engine">;
@@ -38,14 +38,14 @@ export interface SessionFacts {
   readonly createdAt: number;
   /** Without their credentials. */
   readonly resources: readonly Omit<SessionResource, "secret">[];
-  /** The model that the next run without one uses. */
+  /** The model of the next run that names none. */
   readonly model: string;
   /** Tokens of the main agent and its sub-agents. */
   readonly usage: ModelUsage;
-  /** Those of the main agent alone. */
+  /** Tokens of the main agent alone. */
   readonly mainUsage: ModelUsage;
-  /** Milliseconds in which it was running: not those in which it waited for somebody. */
+  /** Milliseconds in which the session was running. Time spent waiting for an answer does not count. */
   readonly activeMs: number;
-  /** When something last happened in it. */
+  /** Time of the newest event, in milliseconds since 1970. */
   readonly lastAt: number;
 }

@@ -2,9 +2,9 @@ import { numberOf, textOf } from "../../storage/sql.ts";
 import type { Row, Sql } from "../../storage/sql.ts";
 
 /**
- * Who may write to this session and spend for it. The epoch rises with every dial, so that a runner can tell a new
- * link from an old one; the token belongs to one runner, so that an engine of a runner that was given up is refused
- * at the router, and its frames are refused here.
+ * Which runner may write to this session and spend for it. Each dial raises the epoch, so that a runner can tell a new
+ * link from an old one. The token belongs to one runner: the router refuses an engine of an abandoned runner, and the
+ * session refuses its frames.
  */
 export class Lease {
   readonly #sql: Sql;
@@ -26,7 +26,7 @@ export class Lease {
     return runnerId === "" ? null : { runnerId, frame: numberOf(row, "frame") };
   }
 
-  /** Another runner holds the session from now on: its frames count from 1, and the token of the old one is dead. */
+  /** Hands the session to another runner: its frames count from 1, and the token of the old one is void. */
   moveTo(runnerId: string, token: string): void {
     this.#sql.exec("UPDATE session SET runner_id = ?, frame = 0, token = ?", runnerId, token);
   }
@@ -45,7 +45,7 @@ export class Lease {
   }
 }
 
-/** Compares without telling by its duration how much was right. */
+/** Compares in constant time, so that the duration does not reveal how much matched. */
 export function sameText(a: string, b: string): boolean {
   const encoder = new TextEncoder();
   const [left, right] = [encoder.encode(a), encoder.encode(b)];

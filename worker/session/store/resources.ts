@@ -3,7 +3,7 @@ import { numberOf, textOf } from "../../storage/sql.ts";
 import type { Row, Sql } from "../../storage/sql.ts";
 import type { ResourceChange, SessionResource } from "../../resources/session-resource.ts";
 
-/** What is mounted into the session: the runner is told with each run and puts in place what is not there. */
+/** Files and repositories of the session. Each run names them to the runner, which mounts what is missing. */
 export class Resources {
   readonly #sql: Sql;
 
@@ -22,7 +22,7 @@ export class Resources {
     );
   }
 
-  /** In the order in which they came. */
+  /** In the order in which they were added. */
   list(): SessionResource[] {
     return this.#sql.exec("SELECT * FROM resources ORDER BY rowid").toArray().map(toResource);
   }

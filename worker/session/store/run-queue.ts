@@ -4,14 +4,14 @@ import type { Row, Sql } from "../../storage/sql.ts";
 
 /**
  * State of a run.
- * - `queued`: accepted and stored; `submit` puts it here. Leaves by `start` when the one before has ended, or by
- *   `end` when it is cancelled. A crash changes nothing.
- * - `running`: the one run in progress. It leaves by `end`, once. After a crash it is still `running`, and the driver
- *   finds out from the runner whether it goes on or is lost.
- * - `parked`: still the one run in progress, but it waits for somebody and no runner holds it: there is no engine, no
- *   link and no alarm. `park` puts it here when the runner has let go of it or is gone; it leaves by `unpark` when
- *   everything it asked is answered, or by `end` when somebody stops it. A crash changes nothing.
- * - `ended`: for ever.
+ * - `queued`: accepted and stored by `submit`. It leaves by `start` when the run before it has ended, or by `end` when it
+ *   is cancelled. A crash changes nothing.
+ * - `running`: the one run in progress. It leaves by `end`, once, or by `park`. After a crash it is still `running`, and
+ *   the driver finds out from the runner whether it continues or is lost.
+ * - `parked`: still the one run in progress, but it waits for an answer and no runner holds it: there is no engine, no
+ *   link and no alarm. `park` puts it here when the runner has let go of it or is gone. It leaves by `unpark` when
+ *   everything it asked is answered, or by `end` when a client stops it. A crash changes nothing.
+ * - `ended`: final.
  */
 export type RunState = "queued" | "running" | "parked" | "ended";
 
@@ -24,20 +24,20 @@ export interface Run {
   /** The runner it was sent to; null before. It decides what a crash means. */
   readonly sentTo: string | null;
   readonly interruptRequested: boolean;
-  /** Whether an engine has had its prompt and was ended since: it is gone on with, never begun again. */
+  /** Whether an engine has had the prompt and was ended since: the run is continued, never started again. */
   readonly wasParked: boolean;
 }
 
 /** A run as lists show it. */
 export interface ListedRun {
   readonly id: string;
-  /** Its place in the order of acceptance: the cursor of lists. */
+  /** Its number in the order of acceptance: the cursor of lists. */
   readonly place: number;
-  /** A parked one is shown as running: the session says what it waits for. */
+  /** A parked run is shown as running: the session says what it waits for. */
   readonly state: Exclude<RunState, "parked">;
   readonly trigger: string;
   readonly model: string;
-  /** How many queued ones come before it; null unless it is queued. */
+  /** How many queued runs are ahead of it; null unless it is queued. */
   readonly position: number | null;
   readonly createdAt: number;
   readonly startedAt: number | null;
@@ -46,10 +46,10 @@ export interface ListedRun {
   readonly promptSeq: number;
 }
 
-/** Prompts that may wait in one session. */
+/** Maximum number of prompts that may wait in one session. */
 export const MAX_QUEUED = 100;
 
-/** First in, first out, one at a time. All in SQLite; nothing is remembered in memory. */
+/** First in, first out, one at a time. Everything is in SQLite; nothing is kept in memory. */
 export class RunQueue {
   readonly #sql: Sql;
 
@@ -81,7 +81,7 @@ export class RunQueue {
     return toRun(this.#sql.exec("SELECT * FROM runs WHERE id = ?", id).toArray()[0]);
   }
 
-  /** The model of the newest run, which the session goes on with; null before the first. */
+  /** Model of the newest run, which the session keeps using; null before the first. */
   lastModel(): string | null {
     return this.lastOptions()?.model ?? null;
   }
@@ -92,12 +92,12 @@ export class RunQueue {
     return row ? (JSON.parse(textOf(row, "options")) as RunOptions) : null;
   }
 
-  /** How many there have ever been. */
+  /** How many runs there have ever been. */
   count(): number {
     return numberOf(this.#sql.exec("SELECT COUNT(*) AS n FROM runs").toArray()[0], "n");
   }
 
-  /** Runs after a place in the order of acceptance, oldest first. */
+  /** Runs after a position in the order of acceptance, oldest first. */
   list(after: number, limit: number): ListedRun[] {
     return this.#listed(
       this.#sql.exec("SELECT * FROM runs WHERE place > ? ORDER BY place LIMIT ?", after, limit).toArray(),
@@ -137,12 +137,12 @@ export class RunQueue {
     return numberOf(rows.toArray()[0], "n");
   }
 
-  /** How many wait. */
+  /** How many runs wait. */
   queued(): number {
     return numberOf(this.#sql.exec("SELECT COUNT(*) AS n FROM runs WHERE state = 'queued'").toArray()[0], "n");
   }
 
-  /** The session's status as the log last told it. */
+  /** The session's status as the log last reported it. */
   status(): "idle" | "running" {
     return this.#sql.exec("SELECT status FROM session").toArray()[0]?.["status"] === "running" ? "running" : "idle";
   }
@@ -157,18 +157,18 @@ export class RunQueue {
 
   /**
    * Must be stored before the start is sent: from then on a lost runner means a lost run, never a second start.
-   * Null takes it back, when the runner says that it did not take the run.
+   * Null undoes it when the runner reports that it did not take the run.
    */
   sent(id: string, runnerId: string | null): void {
     this.#sql.exec("UPDATE runs SET sent_to = ? WHERE id = ?", runnerId, id);
   }
 
-  /** The run in progress waits, and no runner holds it. */
+  /** Parks the run in progress: it waits, and no runner holds it. */
   park(id: string, now: number): void {
     this.#sql.exec("UPDATE runs SET state = 'parked', parked_at = ?, sent_to = NULL WHERE id = ?", now, id);
   }
 
-  /** It can go on: it is to be sent to a runner. */
+  /** Unparks a run: it can be sent to a runner. */
   unpark(id: string): void {
     this.#sql.exec("UPDATE runs SET state = 'running' WHERE id = ? AND state = 'parked'", id);
   }

@@ -3,10 +3,10 @@ import type { SandboxState } from "@gantry/protocol/sandbox.ts";
 import { RUNNER_PORT } from "../../sandbox/sandbox.ts";
 import type { Sandbox } from "../../sandbox/sandbox.ts";
 
-/** How a session's sandbox is, as the API tells it. */
+/** State of a session's sandbox, as the API shows it. */
 export interface SandboxFacts {
   readonly state: SandboxState;
-  /** Milliseconds since 1970; null when nobody knows. */
+  /** Milliseconds since 1970; null when unknown. */
   readonly since: number | null;
   readonly position: number | null;
   readonly sleepsAt: number | null;
@@ -14,7 +14,7 @@ export interface SandboxFacts {
 
 const ASK_TIMEOUT_MS = 2_000;
 
-/** What the runner says of a session; null when it does not answer. Starts nothing. */
+/** The runner's report on a session; null when it does not answer. Starts nothing. */
 export async function askSandbox(sandbox: Sandbox, sessionId: string): Promise<SandboxReport | null> {
   return sandbox
     .getTcpPort(RUNNER_PORT)
@@ -24,14 +24,14 @@ export async function askSandbox(sandbox: Sandbox, sessionId: string): Promise<S
 }
 
 /**
- * The truth about a sandbox out of what the runner says and what the session knows: the run in progress was sent to one
- * runner, and with another one, or none, it is lost; and after it the session knows whether its files are being stored.
+ * State of a sandbox from the runner's report and from what the session knows: a run in progress that was sent to a
+ * runner that is gone is lost, and only the session knows whether files are being saved.
  */
 export function sandboxFacts(report: SandboxReport | null, sentTo: string | null, isSaving: boolean): SandboxFacts {
   const state = report?.state ?? "stopped";
   const nobody = { since: report?.since || null, position: null, sleepsAt: null };
   if (sentTo !== null && report?.runnerId !== sentTo) {
-    // It was at work there, whatever is here now.
+    // The run was at work on the other runner, whatever this one reports.
     return { ...nobody, since: null, state: nextSandboxState("busy", "lose") };
   }
   if (report === null) return { ...nobody, state };

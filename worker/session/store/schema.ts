@@ -2,10 +2,10 @@ import { createSnapshotTables } from "../../snapshots/schema.ts";
 import { textOf } from "../../storage/sql.ts";
 import type { Sql } from "../../storage/sql.ts";
 
-/** Raise it with every change below: a session that has it already is spared thirty statements each time it wakes. */
+/** Version of the tables. Raise it with every change below: a session that has it skips thirty statements on waking. */
 export const SCHEMA = 1;
 
-/** Tables of one session. Every table and column is explained in docs/storage.md. */
+/** Tables of one session. docs/internals/storage.md explains every table and column. */
 export function createTables(sql: Sql): void {
   sql.exec(`CREATE TABLE IF NOT EXISTS session (
     id TEXT PRIMARY KEY, account TEXT NOT NULL, created_at INTEGER NOT NULL, engine_session_id TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'idle',
@@ -21,7 +21,7 @@ export function createTables(sql: Sql): void {
   );
   sql.exec(`CREATE TABLE IF NOT EXISTS waiting (
     tool_use_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, kind TEXT NOT NULL, tool TEXT NOT NULL, input TEXT NOT NULL, asked_at INTEGER NOT NULL, answer TEXT)`);
-  // Columns that came later: null in what is older.
+  // Columns of later versions: null in older rows.
   addColumn(sql, "waiting", "call", "TEXT");
   addColumn(sql, "waiting", "sent_to", "TEXT");
   addColumn(sql, "runs", "parked_at", "INTEGER");
@@ -47,20 +47,20 @@ export function createTables(sql: Sql): void {
   sql.exec("INSERT OR REPLACE INTO settings (key, value) VALUES ('schema', ?)", String(SCHEMA));
 }
 
-/** A session of an earlier version gets the tables and columns that are new since. */
+/** Adds the tables and columns that a session of an earlier version lacks. */
 export function bringUpToDate(sql: Sql): void {
   const hasSettings = sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'settings'").toArray().length > 0;
   const row = hasSettings ? sql.exec("SELECT value FROM settings WHERE key = 'schema'").toArray()[0] : undefined;
   if (Number(textOf(row, "value")) !== SCHEMA) createTables(sql);
 }
 
-/** Adds a column to a table of an earlier version. */
+/** Adds a column if the table lacks it. */
 function addColumn(sql: Sql, table: string, column: string, type: string): void {
   const columns = sql.exec(`PRAGMA table_info(${table})`).toArray();
   if (!columns.some((row) => row["name"] === column)) sql.exec(`ALTER TABLE ${table} ADD COLUMN ${column} ${type}`);
 }
 
-/** Whether the session was ever created. Reads only: asking for an id that nobody made leaves nothing behind. */
+/** Whether the session was ever created. It only reads, so asking for an unknown id leaves nothing behind. */
 export function tablesExist(sql: Sql): boolean {
   return sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'session'").toArray().length > 0;
 }

@@ -18,16 +18,16 @@ export class Settings implements SnapshotMemory {
 
   saveSetup(setup: SessionSetup): void {
     this.#write("setup", setup);
-    // Asked with every event, so it has a row of its own.
+    // Read with every event, so it has a row of its own.
     if (setup.selfHosted) this.#write("self_hosted", setup.environmentId);
   }
 
-  /** The self-hosted environment that carries out its tools; null: it has none. */
+  /** Id of the self-hosted environment that carries out the session's tools; null: none. */
   selfHostedIn(): string | null {
     return this.#read("self_hosted") as string | null;
   }
 
-  /** The run for which there last was work for a worker. */
+  /** The run for which a worker was last notified. */
   toldWork(): string | null {
     return this.#read("told_work") as string | null;
   }
@@ -36,7 +36,7 @@ export class Settings implements SnapshotMemory {
     this.#write("told_work", runId);
   }
 
-  /** How many prompts there had been when the engine was last started ahead of one; null: never. */
+  /** Number of prompts at the time of the last warm-up; null: never. */
   warmedAfter(): number | null {
     return this.#read("warmed_after") as number | null;
   }
@@ -45,7 +45,7 @@ export class Settings implements SnapshotMemory {
     this.#write("warmed_after", runs);
   }
 
-  /** Whether the index of sessions was last told that this one waits for somebody. */
+  /** Whether the index was last told that this session waits for an answer. */
   toldWaiting(): boolean {
     return this.#read("told_waiting") === true;
   }
@@ -72,7 +72,7 @@ export class Settings implements SnapshotMemory {
     this.#write("folder", folder);
   }
 
-  /** The save that is to be made; null when there is none. */
+  /** The save that is still to be made; null when there is none. */
   pendingSave(): PendingSave | null {
     return this.#read("pending_save") as PendingSave | null;
   }
@@ -81,7 +81,7 @@ export class Settings implements SnapshotMemory {
     this.#write("pending_save", save);
   }
 
-  /** How many packs of snapshots there are to be before garbage is looked for. */
+  /** Number of packs at which garbage is collected next. */
   tidyAtPacks(): number {
     return (this.#read("tidy_at_packs") as number | null) ?? 32;
   }
