@@ -5,14 +5,14 @@
 import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { UsageRecord } from "./base/usage.ts";
+import { parseRouterConfig } from "./config/config.ts";
 import { call, calls, chunk } from "./conformance/case.ts";
-import { parseRouterConfig } from "./config.ts";
 import { createRouter, type Router } from "./router.ts";
 import { nodeDeps } from "./testing/call-upstream.ts";
 import type { Step } from "./testing/openai-script.ts";
 import { type OpenAiServer, startOpenAiServer } from "./testing/openai-server.ts";
 import { serveRouter, type ServedRouter } from "./testing/serve.ts";
-import type { UsageRecord } from "./usage.ts";
 
 const MODEL = "groq/openai/gpt-oss-120b";
 const PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";

@@ -2,12 +2,12 @@
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { parseRouterConfig } from "./config.ts";
-import { effects } from "./effects.ts";
+import { effects } from "./base/effects.ts";
+import type { UsageRecord } from "./base/usage.ts";
+import { parseRouterConfig } from "./config/config.ts";
 import { createRouter, type Router } from "./router.ts";
 import { delta, START, STOP } from "./testing/scripted-upstream.ts";
 import { serveRouter, type ServedRouter } from "./testing/serve.ts";
-import type { UsageRecord } from "./usage.ts";
 
 const STREAMS = 1_000;
 const PROVIDERS = 4;

@@ -2,7 +2,7 @@
 import type Anthropic from "@anthropic-ai/sdk";
 import type OpenAI from "openai";
 import { describe, expect, test } from "vitest";
-import { MAX_BODY_BYTES } from "./request.ts";
+import { MAX_BODY_BYTES } from "./request/request.ts";
 import { hostsConfig, message, rig, type Rig } from "./testing/scripted-upstream.ts";
 
 const CALLER = { account: "acct", keyId: null, sessionId: null };

@@ -4,30 +4,29 @@
  * Everything outside `router/` talks to it through this file. The router never
  * authenticates a caller: the door that calls it has done so and says who it is.
  */
-import type { Reserve } from "./budget.ts";
-import { AnswerCache } from "./cache.ts";
-import type { Caller } from "./caller.ts";
-import type { RouterConfig } from "./config.ts";
-import type { ApiFormat } from "./deployment.ts";
-import { DeploymentStates } from "./deployment-state.ts";
-import type { Switchboard } from "./dispatch.ts";
-import { errorResponse, type RouterFailure } from "./errors.ts";
-import { MessagesRequest } from "./messages-request.ts";
-import { listModels, toAnthropicList, toOpenAiList } from "./models.ts";
-import { pickDefaultModel } from "./model-names.ts";
-import { checkHops, forwardedHeaders, readBytes } from "./request.ts";
-import { compileRoutes, type Env } from "./routes.ts";
-import { serve } from "./serve.ts";
-import { answerChat } from "./translate/chat-door.ts";
+import type { Effects } from "./base/effects.ts";
+import { errorResponse, type RouterFailure } from "./base/errors.ts";
+import type { UsageRecord } from "./base/usage.ts";
+import { answerChat } from "./chat-completions/door.ts";
+import type { RouterConfig } from "./config/router-config.ts";
+import { DeploymentStates } from "./dispatch/deployment-state.ts";
+import type { Switchboard } from "./dispatch/dispatch.ts";
+import type { Reserve } from "./money/budget.ts";
+import type { Caller } from "./request/caller.ts";
+import { MessagesRequest } from "./request/messages-request.ts";
+import { checkHops, forwardedHeaders, readBytes } from "./request/request.ts";
+import type { ApiFormat } from "./routes/deployment.ts";
+import { pickDefaultModel } from "./routes/model-names.ts";
+import { listModels, toAnthropicList, toOpenAiList } from "./routes/models.ts";
+import { compileRoutes, type Env } from "./routes/routes.ts";
+import { AnswerCache } from "./serve/cache.ts";
+import { serve } from "./serve/serve.ts";
 import { anthropicUpstream } from "./upstreams/anthropic.ts";
 import { demoUpstream } from "./upstreams/demo.ts";
 import { openaiUpstream } from "./upstreams/openai.ts";
-import type { Upstream, UpstreamDeps } from "./upstreams/upstream.ts";
-import type { UsageRecord } from "./usage.ts";
+import type { Upstream } from "./upstreams/upstream.ts";
 
-export type { Caller } from "./caller.ts";
-
-export interface RouterDeps extends UpstreamDeps {
+export interface RouterDeps extends Effects {
   /** Provider keys and addresses; read at each call, never kept. */
   readonly env: Env;
   /** One structured line. Never holds a key or a prompt. */
@@ -129,7 +128,8 @@ export function createRouter(config: RouterConfig, deps: RouterDeps): Router {
   const messages: Router["messages"] = (request, caller) => safely((id) => answer(request, caller, "messages", id));
   return {
     messages,
-    chatCompletions: (request, caller) => safely(() => answerChat(request, { messages }, caller, deps)),
+    chatCompletions: (request, caller) =>
+      safely(() => answerChat(request, (translated) => messages(translated, caller), deps)),
     countTokens: (request, caller) => safely((id) => answer(request, caller, "count_tokens", id)),
     models: (request) =>
       safely(async (requestId) => {

@@ -4,9 +4,9 @@
  * Its routes are `litellm_config.yaml`, bundled at deploy time; provider keys are secrets of the Worker.
  */
 import bundledConfig from "../litellm_config.yaml";
-import { parseRouterConfig } from "./config.ts";
-import { effects } from "./effects.ts";
-import { errorResponse } from "./errors.ts";
+import { effects } from "./base/effects.ts";
+import { errorResponse } from "./base/errors.ts";
+import { parseRouterConfig } from "./config/config.ts";
 import { createRouter, type Router } from "./router.ts";
 
 /** Secrets and settings of the Worker; provider keys are among them under their own names. */

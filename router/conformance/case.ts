@@ -2,10 +2,10 @@
  * What a row of the conformance table is, and how it is run: through the real upstream, over real HTTP, against a server
  * that answers what the row dictates.
  */
-import type { DeploymentParams } from "../deployment.ts";
+import type { MessagesBody } from "../request/request.ts";
+import type { DeploymentParams } from "../routes/deployment.ts";
 import { bodyOf, callUpstream, deploymentOf, type Outcome } from "../testing/call-upstream.ts";
 import type { OpenAiServer, RecordedRequest, Reply } from "../testing/openai-server.ts";
-import type { MessagesBody } from "../messages-request.ts";
 import { openaiUpstream } from "../upstreams/openai.ts";
 
 export interface Row {

@@ -1,6 +1,6 @@
 /** The whole table, in the order of its numbers. */
-import type { Row } from "./case.ts";
 import { blockRows } from "./block-cases.ts";
+import type { Row } from "./case.ts";
 import { errorRows } from "./error-cases.ts";
 import { parameterRows } from "./parameter-cases.ts";
 import { requestRows } from "./request-cases.ts";

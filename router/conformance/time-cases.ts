@@ -1,11 +1,11 @@
 /** Cases 23 and 25 and what belongs to them: what a client gets while a provider is slow, silent or gone. */
-import { parseRouterConfig } from "../config.ts";
+import { parseRouterConfig } from "../config/config.ts";
 import { createRouter, type Router } from "../router.ts";
 import { bodyOf, deploymentOf, nodeDeps } from "../testing/call-upstream.ts";
 import { assert } from "../testing/expect.ts";
 import type { OpenAiServer } from "../testing/openai-server.ts";
-import { requestOf } from "../testing/request-of.ts";
 import { readMessage } from "../testing/read-message.ts";
+import { requestOf } from "../testing/request-of.ts";
 import { openaiUpstream } from "../upstreams/openai.ts";
 import { answer, chunk, end, type Row, STREAM, stream } from "./case.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { summaryStep, titleStep } from "./chores.ts";
 import type { Conversation } from "./conversation.ts";
 import { toConversation } from "./conversation.ts";
-import { summaryStep, titleStep } from "./chores.ts";
 import { engineBody, exchange, scripted } from "./testing/calls.ts";
 
 const user = (...texts: string[]): unknown => ({

@@ -3,9 +3,10 @@
  *
  * Stateless on purpose: everything is read from the request, so any isolate can answer any call of a run.
  */
-import type { MessagesBody } from "../messages-request.ts";
+import { isRecord } from "../base/json.ts";
+import type { MessagesBody } from "../request/request.ts";
 import type { Loose } from "./messages.ts";
-import { blocksOf, isRecord, isReply, replyKey, tagged, textsOf, withoutTags } from "./messages.ts";
+import { blocksOf, isReply, replyKey, tagged, textsOf, withoutTags } from "./messages.ts";
 import type { Carried } from "./summary.ts";
 import { readSummary } from "./summary.ts";
 

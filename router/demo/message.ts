@@ -1,5 +1,5 @@
 /** A step as a message of the Messages API, complete: the non-streaming answer, and what the stream spells out. */
-import type { Usage } from "../usage.ts";
+import type { Usage } from "../base/usage.ts";
 import type { Step } from "./step.ts";
 
 export type ContentBlock =

@@ -1,4 +1,5 @@
 /** Reading the loosely typed messages of a request. Nothing here throws: what it does not know it skips. */
+import { isRecord } from "../base/json.ts";
 
 export type Loose = Readonly<Record<string, unknown>>;
 
@@ -12,10 +13,6 @@ export function textsOf(content: unknown): string[] {
 
 export function blocksOf(content: unknown): Loose[] {
   return Array.isArray(content) ? content.filter(isRecord) : [];
-}
-
-export function isRecord(value: unknown): value is Loose {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** An answer of the model. The engine closes an interrupted turn with one that no model gave: that one does not count. */

@@ -1,6 +1,6 @@
 /** Stream actions as server-sent events, at the pace the reader pulls. */
-import type { ErrorType } from "../errors.ts";
-import { errorEvent } from "../errors.ts";
+import type { ErrorType } from "../base/errors.ts";
+import { errorEvent } from "../base/errors.ts";
 import type { Pacing } from "./events.ts";
 import { streamActions } from "./events.ts";
 import type { Message, WireUsage } from "./message.ts";

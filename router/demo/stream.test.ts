@@ -3,8 +3,8 @@ import type { Message as ApiMessage, RawMessageStreamEvent } from "@anthropic-ai
 import { createParser } from "eventsource-parser";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { MessagesBody } from "../request/request.ts";
 import { createDemoUpstream } from "../upstreams/demo.ts";
-import type { MessagesBody } from "../messages-request.ts";
 import type { StreamAction, StreamEvent } from "./events.ts";
 import { streamActions } from "./events.ts";
 import type { Message } from "./message.ts";

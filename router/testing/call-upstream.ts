@@ -1,14 +1,15 @@
 /** Calls an upstream as the router does, against a server of the test's own. */
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Deployment } from "../deployment.ts";
-import type { MessagesBody } from "../messages-request.ts";
-import type { Upstream, UpstreamDeps } from "../upstreams/upstream.ts";
-import type { Usage } from "../usage.ts";
-import { requestOf } from "./request-of.ts";
+import type { Effects } from "../base/effects.ts";
+import type { Usage } from "../base/usage.ts";
+import type { MessagesBody } from "../request/request.ts";
+import type { Deployment } from "../routes/deployment.ts";
+import type { Upstream } from "../upstreams/upstream.ts";
 import { readMessage, type ReadMessage } from "./read-message.ts";
+import { requestOf } from "./request-of.ts";
 
-export const nodeDeps: UpstreamDeps = {
+export const nodeDeps: Effects = {
   fetch,
   now: Date.now,
   random: Math.random,
@@ -52,7 +53,7 @@ export async function callUpstream(
   upstream: Upstream,
   body: MessagesBody,
   deployment: Deployment,
-  options: { kind?: "messages" | "count_tokens"; signal?: AbortSignal; deps?: UpstreamDeps } = {},
+  options: { kind?: "messages" | "count_tokens"; signal?: AbortSignal; deps?: Effects } = {},
 ): Promise<Outcome> {
   const usage: Usage[] = [];
   const response = await upstream(

@@ -1,4 +1,5 @@
-import { type MessagesBody, MessagesRequest } from "../messages-request.ts";
+import { MessagesRequest } from "../request/messages-request.ts";
+import type { MessagesBody } from "../request/request.ts";
 
 /** The request that has this body. */
 export async function requestOf(

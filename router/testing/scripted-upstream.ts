@@ -1,7 +1,7 @@
 /** Providers as a test writes them: what each address answers, in order; and what a router asked of them. */
-import { parseRouterConfig } from "../config.ts";
+import type { UsageRecord } from "../base/usage.ts";
+import { parseRouterConfig } from "../config/config.ts";
 import { createRouter, type Router, type RouterDeps } from "../router.ts";
-import type { UsageRecord } from "../usage.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
 const encoder = new TextEncoder();

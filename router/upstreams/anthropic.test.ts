@@ -2,11 +2,11 @@
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { parseRouterConfig } from "../config.ts";
-import { effects } from "../effects.ts";
+import { effects } from "../base/effects.ts";
+import type { UsageRecord } from "../base/usage.ts";
+import { parseRouterConfig } from "../config/config.ts";
 import { createRouter, type Router } from "../router.ts";
 import { delta, START, STOP } from "../testing/scripted-upstream.ts";
-import type { UsageRecord } from "../usage.ts";
 
 interface Seen {
   readonly url: string;

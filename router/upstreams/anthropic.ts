@@ -6,12 +6,13 @@
  * Anthropic would refuse the whole request for it. The answer comes back untouched. A stream's usage is read by the router's own watch on the way out, so
  * that bytes are looked at once; `onUsage` is called here for answers in one piece only.
  */
-import { errorResponse, errorTypeOf, isErrorType, statusOf } from "../errors.ts";
-import { ANTHROPIC_BASE } from "../providers.ts";
-import { type Checked, HOPS } from "../request.ts";
-import { countTokensResponse } from "../translate/count.ts";
-import { UNSIGNED } from "../translate/reasoning.ts";
-import { usageOf } from "../usage.ts";
+import { errorResponse, errorTypeOf, isErrorType, statusOf } from "../base/errors.ts";
+import { isRecord, parseJson, type Json } from "../base/json.ts";
+import { usageOf } from "../base/usage.ts";
+import { type Checked, HOPS } from "../request/request.ts";
+import { ANTHROPIC_BASE } from "../routes/providers.ts";
+import { countTokensResponse } from "../translate/request/count.ts";
+import { UNSIGNED } from "../translate/round-trip/reasoning.ts";
 import type { Upstream, UpstreamCall } from "./upstream.ts";
 
 const DEFAULT_VERSION = "2023-06-01";
@@ -53,7 +54,7 @@ export const anthropicUpstream: Upstream = async (call, deps) => {
     return failure(call, answer, headers);
   }
   const bytes = await answer.arrayBuffer();
-  const parsed = parse(new TextDecoder().decode(bytes));
+  const parsed = parseRecord(new TextDecoder().decode(bytes));
   if (parsed === undefined || parsed["type"] === "error") return notAMessage(call, answer, parsed);
   const usage = usageOf(parsed["usage"]);
   if (usage !== undefined) call.onUsage(usage);
@@ -145,12 +146,12 @@ function keptHeaders(from: Headers): Headers {
 /** Anything but a stream or a 2xx: an Anthropic error is passed on as it is, everything else becomes one. */
 async function failure(call: UpstreamCall, answer: Response, headers: Headers): Promise<Response> {
   const text = await answer.text();
-  const parsed = parse(text);
+  const parsed = parseRecord(text);
   if (!answer.ok && isAnthropicError(parsed)) return new Response(text, { status: answer.status, headers });
   return notAMessage(call, answer, parsed);
 }
 
-function notAMessage(call: UpstreamCall, answer: Response, parsed: Record<string, unknown> | undefined): Response {
+function notAMessage(call: UpstreamCall, answer: Response, parsed: Json | undefined): Response {
   const error = isRecord(parsed?.["error"]) ? parsed["error"] : undefined;
   const type = isErrorType(error?.["type"]) ? error["type"] : undefined;
   // A 200 that is no message, and a redirect, are faults of the upstream, not of the request.
@@ -170,20 +171,12 @@ function notAMessage(call: UpstreamCall, answer: Response, parsed: Record<string
   );
 }
 
-function isAnthropicError(value: Record<string, unknown> | undefined): boolean {
+function isAnthropicError(value: Json | undefined): boolean {
   const error = value?.["type"] === "error" ? value["error"] : undefined;
   return isRecord(error) && typeof error["type"] === "string" && typeof error["message"] === "string";
 }
 
-function parse(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isRecord(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+function parseRecord(text: string): Json | undefined {
+  const value = parseJson(text);
+  return isRecord(value) ? value : undefined;
 }

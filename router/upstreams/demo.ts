@@ -4,12 +4,12 @@
  * It speaks the Messages API and dictates text and tool calls, so that the real engine really writes files and runs
  * commands before anyone has a key. It never calls the network. What it does with a prompt: `docs/demo-model.md`.
  */
-import { errorResponse } from "../errors.ts";
+import { errorResponse } from "../base/errors.ts";
 import type { Attempts } from "../demo/attempts.ts";
 import { createAttempts } from "../demo/attempts.ts";
+import { summaryStep, titleStep } from "../demo/chores.ts";
 import type { Conversation } from "../demo/conversation.ts";
 import { toConversation } from "../demo/conversation.ts";
-import { summaryStep, titleStep } from "../demo/chores.ts";
 import { estimateInputTokens, toMessage, toUsage } from "../demo/message.ts";
 import { ruleStep } from "../demo/rules.ts";
 import type { ScriptedStep } from "../demo/script.ts";

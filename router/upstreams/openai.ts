@@ -4,19 +4,20 @@
  * The stream is pulled: each read of the client takes one read of the provider's socket, so a slow client slows the
  * provider down and nothing piles up in between.
  */
-import { errorResponse, type RouterFailure } from "../errors.ts";
-import { CallIds } from "../translate/call-ids.ts";
-import { countTokensResponse, estimateTokens } from "../translate/count.ts";
-import { kindOf, notAnAnswer, toFailure, type FailureSource } from "../translate/failure.ts";
-import { parseJson } from "../translate/json.ts";
-import { StreamPump } from "../translate/pump.ts";
-import { dialectOf } from "../translate/providers.ts";
-import { relax } from "../translate/relax.ts";
-import { toChatCall, type ChatCall } from "../translate/request.ts";
-import { toMessage, type AnswerContext } from "../translate/response.ts";
-import { MessageStream } from "../translate/stream.ts";
-import { toUsage } from "../translate/usage.ts";
-import type { Upstream, UpstreamCall, UpstreamDeps } from "./upstream.ts";
+import type { Effects } from "../base/effects.ts";
+import { errorResponse, type RouterFailure } from "../base/errors.ts";
+import { parseJson } from "../base/json.ts";
+import { kindOf, notAnAnswer, toFailure, type FailureSource } from "../translate/answer/failure.ts";
+import { StreamPump } from "../translate/answer/pump.ts";
+import { toMessage, type AnswerContext } from "../translate/answer/response.ts";
+import { MessageStream } from "../translate/answer/stream.ts";
+import { toUsage } from "../translate/answer/usage.ts";
+import { toChatCall, type ChatCall } from "../translate/request/chat-call.ts";
+import { countTokensResponse, estimateTokens } from "../translate/request/count.ts";
+import { dialectOf } from "../translate/request/dialects.ts";
+import { relax } from "../translate/request/relax.ts";
+import { CallIds } from "../translate/round-trip/call-ids.ts";
+import type { Upstream, UpstreamCall } from "./upstream.ts";
 
 /** How long a stream's first words are waited for before the headers go out. */
 const PEEK_MS = 3000;
@@ -61,7 +62,7 @@ export const openaiUpstream: Upstream = async (call, deps) => {
   return call.request.streams ? answerStream(call, deps, response, context) : answerWhole(call, response, context);
 };
 
-async function ask(call: UpstreamCall, deps: UpstreamDeps, chat: ChatCall): Promise<Response> {
+async function ask(call: UpstreamCall, deps: Effects, chat: ChatCall): Promise<Response> {
   const { apiBase, apiKey, auth, params } = call.deployment;
   const headers = new Headers({
     "content-type": "application/json",
@@ -109,7 +110,7 @@ async function answerWhole(call: UpstreamCall, response: Response, context: Answ
  */
 async function answerStream(
   call: UpstreamCall,
-  deps: UpstreamDeps,
+  deps: Effects,
   response: Response,
   context: AnswerContext,
 ): Promise<Response> {

@@ -3,9 +3,10 @@
  *
  * The router picks a deployment, counts, retries and limits; an upstream speaks one dialect and nothing else.
  */
-import type { Deployment } from "../deployment.ts";
-import type { MessagesRequest } from "../messages-request.ts";
-import type { Usage } from "../usage.ts";
+import type { Effects } from "../base/effects.ts";
+import type { Usage } from "../base/usage.ts";
+import type { MessagesRequest } from "../request/messages-request.ts";
+import type { Deployment } from "../routes/deployment.ts";
 
 export interface UpstreamCall {
   /** What the caller asks, in Anthropic's format; shared between tries. */
@@ -24,19 +25,6 @@ export interface UpstreamCall {
   readonly onUsage: (usage: Usage) => void;
 }
 
-/** Effects, so that decisions can be tested with a clock and a network of the test's own. */
-export interface UpstreamDeps {
-  readonly fetch: typeof fetch;
-  /** Milliseconds since 1970. */
-  now(): number;
-  /** 0 <= n < 1. */
-  random(): number;
-  /** Rejects with the signal's reason when it aborts. */
-  sleep(ms: number, signal?: AbortSignal): Promise<void>;
-  /** A fresh id: `newId("msg")` → `msg_...`. */
-  newId(prefix: string): string;
-}
-
 /**
  * Asks the provider once.
  *
@@ -47,4 +35,4 @@ export interface UpstreamDeps {
  * - A failure in the middle of a stream is an `event: error` in the stream, never a normal end.
  * - Cancelling the response's body aborts the upstream request.
  */
-export type Upstream = (call: UpstreamCall, deps: UpstreamDeps) => Promise<Response>;
+export type Upstream = (call: UpstreamCall, deps: Effects) => Promise<Response>;

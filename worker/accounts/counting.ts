@@ -1,4 +1,4 @@
-import type { UsageRecord } from "@gantry/router/usage.ts";
+import type { UsageRecord } from "@gantry/router/base/usage.ts";
 import type { Env } from "../env.ts";
 import { Later } from "../later.ts";
 import { report } from "../log.ts";

@@ -1,6 +1,6 @@
 import { waitUntil } from "cloudflare:workers";
 import { RequestRefused } from "@gantry/protocol/error.ts";
-import { sleep } from "@gantry/router/effects.ts";
+import { sleep } from "@gantry/router/base/effects.ts";
 import type { Env } from "../env.ts";
 import { localRunner, runnerPort } from "../sandbox/local.ts";
 

@@ -1,9 +1,10 @@
 /** Calls of the demonstration model for tests: a Messages request, and effects without a clock or a network. */
-import type { Deployment } from "../../deployment.ts";
-import type { MessagesBody } from "../../messages-request.ts";
+import type { Effects } from "../../base/effects.ts";
+import type { Usage } from "../../base/usage.ts";
+import type { MessagesBody } from "../../request/request.ts";
+import type { Deployment } from "../../routes/deployment.ts";
 import { requestOf } from "../../testing/request-of.ts";
-import type { UpstreamCall, UpstreamDeps } from "../../upstreams/upstream.ts";
-import type { Usage } from "../../usage.ts";
+import type { UpstreamCall } from "../../upstreams/upstream.ts";
 
 export const ENVIRONMENT =
   "# Environment\nYou have been invoked in the following environment: \n - Primary working directory: /workspace\n - Is a git repository: false\n - Platform: linux";
@@ -79,7 +80,7 @@ export async function testCall(body: MessagesBody, kind: UpstreamCall["kind"] = 
   };
 }
 
-export interface TestDeps extends UpstreamDeps {
+export interface TestDeps extends Effects {
   /** Every wait that was asked for, in order. */
   readonly waits: number[];
   /** Waits that neither ended nor were given up. */

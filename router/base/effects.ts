@@ -1,0 +1,44 @@
+/** The real clock, network and randomness, for whoever runs a router. Tests bring their own. */
+/** Effects, so that decisions can be tested with a clock and a network of the test's own. */
+export interface Effects {
+  readonly fetch: typeof fetch;
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** 0 <= n < 1. */
+  random(): number;
+  /** Rejects with the signal's reason when it aborts. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** A fresh id: `newId("msg")` → `msg_...`. */
+  newId(prefix: string): string;
+}
+
+export const effects: Effects = {
+  // Called without `this`: workerd's fetch refuses any other.
+  fetch: (input, init) => fetch(input, init),
+  now: () => Date.now(),
+  random: () => Math.random(),
+  sleep,
+  newId: (prefix) => `${prefix}_${crypto.randomUUID().replaceAll("-", "").slice(0, 24)}`,
+};
+
+/** What a wait is called off with that nobody needs any more: without a reason an error is made, with its stack. */
+export const OVER = "over";
+
+/** Rejects with the signal's reason when it aborts first; leaves no timer and no listener behind. */
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted === true) {
+      reject(signal.reason as Error);
+      return;
+    }
+    const onAbort = (): void => {
+      clearTimeout(timer);
+      reject(signal?.reason as Error);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
+    }, ms);
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}
