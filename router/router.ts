@@ -1,8 +1,8 @@
 /**
  * The model router's front: Anthropic Messages in, any provider behind it.
  *
- * Everything outside `router/` talks to it through this file. The router never
- * authenticates a caller: the door that calls it has done so and says who it is.
+ * Composition only: it checks a request, finds its route and hands it to `serve`. The router never authenticates a
+ * caller: the HTTP door in front of it has done so and passes the caller in.
  */
 import type { Effects } from "./base/effects.ts";
 import { errorResponse, type RouterFailure } from "./base/errors.ts";
@@ -31,21 +31,21 @@ export interface RouterDeps extends Effects {
   readonly env: Env;
   /** One structured line. Never holds a key or a prompt. */
   log(entry: Record<string, unknown>): void;
-  /** One record a model call, also for calls that failed, were cut or came from the cache. Must not throw. */
+  /** Called once per model call, including calls that failed, were cut or came from the cache. Must not throw. */
   onUsage?(record: UsageRecord): void;
-  /** Asked before each model call whether it may be made; its reservation is settled when the call has ended. */
+  /** Decides before each model call whether it may be made. The reservation is settled when the call has ended. */
   reserve?: Reserve;
 }
 
-/** All methods answer, never throw: a failure is a Response in Anthropic's error shape. */
+/** The methods that take a request always answer and never throw: a failure is a Response in Anthropic's error shape. */
 export interface Router {
   /** `POST /v1/messages` */
   messages(request: Request, caller: Caller): Promise<Response>;
   /** `POST /v1/messages/count_tokens` */
   countTokens(request: Request, caller: Caller): Promise<Response>;
-  /** `POST /v1/chat/completions`: OpenAI in and out, failures too; the same routes, limits and records. */
+  /** `POST /v1/chat/completions`: OpenAI's shapes in and out, errors included; the same routes, limits and records. */
   chatCompletions(request: Request, caller: Caller): Promise<Response>;
-  /** `GET /v1/models`: Anthropic's shape when the request has `anthropic-version`, else OpenAI's. */
+  /** `GET /v1/models`: Anthropic's shape when the request has `anthropic-version`, otherwise OpenAI's. */
   models(request: Request, caller: Caller): Promise<Response>;
   /** Whether some route takes this name. */
   knows(model: string): boolean;
@@ -53,7 +53,7 @@ export interface Router {
   routeNames(): readonly string[];
   /** The model for a request that names none. */
   readonly defaultModel: string;
-  /** Calls in flight at this moment, over all deployments. */
+  /** Calls in flight right now, over all deployments. */
   readonly inFlight: number;
 }
 
@@ -63,6 +63,7 @@ const UPSTREAMS: Readonly<Record<ApiFormat, Upstream>> = {
   openai: openaiUpstream,
 };
 
+/** Builds a router. `config` is compiled once; everything the router remembers lives in the returned object. */
 export function createRouter(config: RouterConfig, deps: RouterDeps): Router {
   const table = compileRoutes(config);
   const knows = (model: string): boolean => table.match(model) !== undefined;

@@ -1,5 +1,5 @@
-/** The real clock, network and randomness, for whoever runs a router. Tests bring their own. */
-/** Effects, so that decisions can be tested with a clock and a network of the test's own. */
+/** The clock, network and randomness a router uses, and the real ones. Tests pass their own. */
+/** Effects are arguments, so that a test can decide with its own clock and network. */
 export interface Effects {
   readonly fetch: typeof fetch;
   /** Milliseconds since 1970. */
@@ -21,10 +21,10 @@ export const effects: Effects = {
   newId: (prefix) => `${prefix}_${crypto.randomUUID().replaceAll("-", "").slice(0, 24)}`,
 };
 
-/** What a wait is called off with that nobody needs any more: without a reason an error is made, with its stack. */
+/** Abort reason for waits that are no longer needed. Aborting without a reason would build an error with its stack. */
 export const OVER = "over";
 
-/** Rejects with the signal's reason when it aborts first; leaves no timer and no listener behind. */
+/** Rejects with the signal's reason when the signal aborts first. Leaves no timer and no listener behind. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted === true) {

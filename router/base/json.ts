@@ -1,21 +1,23 @@
-/** Reading JSON that others wrote: nothing is trusted to have the shape it should have. */
+/** Reads JSON that others wrote: no shape is taken for granted. */
 
+/** A JSON object whose members are unknown. */
 export type Json = Record<string, unknown>;
 
 export function isRecord(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** A string with something in it, or undefined: providers send `""` and `null` where they mean "not here". */
+/** A non-empty string, or undefined. Providers send `""` and `null` where they mean "absent". */
 export function nonEmpty(value: unknown): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }
 
+/** The value when it is an array, otherwise an empty one. */
 export function asArray(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-/** `undefined` when `text` is not JSON. */
+/** The value, or undefined when `text` is not JSON. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);

@@ -1,4 +1,4 @@
-/** From the sections of the file to what the router works with: both spellings, defaults, milliseconds. */
+/** Turns the file's sections into a `RouterConfig`: one spelling of each setting, defaults, milliseconds. */
 import type { ConfiguredPrice, RouteEntry } from "../routes/route-entry.ts";
 import type { Report } from "./report.ts";
 import type { RouterConfig } from "./router-config.ts";
@@ -20,7 +20,7 @@ const DEFAULT_COOLDOWN_MS = 5_000;
 const DEFAULT_CACHE_TTL_MS = 600_000;
 const DEFAULT_MAX_FALLBACKS = 5;
 
-/** Where LiteLLM and the seed have a key each for one thing, the more special one wins. */
+/** Where two keys mean the same setting, the more specific one wins. */
 export function buildConfig(
   entries: ModelEntryFile[],
   router: RouterSettingsFile,

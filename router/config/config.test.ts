@@ -6,7 +6,7 @@ import { parseRouterConfig } from "./config.ts";
 const entry = (params: string, more = ""): string =>
   `model_list:\n  - model_name: m\n    litellm_params:\n      model: openai/x\n${params}${more}`;
 
-describe("problems are pointed at", () => {
+describe("problems have a line and a column", () => {
   test.each<[name: string, yaml: string, problems: string[]]>([
     ["an empty file is fine", "", []],
     ["no routes is fine", "router_settings: {num_retries: 1}", []],
@@ -59,7 +59,7 @@ describe("problems are pointed at", () => {
       "a key in the file",
       entry("      api_key: sk-1234567890\n"),
       [
-        "5:7 warning model_list[0].litellm_params.api_key: a key stands in the file: write `os.environ/NAME` and set NAME instead",
+        "5:7 warning model_list[0].litellm_params.api_key: the file contains a key: write `os.environ/NAME` and set NAME instead",
       ],
     ],
     [
@@ -115,7 +115,7 @@ describe("both spellings", () => {
       },
     ],
     [
-      "the seed's keys",
+      "older spellings",
       "router_settings: {routing_strategy: least-busy, enable_loadbalancing: true, retry_policy: {max_retries: 3, timeout: 20, exponential_backoff: false}}",
       { strategy: "least-busy", retry: { max: 3, exponential: false }, firstByteMs: 20_000, totalMs: 600_000 },
     ],

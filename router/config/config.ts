@@ -1,8 +1,8 @@
 /**
- * `litellm_config.yaml` → `RouterConfig`: one reading of the file, with every problem pointed at by line and column.
+ * `litellm_config.yaml` → `RouterConfig`, and a list of problems with line and column.
  *
- * Nothing throws on a bad file: what can be understood is used, the rest is a problem. Whoever starts the product refuses
- * to start on an error and prints warnings.
+ * Nothing here throws on a bad file: every valid part is used, and every other part is reported. The launcher refuses to
+ * start when there is an error, and prints warnings.
  */
 import { isRecord } from "../base/json.ts";
 import { compileRoutes } from "../routes/routes.ts";
@@ -13,7 +13,7 @@ import type { LitellmSettingsFile, RouterSettingsFile } from "./schema.ts";
 import { readEntries, readSection } from "./sections.ts";
 import { readYaml } from "./yaml.ts";
 
-/** Reads a configuration text. An empty text is a valid configuration with no routes of its own. */
+/** Reads a configuration text. An empty text is a valid configuration without routes. */
 export function parseRouterConfig(text: string): { config: RouterConfig; problems: ConfigProblem[] } {
   const yaml = readYaml(text);
   const report = new Report(yaml);
@@ -29,7 +29,7 @@ export function parseRouterConfig(text: string): { config: RouterConfig; problem
   return { config, problems: report.problems.sort((a, b) => a.line - b.line || a.column - b.column) };
 }
 
-/** Fallbacks and aliases that lead nowhere are found now, not when the first model fails. */
+/** Reports fallbacks and aliases that lead nowhere now, rather than when the first model fails. */
 function checkTargets(config: RouterConfig, report: Report): void {
   const table = compileRoutes(config);
   const { general, contextWindow, contentPolicy, byDefault } = config.fallbacks;

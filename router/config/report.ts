@@ -3,6 +3,7 @@ import type { z } from "zod";
 import { WITHOUT_EFFECT } from "./schema.ts";
 import type { Path, YamlText } from "./yaml.ts";
 
+/** Something wrong in the configuration. An error is a part that cannot be used; a warning is only worth a look. */
 export interface ConfigProblem {
   /** From 1. */
   readonly line: number;
@@ -14,7 +15,7 @@ export interface ConfigProblem {
   readonly severity: "error" | "warning";
 }
 
-/** Collects problems and knows where in the text each one stands. */
+/** Collects problems and finds the position of each in the text. */
 export class Report {
   readonly problems: ConfigProblem[] = [];
   readonly #yaml: YamlText;
@@ -27,6 +28,7 @@ export class Report {
     this.problems.push({ ...this.#yaml.locate(path), path: toPathText(path), message, severity });
   }
 
+  /** Adds every issue that zod found in the value at `path`. */
   issues(path: Path, error: z.ZodError): void {
     for (const issue of error.issues) this.add([...path, ...(issue.path as (string | number)[])], issue.message);
   }
@@ -36,6 +38,7 @@ export class Report {
     return this.#yaml.has(path);
   }
 
+  /** Warns of each key of `value` that is not among `known`. */
   unknown(path: Path, value: Record<string, unknown>, known: readonly string[], section: string): void {
     for (const key of Object.keys(value)) {
       if (known.includes(key)) continue;

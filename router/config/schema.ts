@@ -1,8 +1,9 @@
 /**
- * What `litellm_config.yaml` may hold, as zod schemas: LiteLLM's own keys, the seed's keys, and ours (marked).
+ * What `litellm_config.yaml` may contain, as zod schemas: LiteLLM's own keys, a few older keys, and ours. The last two
+ * are marked.
  *
- * Durations are seconds, as LiteLLM writes them. A string of the form `os.environ/NAME` stands for an environment variable
- * and is kept as written: it is resolved when a call needs it.
+ * Durations are in seconds, as in LiteLLM. A string of the form `os.environ/NAME` means an environment variable. It is
+ * kept as written and resolved when a call needs it.
  */
 import { z } from "zod";
 
@@ -12,11 +13,11 @@ const dollars = z.number().nonnegative();
 /** A list of one-key maps: `[{"model-a": ["model-b", "model-c"]}]`. */
 const fallbacks = z.array(z.record(z.string(), z.array(z.string())));
 
-/** How a deployment is chosen among the healthy ones of the best `order`. `first-healthy` is `enable_loadbalancing: false`. */
+/** How to choose among the healthy deployments of the lowest `order`. `first-healthy` is `enable_loadbalancing: false`. */
 export const STRATEGIES = ["simple-shuffle", "least-busy", "latency-based-routing", "first-healthy"] as const;
 export type Strategy = (typeof STRATEGIES)[number];
 
-/** Request fields that a deployment may preset; sent in the upstream's own dialect. */
+/** Request fields that a deployment may preset. They are sent as written, in the upstream's own dialect. */
 export const PRESETS = [
   "frequency_penalty",
   "parallel_tool_calls",
@@ -40,9 +41,9 @@ export const litellmParams = z.object({
   base_url: z.string().min(1).optional(),
   api_key: z.string().min(1).optional(),
   custom_llm_provider: z.string().min(1).optional(),
-  /** Ours: `anthropic` sends the request untranslated to `{api_base}/v1/messages`; `openai` translates it. */
+  /** Ours: `anthropic` sends the request unchanged to `{api_base}/v1/messages`; `openai` translates it. */
   api_format: z.enum(["anthropic", "openai"]).optional(),
-  /** Ours: seconds an identical request is answered from memory, for this route alone. */
+  /** Ours: for how many seconds this route answers an identical request from memory. */
   cache_ttl: z.number().nonnegative().max(86_400).optional(),
   weight: z.number().nonnegative().optional(),
   order: z.number().optional(),
@@ -81,7 +82,7 @@ export const modelEntry = z.object({
   model_info: modelInfo.optional(),
 });
 
-/** LiteLLM's keys count retries by kind of failure; `max_retries`, `timeout`, `exponential_backoff` are the seed's. */
+/** LiteLLM's keys count retries by kind of failure. `max_retries`, `timeout` and `exponential_backoff` are older keys. */
 export const retryPolicy = z.object({
   max_retries: count.optional(),
   timeout: seconds.optional(),
@@ -96,15 +97,15 @@ export const retryPolicy = z.object({
 });
 
 export const routerSettings = z.object({
-  /** One of `STRATEGIES`; another of LiteLLM's names is said to be taken as `simple-shuffle`. */
+  /** One of `STRATEGIES`. Any other name causes a warning and means `simple-shuffle`. */
   routing_strategy: z.string().optional(),
-  /** The seed's: false takes the first healthy deployment of a name always. */
+  /** An older key: false always takes the first healthy deployment of a name. */
   enable_loadbalancing: z.boolean().optional(),
   retry_policy: retryPolicy.optional(),
   num_retries: count.optional(),
   timeout: seconds.optional(),
   stream_timeout: seconds.optional(),
-  /** Least seconds to wait before a retry. */
+  /** Fewest seconds to wait before a retry. */
   retry_after: z.number().nonnegative().max(600).optional(),
   allowed_fails: count.optional(),
   cooldown_time: z.number().nonnegative().max(86_400).optional(),
@@ -117,9 +118,9 @@ export const routerSettings = z.object({
   model_group_alias: z
     .record(z.string(), z.union([z.string(), z.object({ model: z.string(), hidden: z.boolean().optional() })]))
     .optional(),
-  /** Ours: seconds an upstream may be silent in the middle of a stream. */
+  /** Ours: how many seconds an upstream may be silent in mid-stream. */
   stream_idle_timeout: seconds.optional(),
-  /** Ours: seconds of upstream silence after which the client gets a sign of life. */
+  /** Ours: seconds of upstream silence after which the client gets a keep-alive. */
   keepalive_interval: seconds.optional(),
 });
 
@@ -135,10 +136,10 @@ export const litellmSettings = z.object({
   cache_params: z.object({ ttl: seconds.optional(), type: z.string().optional() }).optional(),
 });
 
-/** Sections of the file that the router reads, with the schema each must fit. `model_list` is read entry by entry. */
+/** Sections of the file and their schemas. `model_list` is not among them: it is read entry by entry. */
 export const SECTIONS = { router_settings: routerSettings, litellm_settings: litellmSettings } as const;
 
-/** LiteLLM's own keys that have no effect here, by section: named as such, so that nobody takes them for a misspelling. */
+/** LiteLLM's own keys that have no effect here, by section. The warning says so, instead of calling them misspelt. */
 export const WITHOUT_EFFECT: Readonly<Record<string, readonly string[]>> = {
   "": ["general_settings", "environment_variables", "mcp_servers", "guardrails", "include", "credential_list"],
   litellm_params: [

@@ -1,4 +1,4 @@
-/** The sections of `litellm_config.yaml`, each value that does not fit reported with its place and left out. */
+/** Reads the sections of `litellm_config.yaml`. A value that does not fit its schema is reported and left out. */
 import { isRecord } from "../base/json.ts";
 import { envName } from "../routes/env-names.ts";
 import { findProvider } from "../routes/providers.ts";
@@ -6,7 +6,7 @@ import type { Report } from "./report.ts";
 import { litellmParams, modelEntry, type ModelEntryFile, modelInfo, PRESETS, retryPolicy, SECTIONS } from "./schema.ts";
 import type { Path } from "./yaml.ts";
 
-/** The entries of `model_list` that fit; each one that does not is a problem of its own. */
+/** The valid entries of `model_list`; each invalid one is reported. */
 export function readEntries(report: Report, list: unknown): ModelEntryFile[] {
   if (list === undefined || list === null) return [];
   if (!Array.isArray(list)) {
@@ -75,13 +75,13 @@ function checkEntry(report: Report, path: Path, entry: ModelEntryFile): void {
   if (key !== undefined && envName(key) === undefined && key.length > 8) {
     report.add(
       [...path, "litellm_params", "api_key"],
-      "a key stands in the file: write `os.environ/NAME` and set NAME instead",
+      "the file contains a key: write `os.environ/NAME` and set NAME instead",
       "warning",
     );
   }
 }
 
-/** A section of the file, without the values that do not fit. */
+/** A section of the file, without its invalid values. */
 export function readSection(report: Report, root: Record<string, unknown>, name: keyof typeof SECTIONS): object {
   const raw = root[name];
   if (raw === undefined || raw === null) return {};
@@ -98,7 +98,7 @@ export function readSection(report: Report, root: Record<string, unknown>, name:
   const parsed = schema.safeParse(raw);
   if (parsed.success) return parsed.data;
   report.issues([name], parsed.error);
-  // One wrong value does not make the rest of the section wrong.
+  // One invalid value does not make the rest of the section invalid.
   const bad = new Set(parsed.error.issues.map((issue) => issue.path[0]));
   const rest = schema.safeParse(Object.fromEntries(Object.entries(raw).filter(([key]) => !bad.has(key))));
   return rest.success ? rest.data : {};

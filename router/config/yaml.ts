@@ -1,33 +1,37 @@
-/** Where in a YAML text a value stands, so that a problem in the configuration can be pointed at. */
+/** Finds the line and column of a value in a YAML text, for messages about problems in the configuration. */
 import { type Document, isMap, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
 
+/** Keys and list indexes from the top of the text to a value. */
 export type Path = readonly (string | number)[];
 
-/** Line and column count from 1. */
-export interface Place {
+/** Line and column, both counted from 1. */
+export interface Position {
   readonly line: number;
   readonly column: number;
 }
 
+/** A parsed YAML text. */
 export interface YamlText {
-  /** Plain value of the whole text; null when it is empty or cannot be read. */
+  /** The whole text as a plain value; null when it is empty or cannot be parsed. */
   readonly value: unknown;
-  /** Faults of the YAML itself: bad indentation, a key twice, an unknown anchor. */
-  readonly faults: readonly (Place & { readonly message: string; readonly severity: "error" | "warning" })[];
+  /** Faults of the YAML itself: bad indentation, a duplicate key, an unknown anchor. */
+  readonly faults: readonly (Position & { readonly message: string; readonly severity: "error" | "warning" })[];
   /** The key or list item at `path`, or the deepest part of it that exists. */
-  locate(path: Path): Place;
+  locate(path: Path): Position;
+  /** Whether the text has a value at `path`. */
   has(path: Path): boolean;
 }
 
+/** Parses `text`. Never throws: what is wrong with it is in `faults`. */
 export function readYaml(text: string): YamlText {
   const lines = new LineCounter();
   const doc = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true });
-  const placeOf = (offset: number): Place => {
+  const positionOf = (offset: number): Position => {
     const { line, col } = lines.linePos(offset);
     return { line: Math.max(1, line), column: Math.max(1, col) };
   };
   const fault = (severity: "error" | "warning") => (problem: { pos: [number, number]; message: string }) => ({
-    ...placeOf(problem.pos[0]),
+    ...positionOf(problem.pos[0]),
     message: problem.message,
     severity,
   });
@@ -36,13 +40,17 @@ export function readYaml(text: string): YamlText {
   try {
     if (doc.errors.length === 0) value = doc.toJS();
   } catch (error) {
-    // Anchors that multiply into more than anyone would write by hand.
-    faults.push({ ...placeOf(0), message: error instanceof Error ? error.message : String(error), severity: "error" });
+    // Anchors that expand into far more text than a person would write.
+    faults.push({
+      ...positionOf(0),
+      message: error instanceof Error ? error.message : String(error),
+      severity: "error",
+    });
   }
   return {
     value,
     faults,
-    locate: (path) => placeOf(offsetOf(doc, path)),
+    locate: (path) => positionOf(offsetOf(doc, path)),
     has: (path) => doc.hasIn(path),
   };
 }

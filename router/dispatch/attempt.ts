@@ -1,4 +1,4 @@
-/** One try at one deployment: time limits, the client's leaving, and the first bytes of the answer. */
+/** One try at one deployment: enforces time limits, notices a client that leaves, and reads the first bytes of the answer. */
 import { type Effects, OVER } from "../base/effects.ts";
 import { errorResponse, isErrorType, isRetryable, type RouterFailure, statusOf } from "../base/errors.ts";
 import type { Usage } from "../base/usage.ts";
@@ -8,18 +8,20 @@ import type { StartedStream } from "../stream/stream-guard.ts";
 import type { Upstream, UpstreamCall } from "../upstreams/upstream.ts";
 import { retryAfterMs, type TryFailure } from "./retry.ts";
 
-/** A checked request on its way through the router; the same for all its tries. */
+/** A checked request on its way through the router. All its tries share it. */
 export type RoutedCall = Omit<UpstreamCall, "deployment" | "onUsage">;
 
+/** Time limits of one try, in milliseconds. */
 export interface TryLimits {
   /** Streams: until the response headers. */
   readonly firstByteMs: number;
-  /** Answers in one piece: until the whole answer. */
+  /** Answers without a stream: until the whole answer. */
   readonly totalMs: number;
   /** Streams: from the headers to the first bytes. */
   readonly idleMs: number;
 }
 
+/** How one try ended. */
 export type TryResult =
   | {
       readonly kind: "stream";
@@ -32,17 +34,17 @@ export type TryResult =
   /** The client left before there was an answer. */
   | { readonly kind: "gone" };
 
-/** Whether the answer is a stream. */
+/** Whether the answer will be a stream. */
 export function isStream(call: Pick<RoutedCall, "kind" | "request">): boolean {
   return call.kind === "messages" && call.request.streams;
 }
 
-/** An answer in one piece that was waited for longer than this is not waited for a second time. */
+/** After waiting longer than this for an answer without a stream, the router does not wait for it a second time. */
 const LONG_WAIT_MS = 60_000;
 
 class TimedOut extends Error {}
 
-/** Asks once. Never throws. The deployment's connection is free when this returns anything but a stream. */
+/** Asks once. Never throws. The upstream connection is closed when this returns anything but a stream. */
 export async function attempt(
   call: RoutedCall,
   deployment: Deployment,
@@ -103,7 +105,7 @@ export async function attempt(
   }
 }
 
-/** `work`, or a rejection with TimedOut after `ms`; then `abort` is pulled, so that `work` ends too. */
+/** Resolves as `work` does, or rejects with TimedOut after `ms` and triggers `abort`, so that `work` ends too. */
 async function within<T>(work: Promise<T>, ms: number, abort: AbortController, deps: Effects): Promise<T> {
   const done = new AbortController();
   const limit = deps.sleep(ms, done.signal).then(
@@ -124,7 +126,7 @@ async function within<T>(work: Promise<T>, ms: number, abort: AbortController, d
   }
 }
 
-/** Rejects when `signal` aborts: an upstream that ignores the signal does not keep the client's leaving waiting. */
+/** Rejects when `signal` aborts, so that an upstream which ignores the signal cannot hold up the call. */
 function rejectedBy(signal: AbortSignal, until: AbortSignal): Promise<never> {
   const rejected = new Promise<never>((_, reject) => {
     signal.addEventListener("abort", () => reject(signal.reason), { once: true, signal: until });
@@ -133,13 +135,13 @@ function rejectedBy(signal: AbortSignal, until: AbortSignal): Promise<never> {
   return rejected;
 }
 
-/** The first bytes; or the failure, when the stream is empty or begins with an error: then nothing was promised yet. */
+/** The first bytes, or a failure when the stream is empty or begins with an error: the client has seen nothing yet. */
 async function readOpening(
   reader: ReadableStreamDefaultReader<Uint8Array>,
 ): Promise<{ first: Uint8Array[] } | { failure: RouterFailure }> {
   const first: Uint8Array[] = [];
   const watch = new SseWatch();
-  // Bytes of a stream that begins with an error are few; anything else is known by its first event.
+  // A stream that begins with an error is short. Any other stream is recognized by its first event.
   for (;;) {
     const { done, value } = await reader.read();
     if (done) {
@@ -195,7 +197,7 @@ export function asTryFailure(failure: RouterFailure, cause: TryFailure["cause"],
   };
 }
 
-/** Anthropic's error body, or undefined when `text` is none. */
+/** The error body in Anthropic's shape, or undefined when `text` is not one. */
 function errorBodyOf(text: string): { error: { message: string }; request_id?: string } | undefined {
   try {
     const body = JSON.parse(text) as { error?: { message?: unknown }; request_id?: unknown } | null;
@@ -206,7 +208,7 @@ function errorBodyOf(text: string): { error: { message: string }; request_id?: s
   }
 }
 
-/** For the log. Node's fetch says only "fetch failed" and keeps the reason in `cause`. */
+/** The error as text for the log. Node's fetch only says "fetch failed" and keeps the reason in `cause`. */
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const cause = error.cause instanceof Error ? `: ${error.cause.message}` : "";

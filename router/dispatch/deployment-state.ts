@@ -1,32 +1,32 @@
 /**
- * What the router remembers about deployments: calls in flight, speed, failures, cooldowns, this minute's use.
+ * What the router remembers about deployments: calls in flight, latency, failures, cooldowns, and use in this minute.
  *
- * Lives in memory, so it is one isolate's view: on Cloudflare several isolates each balance their own share.
+ * It is kept in memory, so each isolate has its own view: on Cloudflare every isolate balances its own share.
  */
 
-/** Speed is an average that forgets: this share of it is the newest call. */
+/** Latency is a moving average; the newest call has this share of it. */
 const NEWEST_SHARE = 0.3;
 const MINUTE_MS = 60_000;
 /**
- * A call that gives no sign of life for so long has been dropped without its end being heard of (a runtime may throw a
- * whole request away when its client leaves): it is counted out, else its deployment would look busy for ever.
+ * A call without a sign of life for this long counts as lost. A runtime may discard a whole request when its client
+ * leaves, and then no end is reported; without this limit the deployment would look busy for ever.
  */
 const LOST_MS = 15 * MINUTE_MS;
-/** Names come from callers (wildcards), so states of idle deployments are forgotten beyond this many. */
+/** Callers can invent names through wildcards, so beyond this many states those of idle deployments are dropped. */
 const MAX_STATES = 2_000;
 
 /** A deployment as a strategy sees it. */
 export interface DeploymentView {
   readonly inFlight: number;
-  /** Usual time to the first byte of a stream, or of an answer in one piece; null before the first one. */
+  /** Average milliseconds to the first byte, separately for streams and whole answers; null before the first call. */
   readonly latencyMs: number | null;
-  /** Out of every pick until then; 0 when it is not cooling. */
+  /** Time until which the deployment is not picked; 0 when it is not cooling down. */
   readonly coolingUntil: number;
   readonly failuresThisMinute: number;
   readonly successesThisMinute: number;
 }
 
-/** Use of one route entry in the current minute, for `rpm` and `tpm`. */
+/** Use of one route entry in the current minute, for `rpm`, `tpm` and `max_parallel_requests`. */
 export interface MinuteUse {
   readonly requests: number;
   readonly tokens: number;
@@ -36,7 +36,7 @@ export interface MinuteUse {
 
 interface State {
   readonly flights: Set<CountedFlight>;
-  /** Kept apart: an answer in one piece begins when it is finished. */
+  /** Kept apart, because an answer without a stream begins only when it is finished. */
   latencyMs: { stream: number | null; whole: number | null };
   coolingUntil: number;
   minute: number;
@@ -53,9 +53,9 @@ interface Use {
 
 /** One call in flight. */
 export interface Flight {
-  /** The call still goes on. */
+  /** Reports that the call is still running. */
   touch(): void;
-  /** The call is over. May be called any number of times and counts once. */
+  /** Reports that the call is over. Further calls have no effect. */
   end(): void;
 }
 
@@ -63,6 +63,7 @@ interface CountedFlight extends Flight {
   aliveAt: number;
 }
 
+/** The state of all deployments in this isolate. */
 export class DeploymentStates {
   readonly #states = new Map<string, State>();
   readonly #uses = new Map<string, Use>();
@@ -73,7 +74,7 @@ export class DeploymentStates {
     this.#now = now;
   }
 
-  /** Counts a call in: at the deployment and at the entry its limits hang on. */
+  /** Counts a new call, at the deployment and at the route entry that limits it. */
   begin(deploymentId: string, entryId: string): Flight {
     this.#dropLost();
     const { flights } = this.#state(deploymentId);
@@ -131,12 +132,12 @@ export class DeploymentStates {
     this.#use(entryId).tokens += tokens;
   }
 
-  /** Deployments remembered. */
+  /** How many deployments are remembered. */
   get size(): number {
     return this.#states.size;
   }
 
-  /** Calls in flight over all deployments: 0 when nothing is going on. */
+  /** Calls in flight over all deployments. */
   get inFlight(): number {
     let sum = 0;
     for (const state of this.#states.values()) sum += state.flights.size;
@@ -169,7 +170,7 @@ export class DeploymentStates {
     return state;
   }
 
-  /** Entries come from the configuration: their number is bounded by it. */
+  /** Use per route entry. The configuration bounds the number of entries. */
   #use(id: string): Use {
     const minute = this.#minute();
     let use = this.#uses.get(id);

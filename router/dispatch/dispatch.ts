@@ -1,7 +1,7 @@
 /**
- * From a checked request to an answer that has begun: which deployment, how often, and which other model after that.
+ * From a checked request to an answer that has begun: picks a deployment, retries, and falls back to other models.
  *
- * Everything here happens before the first byte goes to the client; after it nothing is tried again.
+ * All of this happens before the client gets its first byte. After that nothing is retried.
  */
 import type { Effects } from "../base/effects.ts";
 import type { Usage } from "../base/usage.ts";
@@ -22,7 +22,7 @@ import type { DeploymentStates, Flight } from "./deployment-state.ts";
 import { cooldownMs, fallbackKind, isDeploymentsFault, nextDelayMs, type TryFailure } from "./retry.ts";
 import { type Candidate, hasFresh, pick } from "./strategies.ts";
 
-/** What a router has, as far as a call needs it. */
+/** The parts of a router that a call needs. */
 export interface Switchboard {
   readonly config: RouterConfig;
   readonly table: RouteTable;
@@ -36,21 +36,22 @@ export interface Switchboard {
 /** One try, for the record. */
 export interface Tried {
   readonly deployment: string;
-  /** 0 for a try that the client did not wait for. */
+  /** HTTP status; 0 when the client left before there was one. */
   readonly status: number;
   readonly ms: number;
 }
 
-/** Who answers, and what has to be ended when the answer ends. */
+/** The deployment that answers, and the flight to end when the answer ends. */
 export interface Served {
   readonly deployment: Deployment;
   readonly entry: RouteEntry;
   readonly flight: Flight;
 }
 
+/** The outcome of a call, with every try made for it. */
 export type Dispatched = {
   readonly tries: readonly Tried[];
-  /** What the upstream said it billed, once it has said it. */
+  /** What the upstream says it billed; undefined until it has said so. */
   readonly usage: () => Usage | undefined;
 } & (
   | {
@@ -62,10 +63,10 @@ export type Dispatched = {
   | { readonly kind: "gone"; readonly served: Omit<Served, "flight"> | null }
 );
 
-/** Never throws. The caller ends `served.flight` when the answer ends, however it ends. */
+/** Never throws. The caller must end `served.flight` when the answer ends, for any reason. */
 export async function dispatch(call: RoutedCall, match: Match, board: Switchboard): Promise<Dispatched> {
   const result = await askAll(call, match, board);
-  // What was tried again here is not to be tried again by the client: its retries and ours would multiply.
+  // The client must not retry what was retried here: its retries and ours would multiply.
   if (result.kind === "failure" && result.tries.length > 1)
     result.failure.response.headers.set("x-should-retry", "false");
   return result;
@@ -88,7 +89,7 @@ async function askAll(call: RoutedCall, match: Match, board: Switchboard): Promi
   return result;
 }
 
-/** Other models to ask, in order, each once. A list by kind comes before the general one. */
+/** Other models to ask, in order, each once. The list comes from the kind of failure. */
 function fallbacksFor(
   asked: string,
   match: Match,

@@ -1,4 +1,4 @@
-/** What a failure means: try again, ask another model, let a deployment rest, or give up. Pure. */
+/** Decides what follows a failure: a retry, another model, a cooldown for the deployment, or giving up. Pure. */
 import { isRetryable } from "../base/errors.ts";
 import type { RetryConfig, RouterConfig } from "../config/router-config.ts";
 import type { DeploymentView } from "./deployment-state.ts";
@@ -8,21 +8,21 @@ export interface TryFailure {
   readonly cause: "answer" | "network" | "timeout";
   readonly status: number;
   readonly message: string;
-  /** How long the upstream asked us to wait. */
+  /** How long the upstream asks us to wait; null when it does not say. */
   readonly retryAfterMs: number | null;
-  /** The upstream's own `x-should-retry`, where it gave one. */
+  /** The upstream's own `x-should-retry`; null when it sent none. */
   readonly shouldRetry: boolean | null;
-  /** What the client is told when this failure is the last. */
+  /** The response for the client when nothing else is tried. */
   readonly response: Response;
 }
 
 const FIRST_DELAY_MS = 500;
 const MAX_DELAY_MS = 8_000;
-/** Least share of a pause that is left after jitter: clients that failed together do not come back together. */
+/** Largest share of a pause that jitter removes, so that clients which failed together do not return together. */
 const JITTER = 0.25;
-/** A wait longer than this is the client's to decide: it is told instead of kept. */
+/** When an upstream asks for a longer wait than this, the client gets the failure and decides. */
 const MAX_RETRY_AFTER_MS = 30_000;
-/** An overloaded upstream (529) is worth more patience than a broken one. */
+/** An overloaded upstream (529) gets more retries than a broken one. */
 const OVERLOADED_RETRIES = 4;
 /** Longest cooldown an upstream's `retry-after` can ask for. */
 const MAX_COOLDOWN_MS = 60_000;
@@ -30,8 +30,8 @@ const MAX_COOLDOWN_MS = 60_000;
 /**
  * How long to wait before the next try, or null to give up.
  *
- * `retry`: tries after the first that have been made already. `hasFresh`: another healthy deployment of the same name is
- * left, so that there is nothing to wait for.
+ * `retry`: retries made so far. `hasFresh`: another healthy deployment of the same name is left, so there is nothing to
+ * wait for.
  */
 export function nextDelayMs(
   failure: TryFailure,
@@ -48,7 +48,7 @@ export function nextDelayMs(
   return Math.round(Math.max(delay, failure.retryAfterMs ?? 0, config.minDelayMs));
 }
 
-/** Tries after the first that this kind of failure is worth. */
+/** How many retries this kind of failure gets. */
 function retriesFor(failure: TryFailure, { max, byKind }: RetryConfig, hasFresh: boolean): number {
   if (failure.shouldRetry === false) return hasFresh ? max : 0;
   if (failure.cause === "timeout") return byKind.timeout ?? max;
@@ -57,7 +57,7 @@ function retriesFor(failure: TryFailure, { max, byKind }: RetryConfig, hasFresh:
     case 413:
     case 422:
       return (isContentPolicy(failure) ? byKind.contentPolicy : byKind.badRequest) ?? 0;
-    // Ours to fix, and the same every time at this deployment; another one may have a better key or the model.
+    // The operator has to fix this, so the same deployment fails again. Another one may have a valid key, or the model.
     case 401:
     case 402:
     case 403:
@@ -76,14 +76,14 @@ function retriesFor(failure: TryFailure, { max, byKind }: RetryConfig, hasFresh:
   }
 }
 
-/** A request that is wrong by itself says nothing about who refused it. */
+/** Whether the deployment is to blame. An invalid request says nothing about the deployment that refused it. */
 export function isDeploymentsFault({ status }: Pick<TryFailure, "status">): boolean {
   return status !== 400 && status !== 413 && status !== 422;
 }
 
 /**
- * How long a deployment rests after a failure; 0 for not at all. `view` includes this failure. `sole`: its name has no
- * other deployment, and a name is never cooled away.
+ * How long a deployment cools down after a failure, in milliseconds; 0 for not at all. `view` includes this failure.
+ * `sole`: the model name has no other deployment, and the last one never cools down.
  */
 export function cooldownMs(
   failure: TryFailure,
@@ -108,7 +108,7 @@ export function cooldownMs(
   }
 }
 
-/** Which list of other models a final failure leads to; null when another model would fail the same way. */
+/** Which list of fallback models a final failure leads to; null when another model would fail the same way. */
 export function fallbackKind(
   failure: Pick<TryFailure, "status" | "message">,
 ): "contextWindow" | "contentPolicy" | "general" | null {
@@ -135,7 +135,7 @@ function isContentPolicy({ status, message }: Pick<TryFailure, "status" | "messa
   );
 }
 
-/** `retry-after` in milliseconds: seconds or an HTTP date; null when there is none or it is nonsense. */
+/** A `retry-after` header (seconds or an HTTP date) in milliseconds; null when it is missing or invalid. */
 export function retryAfterMs(header: string | null, now: number): number | null {
   if (header === null || header.trim() === "") return null;
   const seconds = Number(header);

@@ -1,9 +1,10 @@
-/** Which of a name's deployments is asked: pure, from what is known about each at that moment. */
+/** Picks one of a model name's deployments from their current state. Pure. */
 import type { Strategy } from "../config/schema.ts";
 import type { Deployment } from "../routes/deployment.ts";
 import type { RouteEntry } from "../routes/route-entry.ts";
 import type { DeploymentView, MinuteUse } from "./deployment-state.ts";
 
+/** A deployment that may be picked, with its current state. */
 export interface Candidate {
   readonly deployment: Deployment;
   readonly entry: RouteEntry;
@@ -11,20 +12,22 @@ export interface Candidate {
   readonly use: MinuteUse;
 }
 
+/** The deployment to ask, or how long to wait for one. */
 export type Choice =
   | { readonly candidate: Candidate }
-  /** Every deployment is at a limit that the configuration set; a call may be made again in `waitMs`. */
+  /** Every deployment is at a limit from the configuration. Another call may succeed in `waitMs`. */
   | { readonly candidate: null; readonly waitMs: number };
 
-/** Latencies this close to the best one count as equal, so that the fastest is not flooded. */
+/** Latencies up to this multiple of the best one count as equal, so that the fastest deployment is not flooded. */
 const LATENCY_BUFFER = 1.1;
 
 /**
  * Picks among `candidates` (at least one).
  *
- * Deployments at their `rpm`, `tpm` or `max_parallel_requests` are out. Of the others: not cooling before cooling, not
- * yet tried for this request before tried, lower `order` before higher; the strategy decides within what is left. When
- * all are cooling, the one that recovers first is asked all the same: a name is never cooled away.
+ * Deployments at their `rpm`, `tpm` or `max_parallel_requests` are left out. Among the others, a healthy one comes before
+ * one that is cooling down, an untried one before one already tried for this request, and a lower `order` before a higher
+ * one. The strategy decides among those that are left. When all are cooling down, the one that recovers first is asked
+ * anyway, so that a model name never becomes unavailable.
  */
 export function pick(
   candidates: readonly Candidate[],
@@ -46,7 +49,7 @@ export function pick(
   return { candidate: byStrategy(tier, strategy, random) };
 }
 
-/** Whether a deployment is left that is healthy, within limits and not tried yet: then there is nothing to wait for. */
+/** Whether a deployment is left that is healthy, within limits and not tried yet. If so, a retry need not wait. */
 export function hasFresh(candidates: readonly Candidate[], tried: ReadonlySet<string>): boolean {
   return candidates.some(
     (candidate) => candidate.view.coolingUntil === 0 && !isAtLimit(candidate) && !tried.has(candidate.deployment.id),
@@ -60,7 +63,7 @@ function byStrategy(tier: readonly Candidate[], strategy: Strategy, random: () =
     case "simple-shuffle":
       return byWeight(tier, random);
     case "latency-based-routing": {
-      // A deployment that never answered is tried first: else it would never be measured.
+      // A deployment without a measurement is tried first, or it would never get one.
       const latency = (candidate: Candidate): number => candidate.view.latencyMs ?? 0;
       const best = Math.min(...tier.map(latency));
       return atRandom(
@@ -73,7 +76,7 @@ function byStrategy(tier: readonly Candidate[], strategy: Strategy, random: () =
   }
 }
 
-/** Weights as LiteLLM reads them: `weight` if any has one, else `rpm`, else `tpm`, else all alike. */
+/** Weights as LiteLLM reads them: `weight` if any deployment has one, otherwise `rpm`, otherwise `tpm`, otherwise equal. */
 function byWeight(tier: readonly Candidate[], random: () => number): Candidate {
   const kinds = ["weight", "requestsPerMinute", "tokensPerMinute"] as const;
   const kind = kinds.find((name) => tier.some((candidate) => candidate.entry[name] !== undefined));
@@ -84,7 +87,7 @@ function byWeight(tier: readonly Candidate[], random: () => number): Candidate {
     rest -= weight;
     if (rest < 0) return tier[index] as Candidate;
   }
-  // All weights are 0, or rounding ate the rest.
+  // All weights are 0, or rounding left a remainder.
   return atRandom(tier, random);
 }
 
@@ -108,7 +111,7 @@ function isAtLimit({ entry, use }: Candidate): boolean {
   );
 }
 
-/** One that only waits for a call to end may be free in a moment; a minute's use is forgotten when the minute ends. */
+/** A deployment at `max_parallel_requests` may be free in a moment; one at `rpm` or `tpm` is free when the minute ends. */
 function waitForLimit(candidates: readonly Candidate[], now: number): number {
   return Math.min(
     ...candidates.map(({ entry, use }) => {

@@ -1,22 +1,22 @@
-/** Money is looked at before each call: an amount is reserved, and what the call really cost is settled after it. */
+/** Budgets: an amount is reserved before each call, and the real cost is settled after it. */
 import type { RouterFailure } from "../base/errors.ts";
 import type { UsageRecord } from "../base/usage.ts";
 
-/** What a call may cost at most, as far as that can be known before it. */
+/** The most a call may cost, as far as that is known beforehand. */
 export interface Estimate {
   readonly requestId: string;
   readonly account: string;
   readonly keyId: string | null;
   readonly sessionId: string | null;
   readonly model: string;
-  /** By the size of the request: a count would cost more than it is worth here. */
+  /** Estimated from the size of the request; counting would cost more than it is worth. */
   readonly inputTokens: number;
   readonly maxOutputTokens: number;
   /** US dollars; null when the price is not known. */
   readonly maxCostUsd: number | null;
 }
 
-/** The answer to a reservation: go ahead and settle, or a refusal that the client is told. */
+/** The answer to a reservation: permission that must be settled, or a refusal that the client gets. */
 export type Reservation =
   | {
       readonly granted: true;
@@ -25,18 +25,20 @@ export type Reservation =
     }
   | { readonly granted: false; readonly refusal: RouterFailure };
 
+/** Reserves the estimated cost of a call before it is made. */
 export type Reserve = (estimate: Estimate) => Promise<Reservation>;
 
+/** Limits of `MemoryBudgets`. */
 export interface BudgetLimits {
-  /** US dollars an account may spend; left out: no limit. */
+  /** US dollars an account may spend; no limit when absent. */
   readonly perAccountUsd?: number;
-  /** US dollars a session may spend; left out: no limit. */
+  /** US dollars a session may spend; no limit when absent. */
   readonly perSessionUsd?: number;
-  /** Whether a call whose price is not known is refused where there is a limit. It cannot be counted against it. */
+  /** Whether to refuse a call with an unknown price when there is a limit, since it cannot be counted against the limit. */
   readonly refuseUnknownPrice?: boolean;
 }
 
-/** One purse: what is spent, and what calls in flight may still spend. */
+/** Money spent, and money that calls in flight may still spend. */
 interface Purse {
   spentUsd: number;
   reservedUsd: number;
@@ -51,7 +53,7 @@ export class MemoryBudgets {
     this.#limits = limits;
   }
 
-  /** Grants when every purse that the call would draw on still holds what it may cost. */
+  /** Grants the call when every budget it draws on still covers what it may cost. */
   readonly reserve: Reserve = async (estimate) => {
     const { perAccountUsd, perSessionUsd, refuseUnknownPrice = false } = this.#limits;
     const purses: { key: string; limit: number; name: string }[] = [];

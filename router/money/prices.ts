@@ -1,19 +1,19 @@
 /**
- * What tokens cost. A price that is not in this table and not in the configuration is unknown, and so is the cost: null,
- * never 0. List prices only: discounts, batches, fast modes and regional surcharges are not in it.
+ * What tokens cost. A price that is neither in this table nor in the configuration is unknown, and then the cost is null,
+ * never 0. The table has list prices only, without discounts, batch prices, fast modes or regional surcharges.
  */
 import type { Usage } from "../base/usage.ts";
 import type { ConfiguredPrice } from "../routes/route-entry.ts";
 
-/** The day the table below was last compared with the providers' price lists. Stands in every usage record. */
+/** The day the table below was last compared with the providers' price lists. Every usage record contains it. */
 export const PRICES_VERSION = "2026-11-21";
 
-/** US dollars a token. */
+/** US dollars per token. */
 export interface Price {
   readonly input: number;
   readonly output: number;
   readonly cacheRead: number;
-  /** Kept for five minutes, or as long as the provider keeps it. */
+  /** For a cache of five minutes, or of whatever time the provider uses. */
   readonly cacheWrite: number;
   readonly cacheWriteHour: number;
   /** `PRICES_VERSION` or `config`. */
@@ -23,17 +23,17 @@ export interface Price {
 interface Row {
   readonly provider: string;
   readonly model: RegExp;
-  /** US dollars a million tokens, as price lists write them. */
+  /** US dollars per million tokens, as in price lists. */
   readonly input: number;
   readonly output: number;
   readonly cacheRead?: number;
   readonly cacheWrite?: number;
   readonly cacheWriteHour?: number;
-  /** Day from which the price holds, as far as it is known. */
+  /** First day of the price, as far as it is known. */
   readonly since: string;
 }
 
-/** Anthropic's rule: writing costs 1.25 times the input, 2 times for an hour; reading mostly a tenth. */
+/** Anthropic's rule: a cache write costs 1.25 times the input price, or twice for an hour; a read costs about a tenth. */
 function claude(model: RegExp, input: number, output: number, cacheRead: number, since: string): Row {
   return {
     provider: "anthropic",
@@ -47,7 +47,7 @@ function claude(model: RegExp, input: number, output: number, cacheRead: number,
   };
 }
 
-/** First match wins. claude-haiku-5-5 is left out: its price depends on the length of the prompt. */
+/** The first match wins. claude-haiku-5-5 is missing because its price depends on the length of the prompt. */
 const TABLE: readonly Row[] = [
   claude(/^claude-(?:fable|mythos)-5-1$/, 10, 50, 0.25, "2026-06-01"),
   claude(/^claude-(?:fable|mythos)-5$/, 10, 50, 1, "2026-01-01"),
@@ -64,8 +64,8 @@ const TABLE: readonly Row[] = [
 const MILLION = 1_000_000;
 
 /**
- * The price of a model at a provider, or null. The configuration's prices come first; where it names only some, the
- * table fills the rest. Cached input without a price of its own counts as plain input: rather too much than too little.
+ * The price of a model at a provider, or null. The configuration's prices come first and the table fills the gaps. Cached
+ * input without its own price is charged as plain input, so an estimate is too high rather than too low.
  */
 export function priceOf(provider: string, model: string, configured: ConfiguredPrice | undefined): Price | null {
   const name = model.replace(/-\d{8}$/, "");
@@ -87,7 +87,7 @@ export function priceOf(provider: string, model: string, configured: ConfiguredP
   };
 }
 
-/** US dollars, to a billionth: sums of sums stay readable. */
+/** US dollars, rounded to a billionth so that sums stay readable. */
 export function costOf(usage: Usage, price: Price): number {
   const hour = Math.min(usage.cacheWriteHourTokens ?? 0, usage.cacheWriteTokens);
   const dollars =

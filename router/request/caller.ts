@@ -1,11 +1,11 @@
-/** Who is calling, as the door that authenticated the request knows it. */
+/** Who is calling, as established by the HTTP door that authenticated the request. */
 export interface Caller {
-  /** Account that pays. Cache entries and usage never cross it. */
+  /** The account that pays. Cache entries and usage are never shared between accounts. */
   readonly account: string;
-  /** Id of the API key used, or null when the engine of a session calls. */
+  /** Id of the API key used, or null when a session's engine calls. */
   readonly keyId: string | null;
   /** Session whose engine calls, or null for a direct API call. */
   readonly sessionId: string | null;
-  /** Which of the session's agents calls, as the engine names it: set for a sub-agent. */
+  /** The subagent that calls, as the engine names it; absent for the session's main agent. */
   readonly agentId?: string | undefined;
 }

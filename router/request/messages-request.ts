@@ -1,23 +1,23 @@
-/** A Messages request on its way through the router, of which most is for the provider alone. */
+/** A Messages request on its way through the router. Most of it is only for the provider. */
 import { type Checked, checkMessages, type MessagesBody, parseObject } from "./request.ts";
 import { isFilledList, skim, splice, type Span, valueAt } from "./skim.ts";
 
-/** Stands for the messages of a request whose list was seen to hold something. */
+/** Placeholder for a list of messages that is known not to be empty but has not been parsed. */
 const SOME: readonly unknown[] = [null];
 
 /**
- * What the router itself reads of a request, and the whole for who has to read it. A request that is passed through is
- * never parsed: that its messages are what they ought to be is then the provider's to judge.
+ * The few fields the router reads, and the whole body on demand. A request that is passed through is never parsed; the
+ * provider then judges whether its messages are valid.
  */
 export class MessagesRequest {
   /** The bytes as received. */
   readonly raw: Uint8Array;
-  /** The name that the caller wrote. */
+  /** The model's name as the caller wrote it. */
   readonly model: string;
   readonly maxTokens: number | undefined;
   /** Whether the caller asked for a stream. */
   readonly streams: boolean;
-  /** Where its members stand in `raw`; null when that is not known. */
+  /** Position of each member in `raw`; null when the request had to be parsed. */
   readonly #members: ReadonlyMap<string, Span> | null;
   #body: MessagesBody | null;
 
@@ -30,7 +30,7 @@ export class MessagesRequest {
     this.#body = members === null ? read : null;
   }
 
-  /** A request, or a 400 that names the field. */
+  /** The request, or a 400 that names the wrong field. */
   static async from(raw: Uint8Array, kind: "messages" | "count_tokens"): Promise<Checked<MessagesRequest>> {
     const members = skim(raw);
     const head = members && headOf(raw, members);
@@ -44,28 +44,28 @@ export class MessagesRequest {
     return body.ok ? { ok: true, value: new MessagesRequest(raw, body.value, null) } : body;
   }
 
-  /** Whether it has this member. */
+  /** Whether the body has this member. */
   has(name: string): boolean {
     return this.#members === null ? name in (this.#body ?? {}) : this.#members.has(name);
   }
 
-  /** All of it, shared by all who ask: never change it. Not ok where what was not looked at before is no JSON. */
+  /** The parsed body. It is shared between callers: never change it. Fails when the part not read so far is not JSON. */
   async body(): Promise<Checked<MessagesBody>> {
     if (this.#body !== null) return { ok: true, value: this.#body };
     const object = await parseObject(this.raw);
     if (!object.ok) return object;
-    // Its members were looked at when it came, and a parser finds the same ones.
+    // The members were checked on arrival, and a parser finds the same ones.
     return { ok: true, value: (this.#body = object.value as MessagesBody) };
   }
 
-  /** Its bytes with another model and not one byte besides, because prompt caches hang on them; undefined where that cannot be had. */
+  /** The bytes with only the model changed, because prompt caches depend on the rest; undefined when that is impossible. */
   withModel(model: string): Uint8Array | undefined {
     if (model === this.model) return this.raw;
     const span = this.#members?.get("model");
     return span && splice(this.raw, span, new TextEncoder().encode(JSON.stringify(model)));
   }
 
-  /** Whether `text`, which JSON has no reason to escape, stands anywhere in it. */
+  /** Whether `text` occurs anywhere in the body. `text` must not need escaping in JSON. */
   mentions(text: string): boolean {
     const sought = new TextEncoder().encode(text);
     const first = sought[0];
@@ -76,7 +76,7 @@ export class MessagesRequest {
   }
 }
 
-/** The members that the router reads; undefined where the messages are not, at first sight, what they ought to be. */
+/** The members that the router reads; undefined when `messages` is not a list that holds something. */
 function headOf(raw: Uint8Array, members: ReadonlyMap<string, Span>): Record<string, unknown> | undefined {
   const messages = members.get("messages");
   if (messages === undefined || !isFilledList(raw, messages)) return undefined;

@@ -1,15 +1,15 @@
-/** Reads and checks an incoming request: what is refused here never reaches a provider. */
+/** Reads and checks an incoming request. A request refused here never reaches a provider. */
 import type { RouterFailure } from "../base/errors.ts";
 
-/** 10 MB. Anthropic itself takes 32; Workers and the engine stay far below this. */
+/** 10 MB. Anthropic itself accepts 32 MB; the engine's requests stay far below this limit. */
 export const MAX_BODY_BYTES = 10 * 1024 * 1024;
 
-/** A value, or the reason there is none. */
+/** A value, or the failure to answer with instead. */
 export type Checked<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly failure: RouterFailure };
 
-/** A parsed Messages request. Loose on purpose: the router checks what it needs, upstreams read what they translate. */
+/** A parsed Messages request. Loosely typed on purpose: the router checks what it needs, upstreams read what they translate. */
 export type MessagesBody = Record<string, unknown> & {
   model: string;
   messages: unknown[];
@@ -19,14 +19,15 @@ export type MessagesBody = Record<string, unknown> & {
   tools?: unknown[];
 };
 
-/** How many routers of this kind a request has passed. */
+/** Header that counts how many routers of this kind a request has passed. */
 export const HOPS = "x-gantry-hops";
-/** A router may stand behind another one; more than this is a router that was given its own address. */
+/** One router may forward to another. More hops than this mean a router that was given its own address. */
 const MAX_HOPS = 3;
 
-/** Headers of the caller that may reach a provider. Everything else, credentials and cookies first, stays here. */
+/** Request headers that are forwarded to a provider. Credentials, cookies and all other headers are not. */
 const FORWARDED = /^(?:anthropic-.*|accept|user-agent|x-app|x-stainless-.*)$/;
 
+/** The headers to send upstream, with the hop count raised by one. */
 export function forwardedHeaders(from: Headers): Headers {
   const kept = new Headers();
   for (const [name, value] of from) if (FORWARDED.test(name)) kept.append(name, value);
@@ -34,7 +35,7 @@ export function forwardedHeaders(from: Headers): Headers {
   return kept;
 }
 
-/** Finds a circle: `ANTHROPIC_BASE_URL` of the shell that starts the product may point at the product. */
+/** Refuses a request that goes in circles: the shell's `ANTHROPIC_BASE_URL` may point at this very product. */
 export function checkHops(headers: Headers): Checked<null> {
   if (hopsOf(headers) < MAX_HOPS) return { ok: true, value: null };
   return {
@@ -53,13 +54,13 @@ function hopsOf(headers: Headers): number {
   return Number.isInteger(hops) && hops > 0 ? hops : 0;
 }
 
-/** The body's bytes, or why not. Stops reading as soon as the limit is passed. */
+/** The body's bytes, or a 413. Stops reading as soon as `limit` bytes are exceeded. */
 export async function readBytes(request: Request, limit = MAX_BODY_BYTES): Promise<Checked<Uint8Array>> {
   const tooLarge = refuse(413, `The request body is larger than ${limit} bytes.`);
   const announced = Number(request.headers.get("content-length") ?? Number.NaN);
   if (announced > limit) return tooLarge;
   if (request.body === null) return { ok: true, value: new Uint8Array() };
-  // HTTP holds a body to the length it announces, and one read costs less than one a piece.
+  // HTTP guarantees the announced length, and a single read is cheaper than one per chunk.
   if (announced <= limit) return { ok: true, value: new Uint8Array(await request.arrayBuffer()) };
   const pieces: Uint8Array[] = [];
   let length = 0;
@@ -83,7 +84,7 @@ export async function readBytes(request: Request, limit = MAX_BODY_BYTES): Promi
   return { ok: true, value: whole };
 }
 
-/** A JSON object from `raw`, or a 400 that says what it is instead. */
+/** The JSON object in `raw`, or a 400 that says what is wrong with it. */
 export async function parseObject(raw: Uint8Array): Promise<Checked<Record<string, unknown>>> {
   if (raw.length === 0) return badRequest("The request has no body: a JSON object is expected.");
   const text = await textOf(raw);
@@ -101,8 +102,8 @@ export async function parseObject(raw: Uint8Array): Promise<Checked<Record<strin
 }
 
 /**
- * The text that UTF-8 says; undefined when it is none. workerd's `TextDecoder` makes a second copy of a body in memory
- * that is new each time, a `Response` does not; but what is no UTF-8 is only replaced there.
+ * `raw` decoded as UTF-8; undefined when it is not UTF-8. workerd's `TextDecoder` copies the body into fresh memory each
+ * time and a `Response` does not. But a `Response` replaces invalid bytes silently, so a replacement character is checked.
  */
 async function textOf(raw: Uint8Array): Promise<string | undefined> {
   const text = await new Response(raw as Uint8Array<ArrayBuffer>).text();
@@ -114,7 +115,7 @@ async function textOf(raw: Uint8Array): Promise<string | undefined> {
   }
 }
 
-/** Checks what the router itself relies on; the rest is the provider's to judge. Messages name the field first. */
+/** Checks the fields the router relies on; the provider checks the rest. Error messages begin with the field's name. */
 export function checkMessages(
   value: Record<string, unknown>,
   kind: "messages" | "count_tokens",

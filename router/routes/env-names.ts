@@ -1,4 +1,4 @@
-/** How the configuration names an environment variable: `os.environ/NAME`. */
+/** The configuration's way to name an environment variable: `os.environ/NAME`. */
 const ENV_PREFIX = "os.environ/";
 
 /** `os.environ/NAME` → NAME; anything else → undefined. */

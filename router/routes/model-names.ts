@@ -1,7 +1,7 @@
-/** Names of models that the product itself knows: the defaults, and old names that still reach us. */
+/** Model names that the product itself knows: the defaults, and retired names that clients still send. */
 import { findProvider } from "./providers.ts";
 
-/** The Claude model that stands in wherever "Claude" is asked for without a living name. The one place to change it. */
+/** The Claude model used when a request means Claude but names no current model. Change it here and nowhere else. */
 export const CURRENT_CLAUDE = "anthropic/claude-sonnet-5";
 
 /** The model that needs no key. */
@@ -10,12 +10,12 @@ export const DEMO_MODEL = "demo/scripted";
 /** Retired names that older clients and examples send by default. */
 const RETIRED_CLAUDE = /^(?:anthropic\/)?claude-3(?:[-.][57])?-sonnet(?:-(?:\d{8}|latest))?$/;
 
-/** The living name behind an old one, or the name itself. */
+/** The current name for a retired one, or the name itself. */
 export function currentNameOf(model: string): string {
   return RETIRED_CLAUDE.test(model) ? CURRENT_CLAUDE : model;
 }
 
-/** Which model answers when nobody named one: the first provider that has a key. */
+/** Default model by provider; the first provider with a key wins. */
 const DEFAULTS_BY_PROVIDER: readonly (readonly [provider: string, model: string])[] = [
   ["anthropic", CURRENT_CLAUDE],
   ["openrouter", "openrouter/qwen/qwen3-coder"],
@@ -24,8 +24,8 @@ const DEFAULTS_BY_PROVIDER: readonly (readonly [provider: string, model: string]
 ];
 
 /**
- * The model for a request that names none: `MODEL`, else by the first provider with a key whose name a route takes,
- * else the demonstration model. `knows` is the route table's.
+ * The model for a request that names none: `MODEL` if it is set, otherwise the default of the first provider that has a
+ * key and a route, otherwise the demonstration model. `knows` tells whether a route takes a name.
  */
 export function pickDefaultModel(
   env: Readonly<Record<string, string | undefined>>,

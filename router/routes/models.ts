@@ -1,17 +1,17 @@
-/** `GET /v1/models`: the names a person can choose from, in Anthropic's shape or OpenAI's. */
+/** `GET /v1/models`: the model names to choose from, in Anthropic's shape or OpenAI's. */
 import { DEMO_MODEL } from "./model-names.ts";
 import type { RouteList } from "./route-entry.ts";
 
-/** A model as both shapes need it. */
+/** A model with the fields that both shapes need. */
 export interface ListedModel {
   readonly id: string;
-  /** Prefix of the name, or "gantry". */
+  /** The name's prefix, or "gantry". */
   readonly owner: string;
   readonly maxInputTokens: number | null;
   readonly maxOutputTokens: number | null;
 }
 
-/** Names without a star, each once, in the order of the file, then `others` that are not among them. A wildcard is no name. */
+/** Each name once, in the order of the file, then aliases and `others`. A wildcard is a pattern, so it is not listed. */
 export function listModels(config: RouteList, others: readonly string[]): ListedModel[] {
   const listed = new Map<string, ListedModel>();
   for (const entry of config.routes) {
@@ -34,10 +34,10 @@ function ownerOf(name: string): string {
   return slash > 0 ? name.slice(0, slash) : "gantry";
 }
 
-/** Release dates are not ours to know; Anthropic's own list writes the epoch for that. */
+/** We do not know release dates; Anthropic's own list uses the epoch for an unknown one. */
 const UNKNOWN_DATE = "1970-01-01T00:00:00Z";
 
-/** Anthropic's list. Everything is on one page. */
+/** The list in Anthropic's shape, all on one page. */
 export function toAnthropicList(models: readonly ListedModel[]): object {
   return {
     data: models.map(({ id, maxInputTokens, maxOutputTokens }) => ({
@@ -59,6 +59,7 @@ export function toAnthropicList(models: readonly ListedModel[]): object {
   };
 }
 
+/** The list in OpenAI's shape. */
 export function toOpenAiList(models: readonly ListedModel[]): object {
   return {
     object: "list" as const,

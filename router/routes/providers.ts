@@ -1,19 +1,21 @@
-/** What a provider prefix stands for when the configuration says nothing more: address, key variable, dialect. */
+/** Defaults for each provider prefix: address, key variable and API. The configuration may override them. */
 import type { ApiFormat, Deployment } from "./deployment.ts";
 
+/** An environment variable that may hold a provider's key. */
 export interface ProviderKey {
   /** Name of the environment variable. */
   readonly env: string;
   readonly auth: Deployment["auth"];
 }
 
+/** Defaults of one provider. */
 export interface Provider {
   readonly apiFormat: ApiFormat;
-  /** Undefined: the configuration must give `api_base`. */
+  /** When it is undefined, the configuration must give `api_base`. */
   readonly apiBase?: string;
-  /** Variable that replaces `apiBase` when it is set. */
+  /** Environment variable that overrides `apiBase`. */
   readonly apiBaseEnv?: string;
-  /** Variables that may hold the key, best first. Empty: the provider needs none. */
+  /** Environment variables that may hold the key, preferred first. Empty when the provider needs no key. */
   readonly keys: readonly ProviderKey[];
 }
 
@@ -51,23 +53,24 @@ const PROVIDERS: Readonly<Record<string, Provider>> = {
   demo: { apiFormat: "demo", apiBase: "", keys: [] },
 };
 
-/** Anthropic-format addresses of providers whose usual one speaks OpenAI's (`api_format: anthropic` without `api_base`). */
+/** Addresses for `api_format: anthropic` without `api_base`, for providers whose default address speaks OpenAI's format. */
 const ANTHROPIC_BASES: Readonly<Record<string, string>> = {
   openrouter: "https://openrouter.ai/api",
   deepseek: "https://api.deepseek.com/anthropic",
   moonshot: "https://api.moonshot.ai/anthropic",
 };
 
-/** The provider of a prefix, or undefined for a prefix of the user's own (which then needs an `api_base`). */
+/** The provider with this prefix, or undefined for a prefix the user made up, which then needs an `api_base`. */
 export function findProvider(name: string): Provider | undefined {
   return Object.hasOwn(PROVIDERS, name) ? PROVIDERS[name] : undefined;
 }
 
+/** The provider's Anthropic-format address, where it has one beside its OpenAI-format one. */
 export function anthropicBaseOf(name: string): string | undefined {
   return Object.hasOwn(ANTHROPIC_BASES, name) ? ANTHROPIC_BASES[name] : undefined;
 }
 
-/** Key variable of a provider we do not know: `my-gateway` → `MY_GATEWAY_API_KEY`. Such a key is optional. */
+/** Key variable of an unknown provider: `my-gateway` → `MY_GATEWAY_API_KEY`. Such a key is optional. */
 export function conventionalKeyEnv(name: string): string {
   return `${name.toUpperCase().replaceAll(/[^A-Z0-9]+/g, "_")}_API_KEY`;
 }

@@ -1,7 +1,7 @@
 /** A route as the configuration gives it: a name that callers write, and one deployment behind it. */
 import type { DeploymentParams } from "./deployment.ts";
 
-/** Prices as the configuration gives them, in US dollars a token. */
+/** Prices from the configuration, in US dollars per token. */
 export interface ConfiguredPrice {
   readonly input?: number | undefined;
   readonly output?: number | undefined;
@@ -9,12 +9,12 @@ export interface ConfiguredPrice {
   readonly cacheWrite?: number | undefined;
 }
 
-/** One element of `model_list`. Strings may hold `os.environ/NAME`, resolved when a call is made. */
+/** One element of `model_list`. Strings may be `os.environ/NAME`, which is resolved at each call. */
 export interface RouteEntry {
   readonly id: string;
-  /** The name callers write; may hold `*`. */
+  /** The name callers write; may contain `*`. */
   readonly name: string;
-  /** Provider prefix and upstream name; may hold `*`, filled with what `name`'s stars caught. */
+  /** Provider prefix and upstream name. May contain `*`, filled with the text that the stars in `name` matched. */
   readonly model: string;
   readonly provider?: string | undefined;
   readonly apiBase?: string | undefined;
@@ -22,7 +22,7 @@ export interface RouteEntry {
   readonly apiFormat?: "anthropic" | "openai" | undefined;
   readonly params: DeploymentParams;
   readonly weight?: number | undefined;
-  /** Lower is asked first; entries without one come last. */
+  /** Lower numbers are tried first; entries without one come last. */
   readonly order: number;
   readonly requestsPerMinute?: number | undefined;
   readonly tokensPerMinute?: number | undefined;
@@ -38,6 +38,6 @@ export interface RouteEntry {
 /** The part of the configuration that decides which route takes a name. */
 export interface RouteList {
   readonly routes: readonly RouteEntry[];
-  /** Another name for a model: from `model_group_alias`. */
+  /** Alias → model name (`model_group_alias`). */
   readonly aliases: ReadonlyMap<string, string>;
 }

@@ -1,8 +1,9 @@
 /**
- * Model name → deployments, by the table that the configuration is compiled into.
+ * Model name → deployments, through the table that the configuration is compiled into.
  *
- * Order of reading: an exact name, then wildcards from the most specific to the least, anchored at both ends. A name
- * that no route takes may still be an alias, a retired name, or a bare `claude-*` that means `anthropic/claude-*`.
+ * Order of lookup: the exact name, then wildcards from the most specific to the least. A wildcard must match the whole
+ * name. A name that no route takes may still be an alias, a retired name, or a bare `claude-*` that means
+ * `anthropic/claude-*`.
  */
 import type { Deployment } from "./deployment.ts";
 import { envName } from "./env-names.ts";
@@ -10,18 +11,20 @@ import { currentNameOf, pickDefaultModel } from "./model-names.ts";
 import { anthropicBaseOf, conventionalKeyEnv, findProvider, type ProviderKey } from "./providers.ts";
 import type { RouteEntry, RouteList } from "./route-entry.ts";
 
+/** Environment variables by name. */
 export type Env = Readonly<Record<string, string | undefined>>;
 
-/** A route that takes a name, with what its stars caught. */
+/** A route that takes a name, with the text its stars matched. */
 export interface Match {
   /** `model_name` as configured. */
   readonly route: string;
-  /** The name that was looked up in the end: an alias is already followed. */
+  /** The name that was finally looked up, after aliases. */
   readonly model: string;
   readonly entries: readonly RouteEntry[];
   readonly captures: readonly string[];
 }
 
+/** The compiled routes. */
 export interface RouteTable {
   /** The route that takes `model`, or undefined. */
   match(model: string): Match | undefined;
@@ -29,14 +32,14 @@ export interface RouteTable {
   readonly names: readonly string[];
 }
 
-/** Why a deployment cannot be called: its key is not set, or nobody said where its upstream is. */
+/** Why a deployment cannot be called: its key or its upstream's address is missing. */
 export type Unusable =
   | { readonly unusable: "key"; readonly provider: string; readonly env: readonly string[] }
   | { readonly unusable: "address"; readonly provider: string };
 
 const NO_PARAMS = { extraHeaders: {}, extraBody: {}, defaults: {}, dropParams: [] };
 
-/** The demonstration model answers always: it is what a newcomer without a key meets. */
+/** The demonstration model is always available: a newcomer without a key starts with it. */
 const DEMO_ROUTE: RouteEntry = {
   id: "demo/*#0",
   name: "demo/*",
@@ -45,9 +48,10 @@ const DEMO_ROUTE: RouteEntry = {
   order: Number.POSITIVE_INFINITY,
 };
 
-/** Aliases may point at aliases; a ring of them ends here. */
+/** Aliases may point at aliases; this ends a circle of them. */
 const MAX_ALIAS_STEPS = 8;
 
+/** Compiles the routes, and adds `demo/*` when the configuration has no such route. */
 export function compileRoutes(config: RouteList): RouteTable {
   const groups = new Map<string, RouteEntry[]>();
   for (const entry of config.routes) {
@@ -82,7 +86,7 @@ export function compileRoutes(config: RouteList): RouteTable {
   return { match, names: [...groups.keys()] };
 }
 
-/** Longest pattern first, then the one with fewer stars; equal ones keep the order of their text. */
+/** Longest pattern first, then the one with fewer stars, then alphabetically. */
 function bySpecificity(a: string, b: string): number {
   const stars = (text: string): number => text.split("*").length - 1;
   return b.length - a.length || stars(a) - stars(b) || (a < b ? -1 : 1);
@@ -96,7 +100,7 @@ function toRegex(pattern: string): RegExp {
   return new RegExp(`^${source}$`, "s");
 }
 
-/** Fills the stars of `template` in order. More captures than stars: the caller's own name is used, as LiteLLM does. */
+/** Fills the stars of `template` in order. With more captures than stars it returns the caller's own name, as LiteLLM does. */
 export function fillCaptures(template: string, match: Pick<Match, "captures" | "model">): string {
   const stars = template.split("*").length - 1;
   if (stars === 0) return template;
@@ -105,7 +109,7 @@ export function fillCaptures(template: string, match: Pick<Match, "captures" | "
   return template.replaceAll("*", () => match.captures[next++] ?? "");
 }
 
-/** A route entry with captures and environment filled in: a deployment to call, or the reason it cannot be called. */
+/** Fills captures and environment into a route entry: a deployment to call, or the reason it cannot be called. */
 export function toDeployment(entry: RouteEntry, match: Match, env: Env): Deployment | Unusable {
   const full = fillCaptures(entry.model, match);
   const { provider, model } = splitProvider(full, entry);
@@ -132,8 +136,8 @@ export function toDeployment(entry: RouteEntry, match: Match, env: Env): Deploym
 }
 
 /**
- * `groq/openai/gpt-oss-120b` → groq and the rest. A name without a prefix belongs to `custom_llm_provider`, to Anthropic
- * when it is a Claude, else to a nameless OpenAI-compatible upstream.
+ * `groq/openai/gpt-oss-120b` → groq and the rest. A name without a prefix belongs to `custom_llm_provider`; without that,
+ * to Anthropic when it is a Claude model, otherwise to an OpenAI-compatible upstream.
  */
 function splitProvider(full: string, entry: RouteEntry): { provider: string; model: string } {
   if (entry.provider !== undefined) {
@@ -151,7 +155,7 @@ function findKey(entry: RouteEntry, provider: string, env: Env): Key | { missing
   const known = findProvider(provider);
   const usualAuth = known?.keys[0]?.auth ?? (entry.apiFormat === "anthropic" ? "x-api-key" : "bearer");
   const named = envName(entry.apiKey);
-  // A key variable of the provider's own stands for all of them: an OAuth token does where the API key is missing.
+  // Naming one of the provider's usual key variables allows all of them: an OAuth token can replace a missing API key.
   const own = named === undefined || known === undefined || known.keys.some((key) => key.env === named);
   if (entry.apiKey !== undefined && !(named !== undefined && own && known !== undefined)) {
     const value = resolve(entry.apiKey, env);
@@ -166,7 +170,7 @@ function findKey(entry: RouteEntry, provider: string, env: Env): Key | { missing
   return optional ? { auth: "none" } : { missing: candidates.map((candidate) => candidate.env) };
 }
 
-/** Anthropic's OAuth tokens say what they are, whatever variable holds them. */
+/** Anthropic's OAuth tokens are recognized by their prefix, in any variable. */
 function authOf(value: string, usual: Deployment["auth"]): Deployment["auth"] {
   return usual !== "bearer" && value.startsWith("sk-ant-oat") ? "oauth" : usual;
 }
@@ -176,14 +180,14 @@ function resolve(value: string | undefined, env: Env): string | undefined {
   return name === undefined ? value : env[name];
 }
 
-/** People write the address with or without the last part of the path; both mean the same. */
+/** Removes the last part of the path: people write the address with it or without it. */
 function trimBase(base: string, format: Deployment["apiFormat"]): string {
   const bare = base.replace(/\/+$/, "");
   if (format === "anthropic") return bare.replace(/\/v1(?:\/messages)?$/, "");
   return bare.replace(/\/chat\/completions$/, "");
 }
 
-/** What has to be set where, for the person who runs the product. */
+/** Tells the operator what to set, and where. */
 export function unusableMessage(reason: Unusable, model: string): string {
   switch (reason.unusable) {
     case "key": {
@@ -196,7 +200,7 @@ export function unusableMessage(reason: Unusable, model: string): string {
   }
 }
 
-/** Names of the environment variables that this configuration reads, sorted: what a launcher hands to the Worker. */
+/** Sorted names of the environment variables that this configuration reads. The launcher passes these to the Worker. */
 export function referencedEnv(config: RouteList): string[] {
   const names = new Set([
     "MODEL",

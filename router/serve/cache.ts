@@ -1,12 +1,12 @@
 /**
  * Answers to identical requests, kept in memory for a while. Off unless the configuration turns it on.
  *
- * Never across accounts: the account is part of the key. Only whole, successful answers are kept. One isolate's memory:
- * on Cloudflare another isolate may ask again.
+ * Accounts never share an entry, because the account is part of the key. Only complete, successful answers are kept. Each
+ * isolate has its own cache, so on Cloudflare another isolate may ask the provider again.
  */
 import type { MessagesBody } from "../request/request.ts";
 
-/** An answer as the client got it. */
+/** An answer exactly as the client received it. */
 export interface CachedAnswer {
   readonly contentType: string;
   readonly bytes: Uint8Array;
@@ -19,8 +19,9 @@ interface Entry extends CachedAnswer {
 const MAX_ENTRY_BYTES = 1024 * 1024;
 const MAX_TOTAL_BYTES = 32 * 1024 * 1024;
 
+/** Keeps recent answers up to a total size; the least recently used one goes first. */
 export class AnswerCache {
-  /** Oldest use first. */
+  /** Least recently used first. */
   readonly #entries = new Map<string, Entry>();
   readonly #now: () => number;
   #bytes = 0;
@@ -60,7 +61,7 @@ export class AnswerCache {
   }
 }
 
-/** Collects a stream's bytes for the cache, up to what the cache would take. */
+/** Collects a stream's bytes for the cache, up to the largest entry the cache accepts. */
 export class AnswerRecorder {
   #pieces: Uint8Array[] | null = [];
   #length = 0;
@@ -72,7 +73,7 @@ export class AnswerRecorder {
     else this.#pieces.push(bytes.slice());
   }
 
-  /** Everything that was pushed, or undefined when it was too much to keep. */
+  /** Everything that was pushed, or undefined when it was too large to keep. */
   take(): Uint8Array | undefined {
     if (this.#pieces === null) return undefined;
     const whole = new Uint8Array(this.#length);
@@ -86,8 +87,8 @@ export class AnswerRecorder {
 }
 
 /**
- * One key for one account's identical requests: the order of object keys does not matter, `metadata` (who asks) neither;
- * the betas do, since they change what a request means.
+ * The cache key of a request. The order of object keys and `metadata` (who asks) do not matter. The account and the betas
+ * do; betas change what a request means.
  */
 export async function cacheKey(
   account: string,

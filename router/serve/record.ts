@@ -1,4 +1,4 @@
-/** What a call may cost before it is made, and the one record of it after it has ended, however it ended. */
+/** Accounts for a model call: the estimate before it is made, and exactly one usage record after it has ended. */
 import { type CallOutcome, totalTokens, type Usage, type UsageRecord } from "../base/usage.ts";
 import { isStream, type RoutedCall } from "../dispatch/attempt.ts";
 import type { Dispatched, Switchboard } from "../dispatch/dispatch.ts";
@@ -10,11 +10,11 @@ import type { SseWatch } from "../stream/sse-watch.ts";
 
 const BYTES_PER_TOKEN = 4;
 
-/** A call whose model has a route. */
+/** A checked call whose model has a route. */
 export interface AcceptedCall extends RoutedCall {
   readonly caller: Caller;
   readonly match: Match;
-  /** The client asked for a fresh answer (`cache-control: no-cache` or `no-store`). */
+  /** Whether the client asked for a fresh answer (`cache-control: no-cache` or `no-store`). */
   readonly bypassCache: boolean;
 }
 
@@ -23,11 +23,11 @@ export interface AccountDeps {
   readonly onUsage?: ((record: UsageRecord) => void) | undefined;
 }
 
-/** About the most a call can cost: what was sent, by its size, and as much answer as it allows. Fallbacks are not in it. */
+/** Roughly the most a call can cost: the size of the request, and the longest answer it allows. Ignores fallbacks. */
 export function toEstimate({ caller, match, request, requestId }: AcceptedCall, board: Switchboard): Estimate {
   const inputTokens = Math.ceil(request.raw.length / BYTES_PER_TOKEN);
   const maxOutputTokens = request.maxTokens ?? 0;
-  // Any of the deployments may answer: the dearest one counts, and one unknown price makes the whole unknown.
+  // Any deployment may answer, so the most expensive one counts. One unknown price makes the estimate unknown.
   let maxCostUsd: number | null = 0;
   for (const entry of match.entries) {
     const deployment = toDeployment(entry, match, board.env);
@@ -40,7 +40,7 @@ export function toEstimate({ caller, match, request, requestId }: AcceptedCall, 
   return { requestId, ...caller, model: request.model, inputTokens, maxOutputTokens, maxCostUsd };
 }
 
-/** Makes the one record of a call. */
+/** Makes the usage record of one call. */
 export class Account {
   reservation: Extract<Reservation, { granted: true }> | null = null;
   readonly #call: AcceptedCall;
@@ -54,6 +54,7 @@ export class Account {
     this.#startedAt = deps.board.deps.now();
   }
 
+  /** Ends the account: settles the reservation, counts tokens and writes the record. Further calls have no effect. */
   close(outcome: CallOutcome, status: number, result: Dispatched | null, watch?: SseWatch): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -100,7 +101,7 @@ export class Account {
     if (outcome === "cached") return { usage: NOTHING, estimated: false };
     const said = watch?.usage ?? result?.usage() ?? null;
     if (watch === undefined || result?.kind !== "answer" || outcome === "ok") return { usage: said, estimated: false };
-    // A broken stream was billed all the same; the upstream only never got to say how much.
+    // A broken stream is billed too, but the upstream did not get to say how much.
     const input = Math.ceil(this.#call.request.raw.length / BYTES_PER_TOKEN);
     const base = said !== null && totalTokens(said) - said.outputTokens > 0 ? said : { ...NOTHING, inputTokens: input };
     const outputTokens = Math.max(said?.outputTokens ?? 0, watch.estimatedOutputTokens);
@@ -110,7 +111,7 @@ export class Account {
 
 const NOTHING: Usage = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0 };
 
-/** A call that nobody was asked for cost nothing; one that was sent cost something that nobody knows. */
+/** A call that was never sent cost nothing; the cost of one that was sent is unknown. */
 function costWithoutUsage(result: Dispatched | null): number | null {
   return result === null || result.tries.length === 0 ? 0 : null;
 }

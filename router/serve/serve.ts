@@ -1,6 +1,6 @@
 /**
- * One model call from the checked request to the last byte of its answer: cache, budget, dispatch, the client's stream,
- * and the one record that is made of it however it ends.
+ * One model call, from the checked request to the last byte of its answer: cache, budget, dispatch, the client's stream,
+ * and the usage record.
  */
 import { OVER } from "../base/effects.ts";
 import { errorResponse } from "../base/errors.ts";
@@ -14,12 +14,12 @@ import { type AnswerCache, AnswerRecorder, cacheKey } from "./cache.ts";
 import { type AcceptedCall, Account, type AccountDeps, toEstimate } from "./record.ts";
 
 /**
- * How long a stream's status line waits for the upstream. Before it, a failure has its own HTTP status; after it the
- * stream begins with a `ping` and a later failure is an `event: error`, because clients and proxies give up on silence.
+ * How long a stream's status line waits for the upstream. A failure within this time gets its own HTTP status. After it
+ * the stream begins with a `ping`, because clients and proxies give up on silence, and a failure is an `event: error`.
  */
 export const EARLY_START_MS = 10_000;
 
-/** Nobody reads it: the client has gone. */
+/** Status for the record when the client has left; the client never sees it. */
 const CLIENT_GONE = 499;
 
 export interface ServeDeps extends AccountDeps {
@@ -27,7 +27,7 @@ export interface ServeDeps extends AccountDeps {
   readonly reserve?: Reserve | undefined;
 }
 
-/** Never throws because of an upstream, a client that leaves, or a budget that says no. */
+/** Answers a call. Never throws because of an upstream, a client that leaves, or a refused budget. */
 export async function serve(call: AcceptedCall, deps: ServeDeps): Promise<Response> {
   const { board, cache, reserve } = deps;
   const account = new Account(call, deps);
@@ -60,7 +60,7 @@ export async function serve(call: AcceptedCall, deps: ServeDeps): Promise<Respon
   try {
     return await (isStream(call) ? serveStream(call, board, account, keep) : serveWhole(call, board, account, keep));
   } catch (error) {
-    // A fault of ours: what was reserved is given back, and whoever called makes the answer.
+    // A fault in the router: the reservation is given back, and the caller of `serve` makes the answer.
     account.close("failed", 500, null);
     throw error;
   }
@@ -91,7 +91,7 @@ async function serveWhole(call: AcceptedCall, board: Switchboard, account: Accou
 
 async function serveStream(call: AcceptedCall, board: Switchboard, account: Account, keep: Keep): Promise<Response> {
   const { config, deps } = board;
-  // Pulled when the client leaves: by its request's signal, or by cancelling the stream we gave it.
+  // Aborted when the client leaves: its request's signal fires, or it cancels the stream.
   const client = new AbortController();
   const onGone = (): void => client.abort(call.signal.reason);
   call.signal.addEventListener("abort", onGone, { once: true });
@@ -172,7 +172,7 @@ function toOpening(dispatched: Dispatched): StartedStream | { status: number; me
 
 function toStarted({ answer }: Extract<Dispatched, { kind: "answer" }>): StartedStream {
   if (answer.kind === "stream") return answer.stream;
-  // An upstream that answers a streaming call without a body: the guard calls that cut.
+  // The upstream answered a streaming call without a body; the guard treats that as a cut stream.
   const reader = new ReadableStream<Uint8Array>({ start: (controller) => controller.close() }).getReader();
   return { first: [answer.bytes], reader, abort: () => undefined };
 }
@@ -192,7 +192,7 @@ function outcomeOf(end: StreamEnd): CallOutcome {
   }
 }
 
-/** `request-id` is the upstream's where it has one, so that its support can find the call; ours stands beside it. */
+/** `request-id` is the upstream's when it has one, so that its support can find the call; ours is a header beside it. */
 function answerHeaders(upstream: Headers, requestId: string): Headers {
   const headers = new Headers(upstream);
   if (!headers.has("request-id")) headers.set("request-id", requestId);

@@ -1,6 +1,6 @@
 /**
- * Reads along with a Messages stream without touching it: where events end, which block is open, what was billed, whether
- * the message came to its end. Works on bytes; the data of content deltas, nearly all of a stream, is never decoded.
+ * Watches a Messages stream without changing it: where events end, which block is open, what was billed, and whether the
+ * message is complete. Works on bytes. The data of content deltas, nearly all of a stream, is never decoded.
  */
 import { usageOf, type Usage } from "../base/usage.ts";
 
@@ -9,9 +9,9 @@ const CR = 0x0d;
 
 const EVENT_PREFIX = "event:";
 const DATA_PREFIX = "data:";
-/** Events whose data says nothing that is needed here. */
+/** Events whose data is not needed here. */
 const DULL = new Set(["content_block_delta", "ping"]);
-/** JSON around the text of one content delta, roughly: `data: {"type":"content_block_delta","index":0,"delta":{...}}`. */
+/** Approximate size of the JSON around the text of one content delta: `data: {"type":"content_block_delta","index":0,"delta":{...}}`. */
 const DELTA_FRAME_BYTES = 80;
 const BYTES_PER_TOKEN = 4;
 
@@ -21,40 +21,41 @@ export interface StreamError {
   readonly message: string;
 }
 
+/** Watches one stream. */
 export class SseWatch {
-  /** Type of the content block that is open (`text`, `tool_use`, ...), with its index. */
+  /** The content block that is open, with its type (`text`, `tool_use`, ...) and index. */
   openBlock: { readonly index: number; readonly type: string } | null = null;
-  /** How the stream came to its end: `stop` after `message_stop`, `error` after an `event: error`. */
+  /** `stop` after `message_stop`, `error` after an `event: error`, null before either. */
   ended: "stop" | "error" | null = null;
   error: StreamError | null = null;
   #usage: Record<string, unknown> = {};
   #deltaBytes = 0;
 
   #event = "";
-  /** Data lines of the event being read, when they are wanted. */
+  /** Data lines of the event being read, unless they are not needed. */
   #data: string[] = [];
-  /** Bytes of the line that the last chunk broke off; only its length counts when `#carryWanted` is false. */
+  /** The unfinished line at the end of the last chunk. When `#carryWanted` is false, only its length is kept. */
   #carry: Uint8Array[] = [];
   #carryLength = 0;
   #carryWanted = true;
   readonly #decoder = new TextDecoder();
 
-  /** What the upstream said it billed so far. */
+  /** What the upstream has said it billed so far. */
   get usage(): Usage | undefined {
     return usageOf(this.#usage);
   }
 
-  /** Output tokens by the bytes of deltas seen: for a stream that broke before it said what it billed. */
+  /** Output tokens estimated from the bytes of deltas, for a stream that broke before it reported its usage. */
   get estimatedOutputTokens(): number {
     return Math.ceil(this.#deltaBytes / BYTES_PER_TOKEN);
   }
 
-  /** True when all bytes so far form whole events. */
+  /** True when all bytes so far form complete events. */
   get atBoundary(): boolean {
     return this.#carryLength === 0 && this.#event === "" && this.#data.length === 0;
   }
 
-  /** Takes the next bytes. Returns how many of them belong to finished events (0: none was finished by them). */
+  /** Takes the next bytes. Returns how many of them belong to complete events; 0 when they complete none. */
   push(chunk: Uint8Array): number {
     let boundary = 0;
     let start = 0;
@@ -66,13 +67,13 @@ export class SseWatch {
     return boundary;
   }
 
-  /** The upstream closed: an event whose blank line never came still counts. */
+  /** Reports that the upstream closed. An event without its final blank line still counts. */
   finish(): void {
     if (this.#carryLength > 0) this.#line(new Uint8Array(), 0, 0);
     if (this.#event !== "" || this.#data.length > 0) this.#dispatch();
   }
 
-  /** One line, its newline at `end`. True when it was the blank line that ends an event. */
+  /** Reads one line, whose newline is at `end`. True when it was the blank line that ends an event. */
   #line(chunk: Uint8Array, start: number, end: number): boolean {
     const length = this.#carryLength + end - start;
     if (length === 0) return this.#dispatch();
@@ -102,14 +103,14 @@ export class SseWatch {
     return false;
   }
 
-  /** Data of an event that is not read: told by its first byte, since `event:` came before it. */
+  /** Whether this is the data of an event that is not read. Its first byte decides, because `event:` came before it. */
   #isDull(chunk: Uint8Array, start: number): boolean {
     return chunk[start] === 0x64 && DULL.has(this.#event);
   }
 
   #keep(rest: Uint8Array): void {
     if (this.#carryLength === 0) this.#carryWanted = !this.#isDull(rest, 0);
-    // A copy: the chunk's memory may be reused by whoever sent it.
+    // A copy, because the sender may reuse the chunk's memory.
     if (this.#carryWanted) this.#carry.push(rest.slice());
     this.#carryLength += rest.length;
   }
@@ -162,7 +163,7 @@ export class SseWatch {
     }
   }
 
-  /** Counts in a stream are totals so far: later ones replace earlier ones. */
+  /** Usage in a stream is a running total: later values replace earlier ones. */
   #merge(usage: unknown): void {
     if (typeof usage !== "object" || usage === null) return;
     for (const [name, value] of Object.entries(usage)) if (value !== null) this.#usage[name] = value;

@@ -1,11 +1,11 @@
 /**
- * What a client reads: an upstream's Messages stream, watched over.
+ * Passes an upstream's Messages stream on to the client and guards it.
  *
- * - Bytes go through unchanged, whole events at a time: a stream that breaks leaves no half event behind.
- * - Silence: after `keepAliveMs` the client gets a sign of life, after `idleMs` the stream ends in `event: error`.
- * - A stream that ends without `message_stop` ends in `event: error`, never as if it were finished.
- * - Signs of life are a `ping` between blocks and an empty delta of the open block's type within one, because Claude Code
- *   does not count pings while a block is open.
+ * - Bytes are unchanged and sent as complete events, so a stream that breaks never leaves half an event behind.
+ * - After `keepAliveMs` of silence the client gets a keep-alive; after `idleMs` the stream ends in `event: error`.
+ * - A stream that stops without `message_stop` ends in `event: error`, never as if it were complete.
+ * - A keep-alive is a `ping` between blocks and an empty delta inside a block, because Claude Code ignores pings while a
+ *   block is open.
  */
 import { OVER } from "../base/effects.ts";
 import { errorEvent, type RouterFailure } from "../base/errors.ts";
@@ -16,36 +16,40 @@ const PING = encoder.encode('event: ping\ndata: {"type": "ping"}\n\n');
 
 /** An upstream that has begun to stream. */
 export interface StartedStream {
-  /** Bytes already taken from `reader`, to be sent first. */
+  /** Bytes already read from `reader`; they are sent first. */
   readonly first: readonly Uint8Array[];
   readonly reader: ReadableStreamDefaultReader<Uint8Array>;
-  /** Frees the upstream connection; called when its stream is of no more use. */
+  /** Frees the upstream connection. Called when the stream is no longer needed. */
   abort(): void;
 }
 
-/** How a stream ended. `cut`: the upstream stopped in the middle; `stalled`: it fell silent; `cancelled`: the client left. */
+/**
+ * How a stream ended. `error`: in the upstream's own error event. `cut`: the upstream stopped in the middle. `stalled`: it
+ * fell silent. `cancelled`: the client left. `failed`: the call failed before the upstream began.
+ */
 export type StreamEnd = "complete" | "error" | "cut" | "stalled" | "cancelled" | "failed";
 
+/** Limits and callbacks of one guarded stream. */
 export interface StreamGuardOptions {
   readonly idleMs: number;
   readonly keepAliveMs: number;
   readonly requestId: string;
   now(): number;
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
-  /** Called once, however the stream ends, before the client sees the end. */
+  /** Called exactly once for every stream, before the client sees its end. */
   onEnd(end: StreamEnd, watch: SseWatch): void;
-  /** Called now and then as long as the stream lives. */
+  /** Called at intervals while the stream is open. */
   onAlive(): void;
-  /** A read that fails because the client left is no fault of the upstream. */
+  /** True when the client has left: a read that fails then is not the upstream's fault. */
   isClientGone(): boolean;
-  /** Sees each piece that is sent on, signs of life left out: for the cache. */
+  /** Called with each piece passed on, without keep-alives. The cache uses it. */
   onBytes?(bytes: Uint8Array): void;
 }
 
 /**
- * A client's stream over `opening`: a stream that has begun, or the promise of one. While the promise is open the client
- * gets pings; when it settles with a failure the stream ends in `event: error`. `cancelOpening` ends the wait when the
- * client leaves before that.
+ * The client's stream for `opening`, which is a stream that has begun or the promise of one. While the promise is pending
+ * the client gets pings. When it resolves to a failure the stream ends in `event: error`. `cancelOpening` is called when
+ * the client leaves before the promise settles.
  */
 export function guardStream(
   opening: StartedStream | Promise<StartedStream | RouterFailure>,
@@ -80,15 +84,15 @@ class Guard {
   readonly #options: StreamGuardOptions;
   readonly #watch = new SseWatch();
   readonly #stop = new AbortController();
-  /** Settles when the upstream has begun. */
+  /** Resolves when the upstream has begun. */
   readonly #begun = Promise.withResolvers<void>();
   #source: StartedStream | null = null;
   #closed = false;
-  /** Bytes of an event whose end has not come yet. */
+  /** Bytes of an event that is not complete yet. */
   #held: Uint8Array[] = [];
-  /** Since when the upstream owes us something; null while the client is the slow one. */
+  /** Time since when we wait for the upstream; null while the client is the slower one. */
   #waitingSince: number | null;
-  /** When the client last got something. */
+  /** Time when the client last got something. */
   #lastSentAt: number;
 
   constructor(options: StreamGuardOptions) {
@@ -149,7 +153,7 @@ class Guard {
     if (this.#source !== null) drop(this.#source);
   }
 
-  /** Looks at the clock until the stream ends: one timer a stream, however many chunks. */
+  /** Checks the time limits until the stream ends, with one timer per stream for any number of chunks. */
   async keepWatch(): Promise<void> {
     const { idleMs, keepAliveMs } = this.#options;
     while (!this.#closed) {
@@ -180,12 +184,12 @@ class Guard {
     this.controller.enqueue(bytes);
   }
 
-  /** Only when the client waits for the upstream: one that reads slowly has enough to read. */
+  /** Whether the client is waiting for the upstream. One that reads slowly still has something to read. */
   #owesSign(): boolean {
     return this.#source === null || this.#waitingSince !== null;
   }
 
-  /** Sends the whole events of `bytes` on. True when the client got something. */
+  /** Passes on the complete events in `bytes`. True when the client got something. */
   #forward(bytes: Uint8Array): boolean {
     const whole = this.#watch.push(bytes);
     if (whole === 0) {
@@ -204,7 +208,7 @@ class Guard {
     this.send(bytes);
   }
 
-  /** The upstream said that the message is over (or that it failed): what it does with its connection is no matter now. */
+  /** Ends the client's stream after the upstream's last event. The upstream's connection no longer matters. */
   #complete(): void {
     if (this.#closed) return;
     this.#finish(this.#watch.ended === "error" ? "error" : "complete");
@@ -229,7 +233,7 @@ class Guard {
     this.#options.onEnd(end, this.#watch);
   }
 
-  /** Lets a well-behaved upstream close by itself, so that its connection can be used again. */
+  /** Gives the upstream a moment to close by itself, so that its connection can be reused. */
   async #drain(source: StartedStream): Promise<void> {
     const wait = new AbortController();
     const tooLate = this.#options.sleep(DRAIN_MS, wait.signal).then(
@@ -259,7 +263,7 @@ function signOfLife(watch: SseWatch): Uint8Array {
   return encoder.encode(`event: content_block_delta\ndata: ${data}\n\n`);
 }
 
-/** A delta that adds nothing, for blocks that have one. */
+/** A delta that adds nothing, for the block types that allow one. */
 function emptyDelta(type: string): object | undefined {
   switch (type) {
     case "text":
