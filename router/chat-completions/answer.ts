@@ -1,6 +1,6 @@
 /**
- * A Messages answer as a chat completion, for callers of `POST /v1/chat/completions`: JSON, stream, and failures in
- * OpenAI's shape.
+ * Translates a Messages answer into a chat completion for callers of `POST /v1/chat/completions`: JSON, streams, and
+ * errors in OpenAI's shape.
  */
 import type { ChatCompletion, ChatCompletionChunk } from "openai/resources/chat/completions";
 import { createParser } from "eventsource-parser";
@@ -8,6 +8,7 @@ import type { ErrorType } from "../base/errors.ts";
 import { asArray, isRecord, nonEmpty, parseJson, type Json } from "../base/json.ts";
 import type { ChatRefusal, ChatRequestInfo } from "./request.ts";
 
+/** What the completion needs beyond the answer itself. */
 export interface ChatAnswerInfo extends ChatRequestInfo {
   /** Id of the completion: `chatcmpl-...` */
   readonly id: string;
@@ -17,7 +18,7 @@ export interface ChatAnswerInfo extends ChatRequestInfo {
   readonly created: number;
 }
 
-/** A failure in OpenAI's shape. */
+/** An error response in OpenAI's shape. */
 export function chatErrorResponse(refusal: ChatRefusal, requestId: string): Response {
   return Response.json(errorBody("invalid_request_error", refusal.message, refusal.param), {
     status: refusal.status,
@@ -25,7 +26,7 @@ export function chatErrorResponse(refusal: ChatRefusal, requestId: string): Resp
   });
 }
 
-/** `response` is the router's answer to the translated request. */
+/** Translates the router's answer to the translated request. */
 export async function messagesResponseToChat(response: Response, info: ChatAnswerInfo): Promise<Response> {
   const headers = new Headers(response.headers);
   headers.delete("content-length");
@@ -44,7 +45,7 @@ function errorBody(type: string, message: string, param: string | null = null): 
   return { error: { message, type, param, code: null } };
 }
 
-/** Anthropic's error types, in the words OpenAI's clients know. */
+/** Anthropic's error types → the types that OpenAI's clients know. */
 const ERROR_TYPES: Partial<Record<ErrorType, string>> = {
   authentication_error: "authentication_error",
   billing_error: "insufficient_quota",
@@ -77,7 +78,7 @@ function toFinish(stop: unknown): Finish {
   }
 }
 
-/** OpenAI counts what was read from a cache inside the prompt. */
+/** OpenAI counts tokens read from a cache as part of the prompt; Anthropic counts them separately. */
 function toUsage(usage: unknown): NonNullable<ChatCompletion["usage"]> {
   const counts = isRecord(usage) ? usage : {};
   const cached = count(counts["cache_read_input_tokens"]);
@@ -150,11 +151,11 @@ function toCompletion(message: Json, info: ChatAnswerInfo): ChatCompletion {
   };
 }
 
-/** One event of the Messages stream at a time. */
+/** Translates a Messages stream, one event at a time. */
 class ChatStream {
   readonly #head: string;
   readonly #info: ChatAnswerInfo;
-  /** Number of the open tool call among the calls, by index of its block. */
+  /** Block index → number of the tool call among the calls. */
   readonly #calls = new Map<unknown, number>();
   #usage: Json = {};
   ended = false;
@@ -193,7 +194,7 @@ class ChatStream {
         this.ended = true;
         return `data: ${JSON.stringify(toErrorBody(event, 500))}\n\n`;
       case "ping":
-        return ": ping\n\n"; // a chunk without choices breaks clients; a comment only keeps the line open
+        return ": ping\n\n"; // a chunk without choices breaks clients; a comment keeps the connection open
       default:
         return "";
     }
@@ -241,7 +242,7 @@ class ChatStream {
 
   #choice(delta: Json, finish: ChatCompletionChunk.Choice["finish_reason"]): string {
     const choice = JSON.stringify({ index: 0, delta, logprobs: null, finish_reason: finish });
-    // Callers that asked for usage get the field in every chunk, null until the last.
+    // Callers that asked for usage get the field in every chunk, and it is null until the last one.
     return `${this.#head}[${choice}]${this.#info.includeUsage ? ',"usage":null' : ""}}\n\n`;
   }
 

@@ -1,16 +1,20 @@
-/** `POST /v1/chat/completions` as a view on `POST /v1/messages`: the same routes, retries, limits and records. */
+/** `POST /v1/chat/completions`, built on `POST /v1/messages`: the same routes, retries, limits and records. */
 import type { RouterFailure } from "../base/errors.ts";
 import { parseObject, readBytes } from "../request/request.ts";
 import { chatErrorResponse, messagesResponseToChat } from "./answer.ts";
 import { chatRequestToMessages } from "./request.ts";
 
+/** Clock and ids for the answer. */
 export interface ChatDoorDeps {
   /** Milliseconds since 1970. */
   now(): number;
   newId(prefix: string): string;
 }
 
-/** Answers in OpenAI's shapes, failures too. Never throws because of a request or a provider. */
+/**
+ * Answers in OpenAI's shapes, errors included. `messages` is the router's own `POST /v1/messages`, called with the
+ * translated request. Never throws because of a request or a provider.
+ */
 export async function answerChat(
   request: Request,
   messages: (request: Request) => Promise<Response>,

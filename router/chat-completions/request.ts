@@ -1,33 +1,34 @@
 /**
- * `POST /v1/chat/completions` in: the request as a Messages body. What comes back is `openai-out.ts`'s.
+ * Translates a request of `POST /v1/chat/completions` into a Messages body. `answer.ts` translates the answer back.
  *
- * What would change the answer and cannot be had (several choices, audio, log probabilities) is refused by name; hints
- * that only tune (seed, penalties, user) are let go.
+ * A field that would change the answer and is not available (several choices, audio, log probabilities) is refused by
+ * name. Hints that only tune the answer (seed, penalties) are dropped.
  */
 import { asArray, isRecord, nonEmpty, type Json } from "../base/json.ts";
 import type { MessagesBody } from "../request/request.ts";
 import { toolInput } from "../translate/answer/json-guard.ts";
 import { mergeDetails } from "../translate/round-trip/reasoning.ts";
 
-/** What the way back must know of the request. */
+/** What the answer's translation needs to know of the request. */
 export interface ChatRequestInfo {
   readonly stream: boolean;
   /** `stream_options.include_usage` */
   readonly includeUsage: boolean;
 }
 
+/** The translated request, or the reason for refusing it. */
 export type ChatTranslation =
   | { readonly ok: true; readonly body: MessagesBody; readonly info: ChatRequestInfo }
   | { readonly ok: false; readonly failure: ChatRefusal };
 
-/** Why a request is not passed on. `param` is the path of the field, as OpenAI names it: `messages[2].content[0]`. */
+/** Why a request is refused. `param` is the path of the field, as OpenAI writes it: `messages[2].content[0]`. */
 export interface ChatRefusal {
   readonly status: number;
   readonly message: string;
   readonly param: string | null;
 }
 
-/** Anthropic demands a limit, OpenAI does not: what a caller without one gets. Deployments lower it to what they can. */
+/** The limit for a caller that gives none: Anthropic requires one, OpenAI does not. Deployments lower it where necessary. */
 const DEFAULT_MAX_TOKENS = 16_384;
 
 class Refused extends Error {
@@ -38,7 +39,7 @@ class Refused extends Error {
   }
 }
 
-/** `raw` is the parsed request body. */
+/** Translates a request. `raw` is the parsed request body. */
 export function chatRequestToMessages(raw: unknown): ChatTranslation {
   try {
     return translate(raw);
@@ -67,7 +68,7 @@ function translate(raw: unknown): ChatTranslation {
   if (system.length > 0) body.system = system;
   if (stream) body.stream = true;
   const temperature = number(raw, "temperature");
-  // OpenAI's scale goes to 2, Anthropic's to 1.
+  // OpenAI's scale ends at 2, Anthropic's at 1.
   if (temperature !== undefined) body["temperature"] = Math.min(temperature, 1);
   const topP = number(raw, "top_p");
   if (topP !== undefined) body["top_p"] = topP;
@@ -106,13 +107,13 @@ function number(raw: Json, field: string): number | undefined {
   return value;
 }
 
-/** System and developer messages are gathered in front; tool results join the user turn they precede. */
+/** Moves system and developer messages to the front, and tool results into the user turn that follows them. */
 function toMessages(list: readonly unknown[]): { system: Json[]; messages: Json[] } {
   const system: Json[] = [];
   const messages: { role: string; content: Json[] }[] = [];
   const add = (role: string, content: Json[]): void => {
     const last = messages.at(-1);
-    // Anthropic's conversations alternate; parallel tool results must share one turn.
+    // Anthropic's turns alternate, so parallel tool results must share one.
     if (last?.role === role) last.content.push(...content);
     else messages.push({ role, content });
   };
@@ -148,7 +149,7 @@ function toAssistant(message: Json, at: string): Json[] {
   const blocks: Json[] = [];
   const details: Json[] = [];
   mergeDetails(details, message["reasoning_details"]);
-  // Thinking goes back only with the signature it came with: without one, providers that sign theirs refuse it.
+  // Thinking is sent back only with its signature: providers that sign thinking refuse it without one.
   for (const detail of details) {
     const signature = nonEmpty(detail["signature"]);
     const thinking = nonEmpty(detail["text"]);
@@ -210,7 +211,7 @@ function toBlock(part: Json, at: string): Json | undefined {
   }
 }
 
-/** An address, or the data of a `data:` URL. */
+/** An image or file source: an address, or the data of a `data:` URL. */
 function toSource(url: string, at: string): Json {
   if (!url.startsWith("data:")) return { type: "url", url };
   const comma = url.indexOf(",");
@@ -269,7 +270,7 @@ function toThinking(effort: unknown, format: Json | undefined): Json {
   return out;
 }
 
-/** A schema as Anthropic's output format; for "any JSON object" there is none, so the system prompt asks for it. */
+/** A schema as Anthropic's output format. Anthropic has no format for "any JSON object", so the system prompt asks for one. */
 function outputFormat(format: unknown, system: Json[]): Json | undefined {
   if (!isRecord(format)) return undefined;
   const wrapped = isRecord(format["json_schema"]) ? format["json_schema"] : {};

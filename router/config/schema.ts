@@ -105,7 +105,7 @@ export const routerSettings = z.object({
   num_retries: count.optional(),
   timeout: seconds.optional(),
   stream_timeout: seconds.optional(),
-  /** Fewest seconds to wait before a retry. */
+  /** Shortest wait before a retry, in seconds. */
   retry_after: z.number().nonnegative().max(600).optional(),
   allowed_fails: count.optional(),
   cooldown_time: z.number().nonnegative().max(86_400).optional(),

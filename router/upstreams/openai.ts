@@ -1,8 +1,8 @@
 /**
- * Providers that speak OpenAI's chat completions: the request translated, asked once, the answer translated back.
+ * Providers that speak OpenAI's chat completions: translates the request, asks once, and translates the answer back.
  *
- * The stream is pulled: each read of the client takes one read of the provider's socket, so a slow client slows the
- * provider down and nothing piles up in between.
+ * The client's reads pull the stream: each one reads the provider's socket once, so a slow client slows the provider down
+ * and nothing accumulates in between.
  */
 import type { Effects } from "../base/effects.ts";
 import { errorResponse, type RouterFailure } from "../base/errors.ts";
@@ -19,9 +19,9 @@ import { relax } from "../translate/request/relax.ts";
 import { CallIds } from "../translate/round-trip/call-ids.ts";
 import type { Upstream, UpstreamCall } from "./upstream.ts";
 
-/** How long a stream's first words are waited for before the headers go out. */
+/** How long to wait for a stream's first words before sending the headers. */
 const PEEK_MS = 3000;
-/** Most of an error's body that is read. */
+/** Most bytes read of an error's body. */
 const ERROR_BODY_LIMIT = 64 * 1024;
 
 export const openaiUpstream: Upstream = async (call, deps) => {
@@ -105,8 +105,8 @@ async function answerWhole(call: UpstreamCall, response: Response, context: Answ
 }
 
 /**
- * Waits a moment for the model's first words before it answers, so that an error in the first event is still a status
- * with all that belongs to it.
+ * Waits a moment for the model's first words before answering, so that an error in the first event can still become an
+ * HTTP status.
  */
 async function answerStream(
   call: UpstreamCall,
@@ -145,14 +145,14 @@ async function answerStream(
   return new Response(body, { headers: answerHeaders(call, "text/event-stream; charset=utf-8") });
 }
 
-/** The next text there is; empty at the end. */
+/** The next text of the stream; empty at the end. */
 async function readWords(pump: StreamPump): Promise<string> {
   let text = "";
   while (text === "" && !pump.done) text = await pump.read();
   return text;
 }
 
-/** At most `limit` bytes of a body, however long it is. */
+/** About the first `limit` characters of a body. */
 async function readSome(response: Response, limit: number): Promise<string> {
   if (response.body === null) return "";
   const reader = response.body.getReader();

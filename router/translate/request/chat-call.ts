@@ -1,4 +1,4 @@
-/** A Messages request as a chat completions request in the dialect of one deployment. Pure; called again for each try. */
+/** Translates a Messages request into a chat completions request in the dialect of one deployment. Pure; runs for each try. */
 import { asArray, isRecord, nonEmpty, type Json } from "../../base/json.ts";
 import type { MessagesBody } from "../../request/request.ts";
 import type { Deployment } from "../../routes/deployment.ts";
@@ -7,15 +7,16 @@ import type { ChatRequest } from "./chat.ts";
 import { toChatMessages } from "./conversation.ts";
 import type { Dialect, ThinkingWish } from "./dialects.ts";
 
-/** The request, and what the answer's translation must know of it. */
+/** The translated request, and what the answer's translation needs to know of it. */
 export interface ChatCall {
   readonly request: ChatRequest;
   readonly names: ToolNames;
-  /** Ids of the tool calls in the history, as the client writes them. */
+  /** Ids of the tool calls in the conversation, as the client writes them. */
   readonly callIds: ReadonlySet<string>;
   readonly stopSequences: readonly string[];
 }
 
+/** Translates `body` for `deployment`, whose provider speaks `dialect`. */
 export function toChatCall(body: MessagesBody, deployment: Deployment, dialect: Dialect): ChatCall {
   const names = new ToolNames();
   const conversation = toChatMessages(body.system, body.messages, dialect);
@@ -57,8 +58,8 @@ export function toChatCall(body: MessagesBody, deployment: Deployment, dialect: 
 }
 
 /**
- * Anthropic's three places for it: `thinking.type`, `thinking.budget_tokens`, `output_config.effort`. Undefined: the
- * caller said nothing, so nothing is asked of the provider.
+ * Reads Anthropic's three fields for thinking: `thinking.type`, `thinking.budget_tokens` and `output_config.effort`.
+ * Undefined when the caller sets none of them; then the provider gets no such field either.
  */
 export function thinkingWish(body: MessagesBody): ThinkingWish | undefined {
   const thinking = isRecord(body["thinking"]) ? body["thinking"] : {};
@@ -85,7 +86,7 @@ function outputSchema(body: MessagesBody): Json | undefined {
   return isRecord(format["schema"]) ? format["schema"] : undefined;
 }
 
-/** Asks for JSON in the strongest way the provider has; where that is not a schema, the prompt says what is wanted. */
+/** Asks for JSON in the strongest way the provider supports. Where that is not a schema, the prompt describes the schema. */
 function structured(request: ChatRequest, schema: Json, dialect: Dialect, busy: boolean): void {
   const kind = dialect.structured === "schema-alone" ? (busy ? "prompt" : "schema") : dialect.structured;
   if (kind === "schema") {
@@ -103,7 +104,7 @@ function structured(request: ChatRequest, schema: Json, dialect: Dialect, busy: 
   else first.content.push({ type: "text", text });
 }
 
-/** OpenAI's strict mode takes only schemas that close every object and require every property. */
+/** OpenAI's strict mode accepts only schemas that close every object and require every property. */
 function isStrict(schema: unknown): boolean {
   if (Array.isArray(schema)) return schema.every(isStrict);
   if (!isRecord(schema)) return true;

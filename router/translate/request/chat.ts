@@ -1,7 +1,7 @@
 /**
- * The OpenAI dialect as it is really spoken: OpenAI's own types plus the fields its imitators added.
+ * Requests of the OpenAI dialect as providers use it: OpenAI's own types and the fields that other providers added.
  *
- * Types only; what comes from a provider is never assumed to fit them.
+ * The types describe what we send. An answer from a provider is never assumed to fit them.
  */
 import type {
   ChatCompletionContentPartText,
@@ -10,7 +10,7 @@ import type {
   ChatCompletionToolChoiceOption,
 } from "openai/resources/chat/completions";
 
-/** Anthropic's cache mark; some OpenAI-format providers pass it on to Claude models. */
+/** Anthropic's cache mark. Some OpenAI-format providers pass it on to Claude models. */
 export interface CacheMark {
   readonly cache_control?: unknown;
 }
@@ -36,7 +36,7 @@ export interface ChatAssistant {
   reasoning?: string;
   /** DeepSeek, Moonshot, older vLLM. */
   reasoning_content?: string;
-  /** OpenRouter: signed or encrypted reasoning, to be returned as it came. */
+  /** OpenRouter: signed or encrypted reasoning, returned unchanged. */
   reasoning_details?: unknown[];
 }
 export interface ChatTool {
@@ -46,7 +46,7 @@ export interface ChatTool {
 }
 export type ChatMessage = ChatSystem | ChatUser | ChatAssistant | ChatTool;
 
-/** A chat completions request. Open: providers add fields, and so may a deployment's configuration. */
+/** A chat completions request. Any field may be added, by a provider's dialect or a deployment's configuration. */
 export interface ChatRequest {
   model: string;
   messages: ChatMessage[];

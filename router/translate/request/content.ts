@@ -1,9 +1,9 @@
-/** Content blocks of Anthropic's messages as parts or text of the OpenAI dialect. */
+/** Translates content blocks of Anthropic's messages into parts or text of the OpenAI dialect. */
 import { asArray, isRecord, nonEmpty, type Json } from "../../base/json.ts";
 import type { CacheMark, ChatFilePart, ChatImagePart, ChatPart, ChatTextPart } from "./chat.ts";
 import type { Dialect } from "./dialects.ts";
 
-/** `content` as a list of blocks; a string is one text block. */
+/** `content` as a list of blocks; a string becomes one text block. */
 export function blocksOf(content: unknown): Json[] {
   if (typeof content === "string") return content === "" ? [] : [{ type: "text", text: content }];
   const blocks: Json[] = [];
@@ -14,7 +14,7 @@ export function blocksOf(content: unknown): Json[] {
   return blocks;
 }
 
-/** One block as parts, in order; none for a block without content. */
+/** One block as parts, in order. A block without content has none. */
 export function toParts(block: Json, dialect: Dialect): ChatPart[] {
   const mark: CacheMark =
     dialect.cacheControl && isRecord(block["cache_control"]) ? { cache_control: block["cache_control"] } : {};
@@ -34,7 +34,7 @@ export function toParts(block: Json, dialect: Dialect): ChatPart[] {
   }
 }
 
-/** Adjacent texts as one string, if there is nothing else; providers without a part parser take only that. */
+/** One string when all parts are plain text, because some providers accept only strings; otherwise the parts. */
 export function toContent<P extends ChatPart>(parts: P[]): string | P[] {
   const plain = parts.every((part) => part.type === "text" && part.cache_control === undefined);
   return plain ? joinText(parts) : parts;
@@ -100,14 +100,14 @@ function documentNote(name: string, source: Json): string {
   return `[A ${name} (PDF)${where} was attached; this model's provider cannot read PDF files.]`;
 }
 
-/** A source as an address: its own, or its data as a `data:` URL. */
+/** A source as a URL: its own, or its data as a `data:` URL. */
 function sourceUrl(source: Json, defaultMediaType: string): string | undefined {
   if (source["type"] === "url") return nonEmpty(source["url"]);
   const data = source["type"] === "base64" ? nonEmpty(source["data"]) : undefined;
   return data === undefined ? undefined : `data:${nonEmpty(source["media_type"]) ?? defaultMediaType};base64,${data}`;
 }
 
-/** Words for the blocks that have no counterpart. Empty for what only Anthropic's servers can read. */
+/** Text for blocks without a counterpart. Empty for blocks that only Anthropic's servers can read. */
 function toText(block: Json): string {
   switch (block["type"]) {
     case "search_result": {

@@ -1,9 +1,9 @@
 /**
- * A conversation of Anthropic's as messages of the OpenAI dialect.
+ * Translates a conversation in Anthropic's format into messages of the OpenAI dialect.
  *
- * The one hard rule there: an assistant message with tool calls is followed at once by one tool message for each call,
- * and nothing else. So results are looked up by call, wherever the conversation has them, and everything else of a user
- * turn (text, images of results, reminders) comes after.
+ * The dialect has one hard rule: an assistant message with tool calls must be followed directly by one tool message for
+ * each call. So results are looked up by call in the whole conversation, and everything else in a user turn (text, images
+ * of results, reminders) comes after them.
  */
 import { isRecord, nonEmpty, type Json } from "../../base/json.ts";
 import { toUpstreamId } from "../round-trip/call-ids.ts";
@@ -13,7 +13,7 @@ import type { ChatAssistant, ChatMessage, ChatPart, ChatTextPart, ChatTool } fro
 import { blocksOf, joinText, textPart, toContent, toParts } from "./content.ts";
 import type { Dialect } from "./dialects.ts";
 
-/** The line Claude Code puts before its system prompt for Anthropic's billing; it changes and would spoil prompt caches. */
+/** Claude Code's first system line, for Anthropic's billing. It changes with each request and would defeat prompt caches. */
 const BILLING_LINE = "x-anthropic-billing-header:";
 
 interface Turn {
@@ -26,12 +26,14 @@ interface Result {
   readonly block: Json;
 }
 
+/** The translated conversation. */
 export interface Conversation {
   readonly messages: ChatMessage[];
   /** Ids of the tool calls in it, as the client writes them. */
   readonly callIds: ReadonlySet<string>;
 }
 
+/** Translates the system prompt and the messages of a request. */
 export function toChatMessages(system: unknown, messages: readonly unknown[], dialect: Dialect): Conversation {
   const turns = messages.filter(isRecord).map(toTurn);
   const waiting = indexResults(turns);
@@ -42,7 +44,7 @@ export function toChatMessages(system: unknown, messages: readonly unknown[], di
   const systemParts = toSystem(system, dialect);
   if (systemParts.length > 0) {
     const content = toContent(systemParts);
-    // Blocks of a system prompt are paragraphs of one text.
+    // The blocks of a system prompt are paragraphs of one text.
     out.push({ role: "system", content: typeof content === "string" ? joinParagraphs(systemParts) : content });
   }
 
@@ -85,7 +87,7 @@ function joinParagraphs(parts: readonly ChatTextPart[]): string {
   return parts.map((part) => part.text).join("\n\n");
 }
 
-/** Results by the id of their call, in order: an id may come back in a later turn. */
+/** Results by the id of their call, in order, because a later turn may reuse an id. */
 function indexResults(turns: readonly Turn[]): Map<string, Result[]> {
   const results = new Map<string, Result[]>();
   for (const [turn, { role, blocks }] of turns.entries()) {
@@ -101,23 +103,23 @@ function indexResults(turns: readonly Turn[]): Map<string, Result[]> {
   return results;
 }
 
-/** The first result for the call that comes after it and was not taken yet. */
+/** Takes the call's first unused result that comes after the call. */
 function takeResult(results: Map<string, Result[]>, id: string, after: number): Json | undefined {
   const list = results.get(id);
   const at = list?.findIndex((result) => result.turn > after) ?? -1;
   return at < 0 ? undefined : list?.splice(at, 1)[0]?.block;
 }
 
-/** What a user or system turn says beside the results that already stand behind their calls. */
+/** The parts of a user or system turn other than the results that already follow their calls. */
 function userParts(turn: Turn, block: Json, dialect: Dialect): ChatPart[] {
   if (block["type"] === "tool_result") {
-    // Its call is not in the conversation (a client compacted it away): keep what it says.
+    // The conversation lacks its call (a client compacted it away), so its text is kept.
     const { text, extra } = splitResult(block, dialect);
     return [textPart(`Result of an earlier tool call (${String(block["tool_use_id"])}):\n${text}`), ...extra];
   }
   const parts = toParts(block, dialect);
   if (turn.role !== "system") return parts;
-  // Many chat templates take a system message in front only; Claude Code's own word for such text is this tag.
+  // Many chat templates accept a system message only at the beginning. Claude Code marks such text with this tag.
   return parts.map((part) =>
     part.type === "text" ? { ...part, text: `<system-reminder>\n${part.text}\n</system-reminder>` } : part,
   );
@@ -137,7 +139,7 @@ function toToolMessage(
   return { message: { role: "tool", tool_call_id: id, content }, extra };
 }
 
-/** A result as text, never empty, and the parts that a tool message cannot hold. */
+/** A result as text that is never empty, and the parts that a tool message cannot contain. */
 function splitResult(result: Json, dialect: Dialect): { text: string; extra: ChatPart[] } {
   const parts = blocksOf(result["content"]).flatMap((block) => toParts(block, dialect));
   const extra = parts.filter((part) => part.type !== "text");
@@ -183,14 +185,14 @@ function toAssistant(
         });
         break;
       }
-      case "server_tool_use": // Anthropic ran it; its result, if readable, is text of the turn
+      case "server_tool_use": // Anthropic ran it; a readable result is part of the turn's text
         break;
       default:
         texts.push(...toParts(block, dialect));
     }
   }
   const text = joinText(texts);
-  // A turn of thinking alone has nothing another model may see: an empty message would be refused.
+  // A turn with only thinking has nothing to show another model, and an empty message would be refused.
   if (text === "" && calls.length === 0) return undefined;
   const message: ChatAssistant = {
     role: "assistant",

@@ -1,23 +1,23 @@
 /**
- * How many tokens a request has, for models whose provider does not count: an estimate that errs upwards.
+ * Estimates how many tokens a request has, for models whose provider does not count them. The estimate errs upwards.
  *
- * A count that is too low lets a client fill the context until the provider refuses it, so each rate here is at or above
- * what the tokenizers of current models need (calibrated against OpenAI's cl100k and o200k; see `count.test.ts`). One
- * pass over the characters, no tables: it runs only when a client asks for a count.
+ * A count that is too low lets a client fill the context until the provider refuses it. So each rate here is at or above
+ * that of current tokenizers (calibrated against OpenAI's cl100k and o200k; see `count.test.ts`). It takes one pass over
+ * the characters and no tables, and runs only when a client asks for a count.
  */
 import { asArray, isRecord, type Json } from "../../base/json.ts";
 
-/** Tokens a provider adds around a message or a tool declaration. */
+/** Tokens that a provider adds around each message, tool declaration and request. */
 const PER_MESSAGE = 6;
 const PER_TOOL = 10;
 const PER_REQUEST = 8;
-/** Anthropic's most for one image; other providers' usual maximum is lower. */
+/** Anthropic's maximum for one image; other providers use fewer. */
 const PER_IMAGE = 1600;
-/** A page of PDF, text and picture, and the bytes a page usually has. */
+/** Tokens of a PDF page as text and picture, and the usual size of a page. */
 const PER_PDF_PAGE = 3000;
 const PDF_PAGE_BYTES = 60_000;
 
-/** The answer to `POST /v1/messages/count_tokens`; the header says that nobody counted. */
+/** The answer to `POST /v1/messages/count_tokens`; a header says that the count is an estimate. */
 export function countTokensResponse(body: Json, requestId: string): Response {
   return Response.json(
     { input_tokens: estimateTokens(body) },
@@ -90,7 +90,7 @@ const DIGIT = 3;
 const PUNCTUATION = 4;
 const WIDE = 5;
 
-/** Letters and digits in one stretch beyond which it is no word and no name. */
+/** A longer stretch of letters and digits is neither a word nor a name. */
 const SOLID = 24;
 
 /** Class of each ASCII character. */
@@ -102,12 +102,12 @@ const CLASS = Uint8Array.from({ length: 128 }, (_, code) => {
   return PUNCTUATION;
 });
 
-/** Tokens of a text: runs of like characters, each at the rate of its kind. */
+/** Tokens of a text, counted by runs of the same class of characters, each at its own rate. */
 export function textTokens(text: string): number {
   let tokens = 0;
   let kind = SPACE;
   let run = 0;
-  // Where the present stretch of letters and digits began.
+  // Start of the current stretch of letters and digits.
   let solidFrom = 0;
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
@@ -119,7 +119,7 @@ export function textTokens(text: string): number {
       continue;
     }
     const next = CLASS[code] ?? PUNCTUATION;
-    // A word goes on from its capital: `Word` is one run, `camelCase` two.
+    // A capital belongs to the word it begins: `Word` is one run, `camelCase` two.
     if (next === kind || (next === LOWER && kind === UPPER && run === 1)) {
       run++;
       kind = next;
@@ -127,7 +127,7 @@ export function textTokens(text: string): number {
     }
     tokens += ofRun(kind, run);
     if (kind === SPACE || kind === PUNCTUATION || kind === WIDE) solidFrom = i;
-    // Base64, hashes: no vocabulary knows them.
+    // Base64 and hashes are in no vocabulary.
     else if (i - solidFrom > SOLID) tokens += run * 0.24;
     kind = next;
     run = 1;
@@ -138,7 +138,7 @@ export function textTokens(text: string): number {
 function ofRun(kind: number, run: number): number {
   switch (kind) {
     case SPACE:
-      // One space belongs to the word after it.
+      // A single space belongs to the next word.
       return run <= 1 ? 0.04 : 1 + run / 64;
     case LOWER:
       return run <= 6 ? 1.04 : 1.04 + (run - 6) * 0.24;
@@ -153,7 +153,7 @@ function ofRun(kind: number, run: number): number {
   }
 }
 
-/** Characters outside ASCII, by script: older vocabularies spell many of them in bytes. */
+/** Tokens of a character outside ASCII, by script. Older vocabularies spell many of them byte by byte. */
 function wideTokens(code: number): number {
   if (code < 0x0250) return 1; // Latin with marks
   if (code < 0x0530) return 0.85; // Greek, Cyrillic

@@ -1,11 +1,11 @@
 /**
- * Where providers of the OpenAI dialect differ. A provider nobody listed gets `GENERIC`: what the most servers accept.
+ * Differences between providers of the OpenAI dialect. An unlisted provider gets `GENERIC`, which most servers accept.
  *
- * Every row is a claim about somebody's API; where one is wrong, `additional_drop_params` and `extra_body` of the
- * deployment correct it without a release, and `relax.ts` retreats from parameters that a server names as unknown.
+ * Every row is a claim about a provider's API. When one is wrong, the deployment's `additional_drop_params` and
+ * `extra_body` correct it without a release, and `relax.ts` drops parameters that a server names as unknown.
  */
 
-/** What the caller asked of thinking, before a provider's words for it are found. */
+/** What the caller asks of thinking, independent of any provider. */
 export interface ThinkingWish {
   /** `auto`: the model decides (Anthropic's `adaptive`). */
   readonly mode: "off" | "on" | "auto";
@@ -13,38 +13,40 @@ export interface ThinkingWish {
   readonly budgetTokens?: number | undefined;
 }
 
+/** How one model at one provider wants its requests. */
 export interface Dialect {
   readonly tokensField: "max_tokens" | "max_completion_tokens";
-  /** Most output tokens that may be asked for, where the provider said so. */
+  /** The most output tokens that may be requested; infinite until the provider names a limit. */
   readonly mostTokens: number;
-  /** Takes `temperature` and `top_p`; reasoning models of OpenAI answer 400. */
+  /** Accepts `temperature` and `top_p`; OpenAI's reasoning models answer 400. */
   readonly sampling: boolean;
   readonly topK: boolean;
-  /** Most `stop` strings taken; 0: the parameter is refused. */
+  /** The most `stop` strings accepted; 0 when the parameter is refused. */
   readonly maxStops: number;
   readonly parallelToolCalls: boolean;
-  /** Sends usage in a stream when asked by `stream_options`; false: sends it unasked and refuses the field. */
+  /** Sends usage in a stream only when `stream_options` asks for it. False: it always does and refuses the field. */
   readonly streamOptions: boolean;
-  /** Passes `cache_control` on to a model that knows it. */
+  /** Passes `cache_control` on to a model that supports it. */
   readonly cacheControl: boolean;
-  /** PDFs as `file` parts: not at all, from data, or also from an address. */
+  /** PDFs as `file` parts: not supported, by data, or by data and by address. */
   readonly pdf: "none" | "data" | "data-and-url";
-  /** Takes `image_url` parts; false: a note stands in their place. */
+  /** Accepts `image_url` parts. False: a note in words replaces them. */
   readonly images: boolean;
-  /** Structured output: by schema, by schema unless there are tools or a stream, as any JSON object, or by asking. */
+  /** Structured output: by schema; by schema unless there are tools or a stream; as any JSON object; or only by prompt. */
   readonly structured: "schema" | "schema-alone" | "object" | "prompt";
-  /** Where the model's earlier reasoning goes back; null: nowhere, unknown fields are refused. */
+  /** Field that returns the model's earlier reasoning; null when the provider refuses such fields. */
   readonly reasoningBack: "reasoning" | "reasoning_content" | "reasoning_details" | null;
   /** Refuses an assistant message with tool calls that lacks the reasoning field, even an empty one. */
   readonly reasoningRequired: boolean;
-  /** Longest tool call id taken, and whether it may hold anything but letters and digits. */
+  /** Longest tool call id accepted, and whether only letters and digits are allowed. */
   readonly callIds: { readonly maxLength: number; readonly alphanumeric: boolean };
-  /** A tool call goes back with the `extra_content` it came with; false: unknown fields are refused. */
+  /** A tool call is returned with the `extra_content` it came with. False: the provider refuses the field. */
   readonly callExtras: boolean;
-  /** Stands in for an `extra_content` that is not there, where the provider insists on one. */
+  /** Default for a missing `extra_content`, where the provider requires one. */
   readonly callExtraDefault?: Record<string, unknown>;
-  /** Fields every request to this model gets. */
+  /** Fields added to every request to this model. */
   readonly always: Record<string, unknown>;
+  /** The request fields that express `wish`. */
   thinking(wish: ThinkingWish): Record<string, unknown>;
 }
 
@@ -77,9 +79,9 @@ const PROVIDERS: Readonly<Record<string, (model: string) => Partial<Dialect>>> =
     tokensField: "max_completion_tokens",
     maxStops: 4,
     structured: "schema-alone",
-    // Groq answers 400 to fields it does not know, and knows `reasoning` for these models only.
+    // Groq answers 400 to unknown fields, and accepts `reasoning` only for these models.
     reasoningBack: model.includes("gpt-oss") ? "reasoning" : null,
-    // Without `parsed` the thinking stands in the text between <think> tags.
+    // Without `parsed` the text contains the thinking between <think> tags.
     always: model.includes("qwen3") ? { reasoning_format: "parsed" } : {},
     thinking: (wish) => groqThinking(model, wish),
   }),
@@ -105,7 +107,7 @@ const PROVIDERS: Readonly<Record<string, (model: string) => Partial<Dialect>>> =
 
   gemini: (model) => ({
     callExtras: true,
-    // Gemini 3 refuses calls without its signature; this one it takes for calls that another model wrote.
+    // Gemini 3 refuses calls without its signature. It accepts this one for calls that another model wrote.
     callExtraDefault: { google: { thought_signature: "skip_thought_signature_validator" } },
     thinking: (wish) => {
       const effort = wish.mode === "off" ? (/2\.\d-flash/.test(model) ? "none" : "low") : effortOf(wish, "high");
@@ -115,11 +117,11 @@ const PROVIDERS: Readonly<Record<string, (model: string) => Partial<Dialect>>> =
 
   xai: () => ({ maxStops: 4 }),
 
-  /** Somebody's own LiteLLM proxy, spoken to in OpenAI's dialect. */
+  /** A user's own LiteLLM proxy. */
   litellm_proxy: (model) => ({ cacheControl: model.includes("claude"), pdf: "data" }),
 };
 
-/** Providers that people reach as "some OpenAI-compatible address", known by it. */
+/** Providers recognized by their address, for deployments configured only as OpenAI-compatible. */
 const BY_HOST: readonly [part: string, provider: string][] = [
   ["//api.deepseek.com", "deepseek"],
   ["//api.groq.com", "groq"],
@@ -130,6 +132,7 @@ const BY_HOST: readonly [part: string, provider: string][] = [
   ["//generativelanguage.googleapis.com", "gemini"],
 ];
 
+/** The dialect of a deployment: its provider's differences on top of `GENERIC`. */
 export function dialectOf(target: { provider: string; model: string; apiBase: string }): Dialect {
   const byHost = BY_HOST.find(([part]) => target.apiBase.includes(part))?.[1];
   const provider = byHost ?? target.provider;
@@ -138,7 +141,7 @@ export function dialectOf(target: { provider: string; model: string; apiBase: st
   return differences === undefined ? generic : { ...GENERIC, ...differences(target.model) };
 }
 
-/** The o-series and gpt-5 on: `max_completion_tokens`, no sampling parameters, no `stop`. */
+/** The o-series and everything from gpt-5 on: `max_completion_tokens`, no sampling parameters, no `stop`. */
 const OPENAI_REASONING = /^(?:o\d|gpt-(?:[5-9]|\d\d)|codex)/;
 
 function openaiDialect(model: string): Partial<Dialect> {
@@ -159,7 +162,7 @@ function openaiDialect(model: string): Partial<Dialect> {
   };
 }
 
-/** The least thinking a model of OpenAI can be asked for. */
+/** The lowest effort that an OpenAI model accepts. */
 function openaiLeast(name: string): string {
   if (/^gpt-5\.\d/.test(name) && !name.includes("codex")) return "none";
   if (/^gpt-5(?!.*codex)/.test(name)) return "minimal";
@@ -181,7 +184,7 @@ function openrouterThinking(wish: ThinkingWish): Record<string, unknown> {
   return { reasoning: { enabled: true } };
 }
 
-/** OpenAI's word for the wish; `most` stands for everything above "high". Undefined: the model's own default. */
+/** OpenAI's name for the effort; `most` replaces everything above "high". Undefined means the model's own default. */
 function effortOf(wish: ThinkingWish, most: "high" | "xhigh"): string | undefined {
   switch (wish.effort) {
     case "low":

@@ -1,9 +1,9 @@
 /**
- * A second try in simpler words.
+ * A second try with a simpler request.
  *
- * "OpenAI-compatible" servers differ in what they refuse, and they say it: `Unsupported parameter: 'max_tokens'`. Where
- * such an answer names something we sent, the dialect is changed in that one point and the request made once more. A
- * refused request is not billed, and nothing has gone to the client yet.
+ * "OpenAI-compatible" servers refuse different parameters, and say so: `Unsupported parameter: 'max_tokens'`. When such an
+ * answer names something we sent, this one point of the dialect is changed and the request is sent again. A refused
+ * request is not billed, and the client has received nothing yet.
  */
 import type { ChatRequest } from "./chat.ts";
 import type { Dialect } from "./dialects.ts";
@@ -62,10 +62,10 @@ const CHANGES: readonly {
   },
 ];
 
-/** Thinking models that insist on their earlier reasoning, wherever they are served. */
+/** The error of thinking models that require their earlier reasoning, at any provider. */
 const REASONING_MISSING = /reasoning_content.{0,80}(?:must be passed back|missing)|missing.{0,20}reasoning_content/is;
 
-/** The dialect to try instead; undefined when the answer names nothing that can be left out. */
+/** The dialect for a second try; undefined when the answer names nothing that can be left out. */
 export function relax(status: number, answer: string, request: ChatRequest, dialect: Dialect): Dialect | undefined {
   if (status !== 400 && status !== 422 && status !== 404) return undefined;
   if (REASONING_MISSING.test(answer) && dialect.reasoningBack !== "reasoning_content") {
@@ -79,8 +79,8 @@ export function relax(status: number, answer: string, request: ChatRequest, dial
 }
 
 /**
- * The limit in "max_tokens is too large: 32000. This model supports at most 16384 completion tokens": Claude Code asks
- * every model for 32,000.
+ * Reads the limit in "max_tokens is too large: 32000. This model supports at most 16384 completion tokens". Claude Code
+ * asks every model for 32,000.
  */
 function tokenLimit(answer: string, request: ChatRequest, { tokensField }: Dialect): number | undefined {
   const asked = request[tokensField];

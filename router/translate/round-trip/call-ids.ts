@@ -1,31 +1,31 @@
 /**
  * Ids of tool calls, in both directions.
  *
- * Anthropic clients match results by id over the whole conversation and take `[A-Za-z0-9_-]` only; providers repeat ids
- * from turn to turn (`call_0`), leave them out, or write `functions.Read:0`, which some want to see again. An id is also
- * the one thing every client returns untouched, so it carries what a provider wants back with the call (Gemini's
- * `extra_content` with its thought signature).
+ * Anthropic clients match results by id across the whole conversation and accept only `[A-Za-z0-9_-]`. Providers repeat
+ * ids from turn to turn (`call_0`), omit them, or write `functions.Read:0`, which some of them expect back. Every client
+ * returns an id unchanged, so the id also carries what a provider wants back with the call (Gemini's `extra_content` with
+ * its thought signature).
  */
 import { isRecord, nonEmpty, parseJson, shortHash, type Json } from "../../base/json.ts";
 
 const ANTHROPIC_ID = /^[A-Za-z0-9_-]+$/;
-/** Before an id that Anthropic's pattern refuses, in base64url. */
+/** Prefix of an id that Anthropic's pattern refuses; the original follows in base64url. */
 const WRAPPED = "toolu_b64_";
-/** Before an id and what belongs to its call, as JSON in base64url. */
+/** Prefix of an id that carries its call's `extra_content`; both follow as JSON in base64url. */
 const LADEN = "toolu_x64_";
 
-/** Ids for one answer: none twice in it, none of the history's again. */
+/** Makes the ids of one answer. Each is unique in the answer and in the conversation before it. */
 export class CallIds {
   readonly #taken: Set<string>;
   readonly #newId: (prefix: string) => string;
 
-  /** `history`: the ids of the request's tool calls, as the client writes them. */
+  /** `history`: ids of the tool calls in the request, as the client writes them. */
   constructor(history: Iterable<string>, newId: (prefix: string) => string) {
     this.#taken = new Set(history);
     this.#newId = newId;
   }
 
-  /** The client's id for a call the upstream named `upstreamId` (or did not name). */
+  /** The client's id for a call that the upstream named `upstreamId`, or did not name. */
   take(upstreamId: string | undefined, extra?: Json): string {
     let id = this.#toClientId(upstreamId, extra);
     while (this.#taken.has(id)) id = this.#toClientId(undefined, extra);
@@ -40,13 +40,14 @@ export class CallIds {
   }
 }
 
+/** A call's id for the provider. */
 export interface UpstreamCallId {
   readonly id: string;
   /** The call's `extra_content`, as the provider wrote it. */
   readonly extra: Json | undefined;
 }
 
-/** The id to send upstream: unwrapped, then made to fit the provider. The same for a call and its result. */
+/** The id to send upstream: unwrapped, then adapted to the provider's limits. A call and its result get the same id. */
 export function toUpstreamId(id: string, limits: { maxLength: number; alphanumeric: boolean }): UpstreamCallId {
   const { id: own, extra } = unwrap(id);
   return { id: fit(own, limits), extra };

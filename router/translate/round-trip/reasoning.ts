@@ -1,17 +1,17 @@
 /**
  * Reasoning on its way through a client and back.
  *
- * Anthropic clients keep a thinking block only with a signature, and return it untouched. Providers of the OpenAI
- * dialect have none, so the signature says where the block came from; for OpenRouter it carries `reasoning_details`,
- * which models behind it want back exactly as they wrote them.
+ * Anthropic clients keep a thinking block only if it has a signature, and return it unchanged. Providers of the OpenAI
+ * dialect have no signatures, so ours marks where the block came from. For OpenRouter it also carries
+ * `reasoning_details`, which the models behind it want back exactly as they wrote them.
  */
 import { isRecord, nonEmpty, parseJson, type Json } from "../../base/json.ts";
 
-/** Signature of thinking that has nothing to carry; all signatures made here begin with it. */
+/** Signature of thinking that carries nothing. All signatures made here begin with it. */
 export const UNSIGNED = "Z2FudHJ5";
 const CARRIES_DETAILS = "Z2FudHJ5LmRldGFpbHMu";
 
-/** The reasoning in a delta or a message, whatever the provider calls it. */
+/** The reasoning in a delta or a message, from any of the fields that providers use. */
 export function reasoningText(part: Json): string {
   return nonEmpty(part["reasoning_content"]) ?? nonEmpty(part["reasoning"]) ?? detailsText(part["reasoning_details"]);
 }
@@ -23,7 +23,7 @@ function detailsText(details: unknown): string {
     .join("");
 }
 
-/** Adds the details of a delta to those before it: pieces of one entry (same `index` and `type`) become one. */
+/** Adds the details of a delta to those before it. Pieces of one entry (same `index` and `type`) are joined. */
 export function mergeDetails(before: Json[], details: unknown): void {
   if (!Array.isArray(details)) return;
   for (const detail of details) {
@@ -42,19 +42,20 @@ export function mergeDetails(before: Json[], details: unknown): void {
   }
 }
 
-/** Whether there is something in the details that the text alone would lose. */
+/** Whether the details contain something that the text alone would lose. */
 function worthCarrying(details: readonly Json[]): boolean {
   return details.some(
     (detail) => nonEmpty(detail["signature"]) !== undefined || nonEmpty(detail["data"]) !== undefined,
   );
 }
 
+/** The signature for a thinking block with these details. */
 export function signatureOf(details: readonly Json[]): string {
   if (!worthCarrying(details)) return UNSIGNED;
   return CARRIES_DETAILS + toBase64(JSON.stringify(details));
 }
 
-/** The details a signature of ours carries. */
+/** The details that one of our signatures carries; undefined for any other signature. */
 export function detailsOf(signature: unknown): unknown[] | undefined {
   if (typeof signature !== "string" || !signature.startsWith(CARRIES_DETAILS)) return undefined;
   const details = parseJson(fromBase64(signature.slice(CARRIES_DETAILS.length)));

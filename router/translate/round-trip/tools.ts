@@ -1,18 +1,18 @@
-/** Tools: Anthropic's declarations as functions, long names shortened and found again, `tool_choice`. */
+/** Tools: translates Anthropic's declarations into functions and `tool_choice`, and shortens and restores long names. */
 import type { ChatCompletionFunctionTool, ChatCompletionToolChoiceOption } from "openai/resources/chat/completions";
 import { asArray, isRecord, nonEmpty, shortHash, type Json } from "../../base/json.ts";
 
-/** OpenAI's limit for a function's name; Anthropic allows 128 characters, and MCP tools use them. */
+/** OpenAI's limit for a function's name. Anthropic allows 128 characters, and MCP tools use them. */
 const NAME_LIMIT = 64;
-/** Stands where a model called a tool without ever saying which. */
+/** Name for a call whose model never said which tool it meant. */
 export const UNNAMED_TOOL = "unnamed_tool";
 
-/** The same short name for the same long one, always: history and declarations must agree. */
+/** A name within the limit. The same long name always gives the same short one, because history and declarations must agree. */
 export function shortToolName(name: string): string {
   return name.length <= NAME_LIMIT ? name : `${name.slice(0, NAME_LIMIT - 9)}_${shortHash(name)}`;
 }
 
-/** Upstream's tool names back to the caller's. */
+/** Maps the upstream's tool names back to the caller's. */
 export class ToolNames {
   readonly #names = new Map<string, string>();
 
@@ -24,7 +24,7 @@ export class ToolNames {
     return this.#names.has(shortToolName(name));
   }
 
-  /** Also undoes what models add to names: `functions.Read`, `Read<|channel|>commentary`. Unknown names stay. */
+  /** Also removes what models add to names: `functions.Read`, `Read<|channel|>commentary`. Unknown names are returned as they are. */
   restore(upstreamName: string): string {
     const known = this.#names.get(upstreamName);
     if (known !== undefined) return known;
@@ -35,8 +35,8 @@ export class ToolNames {
 }
 
 /**
- * Client tools as functions. Tools that Anthropic's servers run (`web_search_*`, ...) have no schema and nobody here to
- * run them: they are left out.
+ * Client tools as functions. Tools that Anthropic's servers run (`web_search_*`, ...) are left out: they have no schema
+ * and cannot run here.
  */
 export function toChatTools(tools: unknown, names: ToolNames, cacheControl: boolean): ChatCompletionFunctionTool[] {
   const functions: ChatCompletionFunctionTool[] = [];
@@ -59,7 +59,7 @@ export function toChatTools(tools: unknown, names: ToolNames, cacheControl: bool
   return functions;
 }
 
-/** A schema every provider takes: an object with `properties`, without `$schema`. */
+/** A schema that every provider accepts: an object with `properties` and without `$schema`. */
 function toParameters(schema: unknown): Json {
   if (!isRecord(schema)) return { type: "object", properties: {} };
   const clean = cleanSchema(schema, false) as Json;
@@ -67,12 +67,12 @@ function toParameters(schema: unknown): Json {
   return { ...clean, type: "object", properties: isRecord(clean["properties"]) ? clean["properties"] : {} };
 }
 
-/** Keys under which every key is a name that somebody chose, not a word of JSON Schema. */
+/** Keywords whose value maps names to schemas, so that its keys are not keywords themselves. */
 const NAME_MAPS = new Set(["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"]);
-/** Keys that hold data, not schemas. */
+/** Keywords whose value is data, not a schema. */
 const DATA = new Set(["enum", "const", "default", "examples", "required"]);
 
-/** Without `$schema` at any depth. Copies only what changes: most schemas come back as the same object. */
+/** Removes `$schema` at any depth. Copies only what changes, so most schemas are returned as the same object. */
 function cleanSchema(node: unknown, namesOnly: boolean): unknown {
   if (Array.isArray(node)) {
     const cleaned = node.map((item) => cleanSchema(item, false));
@@ -93,12 +93,13 @@ function cleanSchema(node: unknown, namesOnly: boolean): unknown {
   return copy ?? node;
 }
 
+/** The request fields that express a tool choice. */
 export interface ChatToolChoice {
   tool_choice?: ChatCompletionToolChoiceOption;
   parallel_tool_calls?: false;
 }
 
-/** Empty when there are no tools left to choose from: providers refuse a choice without tools. */
+/** Translates `tool_choice`. The caller must have tools left to choose from, since providers refuse a choice without tools. */
 export function toChatToolChoice(choice: unknown, names: ToolNames, parallelField: boolean): ChatToolChoice {
   if (!isRecord(choice)) return {};
   const once =
@@ -112,7 +113,7 @@ export function toChatToolChoice(choice: unknown, names: ToolNames, parallelFiel
     case "none":
       return { tool_choice: "none" };
     case "tool":
-      // A tool that was left out cannot be demanded.
+      // A tool that was left out cannot be required.
       if (name === undefined || !names.has(name)) return once;
       return { tool_choice: { type: "function", function: { name: shortToolName(name) } }, ...once };
     default:
