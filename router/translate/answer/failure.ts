@@ -1,18 +1,19 @@
-/** What a provider says when it fails, as a failure Anthropic clients understand. */
+/** Translates a provider's error into a failure that Anthropic clients understand. */
 import { errorTypeOf, isErrorType, statusOf, type RouterFailure } from "../../base/errors.ts";
 import { isRecord, nonEmpty, parseJson, type Json } from "../../base/json.ts";
 
-/** Most characters of a provider's message that are passed on. */
+/** Longest message, in characters, that is passed on from a provider. */
 const MESSAGE_LIMIT = 2000;
 
+/** The provider that failed. */
 export interface FailureSource {
-  /** Named in messages: `groq`. */
+  /** Provider name for messages: `groq`. */
   readonly provider: string;
-  /** Taken out of messages: providers like to quote the key they refuse. */
+  /** Removed from messages, because providers like to quote the key they refuse. */
   readonly apiKey: string | undefined;
 }
 
-/** An error status, or an error object in a 200 (`status` 200): `text` is the body. */
+/** The failure for an error status, or for an error object in a 200. `text` is the response body. */
 export function toFailure(status: number, text: string, source: FailureSource, headers?: Headers): RouterFailure {
   const parsed = parseJson(text);
   const body = Array.isArray(parsed) ? parsed[0] : parsed;
@@ -24,26 +25,26 @@ export function toFailure(status: number, text: string, source: FailureSource, h
   if (isTooLong(real, code, message)) {
     return { status: 400, type: "invalid_request_error", message: tooLong(message), retryAfter };
   }
-  // Groq: the model wrote a call that does not parse. The request is fine; asking again often helps.
+  // Groq: the model wrote a call that does not parse. The request is fine, and asking again often helps.
   if (code === "tool_use_failed") return { status: 502, type: "api_error", message, retryAfter };
   // The account is empty: waiting does not help.
   if (code === "insufficient_quota") return { status: real, message, retryAfter, shouldRetry: false };
   return { status: real, message, retryAfter };
 }
 
-/** A 200 whose body is neither an answer nor an error. */
+/** The failure for a 200 whose body is neither an answer nor an error. */
 export function notAnAnswer(what: string, source: FailureSource): RouterFailure {
   return { status: 502, message: `${source.provider} answered with ${what}.` };
 }
 
-/** What a body that is no answer looks like, in words. */
+/** Describes a body that is not an answer. */
 export function kindOf(body: string, otherwise: string): string {
   const start = body.slice(0, 200).trimStart();
   if (start === "") return "an empty body";
   return start.startsWith("<") ? "an HTML page" : otherwise;
 }
 
-/** The error in a body or a chunk, in any of the forms providers use; undefined when it holds none. */
+/** The error in a body or a chunk, in any of the shapes that providers use; undefined when there is none. */
 export function errorObject(body: Json): Json | undefined {
   const error = body["error"];
   if (isRecord(error)) return error;
@@ -59,7 +60,7 @@ function detailList(detail: unknown): string | undefined {
   return Array.isArray(detail) ? JSON.stringify(detail) : undefined;
 }
 
-/** The status an error stands for: what the server answered, else what its body says. */
+/** The status of an error: the HTTP status if it is one of an error, otherwise what the body says. */
 function realStatus(status: number, error: Json): number {
   if (status >= 400) return status === 498 ? 529 : status; // 498: Groq's "flex capacity exceeded"
   for (const value of [error["status"], error["status_code"], error["code"]]) {
@@ -96,13 +97,13 @@ function describe(status: number, error: Json | undefined, text: string, source:
 
 function errorMessage(error: Json): string {
   const message = nonEmpty(error["message"]) ?? nonEmpty(error["code"]) ?? nonEmpty(error["type"]) ?? "";
-  // OpenRouter wraps what the provider behind it said.
+  // OpenRouter wraps the message of the provider behind it.
   const metadata = error["metadata"];
   const raw = isRecord(metadata) ? nonEmpty(metadata["raw"]) : undefined;
   return raw === undefined ? message : `${message} (${raw})`;
 }
 
-/** A body that is no JSON, if it is worth reading to a person. */
+/** A body that is not JSON, if a person can read it; otherwise empty. */
 function plainText(text: string): string {
   const start = text.slice(0, 200).trimStart();
   if (start.startsWith("<")) return "an HTML page instead of an answer";
@@ -119,7 +120,7 @@ function isTooLong(status: number, code: string | undefined, message: string): b
   );
 }
 
-/** Claude Code compacts and goes on when it reads Anthropic's own words for it: "prompt is too long: N tokens > M maximum". */
+/** Claude Code compacts and continues when it reads Anthropic's own words: "prompt is too long: N tokens > M maximum". */
 function tooLong(message: string): string {
   const limit = /maximum context length (?:is|of) (\d+)/i.exec(message)?.[1];
   const asked = /(?:resulted in|requested(?: about)?|has|contains(?: at least)?) (\d+) (?:input )?tokens/i.exec(

@@ -1,14 +1,14 @@
 /**
- * Tool arguments as models really write them, made into one JSON object while they stream.
+ * Turns tool arguments, as models really write them, into one valid JSON object while they stream.
  *
- * A client that gets broken JSON for a tool's input fails the whole turn. The guard lets through what is sure to be a
- * prefix of a valid object, holds back what may still go wrong (a comma, a number, half an escape), repairs what has one
- * meaning (raw line breaks in strings, a trailing comma, `True`), and closes what was left open. What it had to cut is
- * marked with `MALFORMED`, so that a tool with a strict schema refuses it instead of acting on half an input.
+ * A client that gets broken JSON for a tool's input fails the whole turn. The guard passes on every certain prefix of a
+ * valid object and holds back what may still go wrong (a comma, a number, half an escape). It repairs faults with only one
+ * meaning (raw line breaks in strings, a trailing comma, `True`) and closes what was left open. An input that it had to
+ * cut is marked with `MALFORMED`, so that a tool with a strict schema refuses it instead of acting on half an input.
  */
 import { isRecord, parseJson } from "../../base/json.ts";
 
-/** Key added to an input that had to be cut or invented. */
+/** Key added to an input that had to be cut or made up. */
 export const MALFORMED = "__malformed_arguments";
 
 const START = 0; // nothing but white space so far
@@ -25,7 +25,7 @@ const UNICODE = 10;
 const WORD = 11; // a number or a literal, held until it ends
 const AFTER_VALUE = 12;
 const DONE = 13;
-const FOREIGN = 14; // does not begin with `{`: kept whole until the end
+const FOREIGN = 14; // does not begin with `{`; kept until the end
 
 const QUOTE = 34;
 const COMMA = 44;
@@ -46,28 +46,29 @@ const LITERALS: Readonly<Record<string, string>> = {
   None: "null",
 };
 
-/** Most characters kept of arguments that are no JSON at all. */
+/** Most characters kept of arguments that are not JSON at all. */
 const RAW_LIMIT = 2000;
 
 const TAKEN = { out: "", taken: true } as const;
 const AGAIN = { out: "", taken: false } as const;
 
+/** Guards the arguments of one tool call. */
 export class JsonGuard {
   #state = START;
   /** Closers still to come, innermost last. */
   #closers = "";
   #inKey = false;
-  /** A comma with the white space around it: written only once something follows. */
+  /** A comma with the white space around it. It is written only when something follows. */
   #comma = "";
   #held = "";
   #broken = false;
 
-  /** True once the object is whole: nothing later can change it. */
+  /** True when the object is complete and nothing can change it any more. */
   get complete(): boolean {
     return this.#state === DONE || this.#state === EMPTY;
   }
 
-  /** Takes the next piece of the arguments; returns what may be passed on. All pieces together are a prefix of an object. */
+  /** Takes the next piece of the arguments and returns the text to pass on. All such text is a prefix of a valid object. */
   push(piece: string): string {
     let out = "";
     let i = 0;
@@ -97,8 +98,8 @@ export class JsonGuard {
   }
 
   /**
-   * What makes the object whole; `{}` when nothing came. With `cut`, an object that was left open stays open: that is
-   * how Anthropic shows a tool call that ran into the token limit.
+   * The text that completes the object; `{}` when nothing came. With `cut`, an unfinished object stays open, as it does
+   * at Anthropic when a tool call runs into the token limit.
    */
   end(options: { cut?: boolean } = {}): string {
     const state = this.#state;
@@ -109,7 +110,7 @@ export class JsonGuard {
     if (options.cut === true && !this.#broken) return state === FIRST ? this.#held : "";
     if (state === FIRST) return `{"${MALFORMED}":true}`;
     const value = this.#completion(state);
-    // Innermost first. Past FIRST the outermost object has a member, so a comma is right before the mark.
+    // Innermost first. After FIRST the outermost object has a member, so the mark needs a comma before it.
     const inner = Array.from(this.#closers).slice(1).toReversed().join("");
     return `${value}${inner},"${MALFORMED}":true}`;
   }
@@ -132,7 +133,7 @@ export class JsonGuard {
     }
   }
 
-  /** One character outside a string's body. `taken: false` means: look at it again in the new state. */
+  /** Handles one character outside a string's body. `taken: false` means that the new state must handle it again. */
   #step(char: string, code: number): { out: string; taken: boolean } {
     const space = code === 32 || code === 10 || code === 13 || code === 9;
     switch (this.#state) {
@@ -215,7 +216,7 @@ export class JsonGuard {
       return { out: comma, taken: true };
     }
     this.#broken = true;
-    // The comma is out: something must follow it.
+    // The comma has been written, so a value must follow it.
     if (comma !== "") {
       this.#state = AFTER_VALUE;
       return { out: `${comma}null`, taken: true };
@@ -230,7 +231,7 @@ export class JsonGuard {
     return { out: `${before}"`, taken: true };
   }
 
-  /** A closing bracket; a comma before it was one too many and is forgotten. */
+  /** Handles a closing bracket. A comma before it is superfluous and dropped. */
   #close(char: string): { out: string; taken: boolean } {
     this.#comma = "";
     this.#closers = this.#closers.slice(0, -1);
@@ -252,7 +253,7 @@ export class JsonGuard {
     }
     this.#state = STRING;
     if (code === QUOTE || code === BACKSLASH || "/bfnrt".includes(char)) return { out: `\\${char}`, taken: true };
-    // `\d` in a regular expression the model forgot to escape: it meant the backslash.
+    // The model forgot to escape a `\d` of a regular expression; it meant the backslash.
     return { out: "\\\\", taken: false };
   }
 
@@ -296,7 +297,7 @@ function controlEscape(code: number): string {
   return `\\u${code.toString(16).padStart(4, "0")}`;
 }
 
-/** Arguments that are not an object: a JSON string that holds one, `null` for none, or no JSON at all. */
+/** Arguments that are not an object: a JSON string that contains one, `null`, or text that is not JSON. */
 function foreignObject(text: string): string {
   const value = parseJson(text);
   if (value === null) return "{}";
@@ -308,7 +309,7 @@ function foreignObject(text: string): string {
   return JSON.stringify({ [MALFORMED]: text.slice(0, RAW_LIMIT) });
 }
 
-/** The same for arguments that came whole. Always an object. */
+/** The input for arguments that came in one piece. Always an object. */
 export function toolInput(args: unknown): Record<string, unknown> {
   if (isRecord(args)) return args;
   if (typeof args !== "string") return {};

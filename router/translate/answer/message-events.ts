@@ -1,6 +1,7 @@
-/** A whole Message as the events of a stream, for clients that asked for one. */
+/** Turns a complete Message into the events of a stream, for a client that asked for a stream. */
 import type { ContentBlock, Message } from "@anthropic-ai/sdk/resources/messages/messages";
 
+/** The events as server-sent text. */
 export function messageEvents(message: Message): string {
   const { content, stop_reason, stop_sequence, stop_details, usage } = message;
   let out = event("message_start", {

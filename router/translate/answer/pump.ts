@@ -1,6 +1,6 @@
 /**
- * Bytes of a provider's stream in, text of ours out, one network read at a time. The client's reads drive it: a slow
- * client slows the provider down, and nothing piles up in between.
+ * Reads a provider's stream and returns the translated text, one network read at a time. The client's reads drive it, so
+ * a slow client slows the provider down and nothing accumulates in between.
  */
 import { createParser } from "eventsource-parser";
 import type { RouterFailure } from "../../base/errors.ts";
@@ -10,19 +10,21 @@ import { kindOf, notAnAnswer } from "./failure.ts";
 import type { MessageStream } from "./stream.ts";
 import { toUsage } from "./usage.ts";
 
-/** How long the end of a stream is waited for once the answer is whole. */
+/** How long to wait for the end of a stream after the answer is complete. */
 const END_GRACE_MS = 2000;
-/** Longest line of a stream that is kept. */
+/** Longest line of a stream, in characters. */
 const LINE_LIMIT = 16 * 1024 * 1024;
 
+/** Effects and callbacks of one pump. */
 export interface PumpOptions {
-  /** Aborted: the client went away or a time limit passed. */
+  /** Aborts when the client leaves or a time limit passes. */
   readonly signal: AbortSignal;
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
-  /** Called at most once, when the stream is over, if the provider said what it billed. */
+  /** Called at most once, at the end of the stream, if the provider said what it billed. */
   onUsage(usage: Usage): void;
 }
 
+/** Pumps one stream. */
 export class StreamPump {
   readonly #options: PumpOptions;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
@@ -30,13 +32,13 @@ export class StreamPump {
   readonly #decoder = new TextDecoder();
   readonly #parser: ReturnType<typeof createParser>;
   #out = "";
-  /** The body until its first event: some providers answer in one piece whatever was asked. */
+  /** The body up to its first event. Some providers answer without a stream even when asked for one. */
   #head = "";
   #events = 0;
   #reported = false;
   readonly #endWait = new AbortController();
   #endTimeout: Promise<ReadableStreamReadResult<Uint8Array>> | undefined;
-  /** The upstream has no more to say, or nobody listens. */
+  /** True when the upstream has ended or the client has left. */
   done = false;
 
   constructor(body: ReadableStream<Uint8Array>, stream: MessageStream, options: PumpOptions) {
@@ -46,7 +48,7 @@ export class StreamPump {
     this.#parser = createParser({
       maxBufferSize: LINE_LIMIT,
       onEvent: (event) => {
-        // What stands without its end when the connection closes is only worth reading if it is whole.
+        // An event without its final blank line counts only if its data is complete.
         if (this.done && event.data !== "[DONE]" && parseJson(event.data) === undefined) return;
         this.#events++;
         this.#head = "";
@@ -63,7 +65,7 @@ export class StreamPump {
     return this.#stream.failure;
   }
 
-  /** What the next read of the upstream makes; often nothing. Throws only when the caller's signal was aborted. */
+  /** The text from the next read of the upstream, often none. Throws only when the caller's signal has aborted. */
   async read(): Promise<string> {
     let out: string;
     try {
@@ -75,7 +77,7 @@ export class StreamPump {
         await this.close();
         throw error;
       }
-      // The socket broke. After a finish reason nothing is missing but the goodbye.
+      // The socket broke. After a finish reason the answer is complete all the same.
       this.done = true;
       out = this.#stream.end();
     }
@@ -86,7 +88,7 @@ export class StreamPump {
     return out;
   }
 
-  /** Frees the upstream's connection, wherever the stream stands. */
+  /** Frees the upstream's connection, at any point of the stream. */
   async close(reason?: unknown): Promise<void> {
     this.done = true;
     this.#endWait.abort();
@@ -113,7 +115,7 @@ export class StreamPump {
     this.#endWait.abort();
     if (this.#stream.ended) return "";
     this.#out = "";
-    // A last event without the empty line after it.
+    // The last event may lack its final blank line.
     this.#parser.feed(`${this.#decoder.decode()}\n\n`);
     if (this.#events > 0 || this.#head.trim() === "") return this.#out + this.#stream.end();
     const body = parseJson(this.#head);
@@ -123,7 +125,7 @@ export class StreamPump {
     );
   }
 
-  /** The answer is whole. Its provider gets a moment to send usage and close; one that keeps the line open is left. */
+  /** Reads on after a complete answer. The provider gets a moment to send its usage and close, then it is cut off. */
   async #readEnd(): Promise<ReadableStreamReadResult<Uint8Array>> {
     this.#endTimeout ??= this.#options
       .sleep(END_GRACE_MS, AbortSignal.any([this.#options.signal, this.#endWait.signal]))

@@ -1,4 +1,4 @@
-/** A whole chat completion as a Message. */
+/** Translates a complete chat completion into a Message. */
 import type { ContentBlock, Message, Usage as MessageUsage } from "@anthropic-ai/sdk/resources/messages/messages";
 import type { RouterFailure } from "../../base/errors.ts";
 import { asArray, isRecord, nonEmpty, type Json } from "../../base/json.ts";
@@ -10,7 +10,7 @@ import { toolInput } from "./json-guard.ts";
 import { failedFinish, matchedStop, toStop, type Stop } from "./stop-reason.ts";
 import { chatUsageOf, type ChatUsage } from "./usage.ts";
 
-/** What the translation of an answer needs to know of the call. */
+/** The facts about a call that the translation of its answer needs. */
 export interface AnswerContext {
   /** Id of the Message. */
   readonly messageId: string;
@@ -21,15 +21,16 @@ export interface AnswerContext {
   readonly callIds: CallIds;
   readonly stopSequences: readonly string[];
   readonly source: FailureSource;
-  /** Input tokens to tell the client where the provider says nothing: without any, it never compacts. Called at most once. */
+  /** Input tokens to report when the provider reports none; a client that sees none never compacts. Called at most once. */
   readonly estimateInput: () => number;
 }
 
+/** The translated answer, or the failure that came instead. */
 export type Answer =
   | { readonly ok: true; readonly message: Message; readonly usage: ChatUsage | undefined }
   | { readonly ok: false; readonly failure: RouterFailure };
 
-/** `body` is the parsed answer of a 200. */
+/** Translates `body`, the parsed body of a 200. */
 export function toMessage(body: unknown, context: AnswerContext): Answer {
   if (!isRecord(body))
     return { ok: false, failure: notAnAnswer("something that is not a JSON object", context.source) };
@@ -91,7 +92,7 @@ function toContentBlocks(message: Json, refusal: string | undefined, context: An
   return blocks;
 }
 
-/** `content` is a string, or parts of text and thinking (Mistral). */
+/** Splits `content` into text and thinking. It is a string, or at Mistral a list of parts. */
 export function splitContent(content: unknown): { text: string; thinking: string } {
   if (typeof content === "string") return { text: content, thinking: "" };
   let text = "";
@@ -106,6 +107,7 @@ export function splitContent(content: unknown): { text: string; thinking: string
   return { text, thinking };
 }
 
+/** A Message without content, as a stream begins it. */
 export function emptyMessage(context: { messageId: string; model: string }): Message {
   return {
     id: context.messageId,
@@ -122,6 +124,7 @@ export function emptyMessage(context: { messageId: string; model: string }): Mes
   };
 }
 
+/** The fields of a Message that say why it stopped. */
 export function stopFields(stop: Stop): Pick<Message, "stop_reason" | "stop_sequence" | "stop_details"> {
   return {
     stop_reason: stop.reason,
@@ -138,11 +141,12 @@ const NO_USAGE: ChatUsage = {
   thinkingTokens: undefined,
 };
 
-/** For the client's eyes only; what is billed is never an estimate. */
+/** Estimated usage for the client to see. Billing never uses it. */
 export function estimatedUsage(context: AnswerContext, outputChars: number): ChatUsage {
   return { ...NO_USAGE, inputTokens: context.estimateInput(), outputTokens: Math.ceil(outputChars / 4) };
 }
 
+/** Usage in the shape of a Message. */
 export function toMessageUsage(usage: ChatUsage): MessageUsage {
   return {
     input_tokens: usage.inputTokens,

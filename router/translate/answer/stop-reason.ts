@@ -1,16 +1,17 @@
-/** Why an answer ended: OpenAI's words, its imitators' and Anthropic's. */
+/** Translates the reason why an answer ended, from OpenAI's and other providers' names to Anthropic's. */
 import type { StopReason } from "@anthropic-ai/sdk/resources/messages/messages";
 import type { RouterFailure } from "../../base/errors.ts";
 import { nonEmpty, type Json } from "../../base/json.ts";
 
+/** Why a Message stopped; `sequence` is the stop sequence when one matched. */
 export interface Stop {
   readonly reason: StopReason;
   readonly sequence: string | null;
 }
 
 /**
- * `finish` is the provider's `finish_reason` (null: it sent none). A turn that called tools is `tool_use` also where the
- * provider says `stop`: otherwise the client ends the turn without running them.
+ * `finish` is the provider's `finish_reason`, or null when it sent none. A turn that called tools is `tool_use` even when
+ * the provider says `stop`; otherwise the client would end the turn without running them.
  */
 export function toStop(finish: string | null, hasTools: boolean, matched: string | null): Stop {
   switch (finish) {
@@ -29,13 +30,13 @@ export function toStop(finish: string | null, hasTools: boolean, matched: string
   }
 }
 
-/** The stop sequence that ended the answer, where a server names it (vLLM `stop_reason`, SGLang `matched_stop`). */
+/** The stop sequence that ended the answer, if the server names it (vLLM: `stop_reason`, SGLang: `matched_stop`). */
 export function matchedStop(choice: Json, asked: readonly string[]): string | null {
   const named = nonEmpty(choice["stop_reason"]) ?? nonEmpty(choice["matched_stop"]);
   return named !== undefined && asked.includes(named) ? named : null;
 }
 
-/** A finish reason that says the answer is not one. */
+/** The failure behind a finish reason that reports an error; undefined for any other. */
 export function failedFinish(finish: string | null): RouterFailure | undefined {
   switch (finish) {
     case "error": // OpenRouter: the provider behind it broke

@@ -1,11 +1,12 @@
 /**
- * A stream of chat completion chunks as the events of a Message, one chunk at a time.
+ * Translates a stream of chat completion chunks into the events of a Message, one chunk at a time.
  *
- * Anthropic's stream holds one content block at a time, in order; OpenAI's interleaves text, reasoning and the arguments
- * of parallel calls as it likes. So blocks wait in a queue: the first is open and streams, those behind it collect until
- * it can be closed. Text and thinking can be closed at any moment, a tool call once its arguments are a whole object.
+ * Anthropic's stream has one open content block at a time, in order. OpenAI's stream interleaves text, reasoning and the
+ * arguments of parallel calls freely. So blocks wait in a queue: the first one is open and streams, and those behind it
+ * collect until it can be closed. Text and thinking can be closed at any moment, a tool call when its arguments are a
+ * complete object.
  *
- * Pure: bytes, clocks and sockets are `upstreams/openai.ts`'s.
+ * Pure: `pump.ts` and `upstreams/openai.ts` handle bytes, clocks and sockets.
  */
 import { errorEvent, type RouterFailure } from "../../base/errors.ts";
 import { asArray, isRecord, nonEmpty, parseJson, type Json } from "../../base/json.ts";
@@ -29,7 +30,7 @@ import { chatUsageOf, type ChatUsage } from "./usage.ts";
 interface ProseBlock {
   readonly kind: "text" | "thinking";
   opened: boolean;
-  /** Collected, not yet sent. A block of white space alone is never opened. */
+  /** Collected but not yet sent. A block of white space alone is never opened. */
   pending: string;
   /** OpenRouter's `reasoning_details`, for the signature. */
   readonly details: Json[];
@@ -37,6 +38,7 @@ interface ProseBlock {
 
 type Block = ProseBlock | ToolBlock;
 
+/** The translation of one stream. */
 export class MessageStream {
   readonly #context: AnswerContext;
   readonly #queue: Block[] = [];
@@ -51,24 +53,24 @@ export class MessageStream {
   #failure: RouterFailure | undefined;
   #ended = false;
   #outputChars = 0;
-  /** The constant beginning of a delta of the open block. */
+  /** The constant first part of a delta of the open block. */
   #deltaHead = "";
 
   constructor(context: AnswerContext) {
     this.#context = context;
   }
 
-  /** Something was sent: a failure can no longer become a status. */
+  /** True when something was sent: a failure can no longer become an HTTP status. */
   get started(): boolean {
     return this.#started;
   }
 
-  /** The answer is whole; what may still come is the usage. */
+  /** True when the answer is complete; only the usage may still come. */
   get finishing(): boolean {
     return this.#finish !== null;
   }
 
-  /** The last event was sent: the rest of the upstream's stream does not matter. */
+  /** True when the last event was sent. The rest of the upstream's stream is ignored. */
   get ended(): boolean {
     return this.#ended;
   }
@@ -85,7 +87,7 @@ export class MessageStream {
     return this.#usage;
   }
 
-  /** One `data:` of the upstream. Returns the events it makes, as they go over the wire. */
+  /** Takes one `data:` field of the upstream and returns the resulting events as server-sent text. */
   push(data: string): string {
     if (this.#ended) return "";
     if (data === "[DONE]") return this.#started ? this.finish() : this.end();
@@ -109,13 +111,13 @@ export class MessageStream {
     const usage = chatUsageOf(chunk);
     if (usage !== undefined) this.#usage = usage;
     if (choice === undefined) {
-      // A chunk of usage alone, after the end: nothing more can come.
+      // A chunk with only usage after the finish reason is the last one.
       return wasFinishing && usage !== undefined ? this.finish() : this.#start();
     }
     return this.#start() + this.#choice(choice);
   }
 
-  /** The upstream said goodbye (`[DONE]`), or closed after a finish reason: closes what is open and ends the message. */
+  /** Ends the message normally, after `[DONE]` or after a close that follows a finish reason. Closes every open block. */
   finish(): string {
     if (this.#ended) return "";
     const finish = this.#refused ? "refusal" : this.#finish;
@@ -134,7 +136,7 @@ export class MessageStream {
     return `${out}event: message_delta\ndata: ${JSON.stringify(delta)}\n\nevent: message_stop\ndata: {"type":"message_stop"}\n\n`;
   }
 
-  /** A provider that answered in one piece although a stream was asked for. */
+  /** Streams the answer of a provider that answered in one piece although a stream was requested. */
   whole(body: unknown): string {
     const answer = toMessage(body, this.#context);
     if (!answer.ok) return this.fail(answer.failure);
@@ -145,8 +147,8 @@ export class MessageStream {
   }
 
   /**
-   * The upstream's stream is over without a word. With a finish reason the answer is whole; without one it was cut, and
-   * a cut answer must never look like a finished one.
+   * Handles an upstream that closed without `[DONE]`. With a finish reason the answer is complete. Without one it was cut,
+   * and a cut answer must never look complete.
    */
   end(): string {
     if (this.#ended || this.finishing) return this.finish();
@@ -158,7 +160,7 @@ export class MessageStream {
     );
   }
 
-  /** The stream ends here, with an error. Nothing follows it. */
+  /** Ends the stream with an error event. Nothing follows it. */
   fail(failure: RouterFailure): string {
     if (this.#ended) return "";
     this.#ended = true;
@@ -188,7 +190,7 @@ export class MessageStream {
     return out;
   }
 
-  /** One chunk may hold everything at once; the order is the one a model speaks in: thinking, text, tools. */
+  /** Handles a delta. One chunk may contain everything, in the order in which a model speaks: thinking, text, tools. */
   #delta(delta: Json): string {
     let out = "";
     const content = delta["content"];
@@ -211,7 +213,7 @@ export class MessageStream {
     return out;
   }
 
-  /** A last chunk that repeats the whole message instead of a delta: only what was not streamed before counts. */
+  /** Handles a last chunk that repeats the whole message. Only the part that was not streamed before counts. */
   #whole(message: Json): string {
     const seen = this.#index > 0 || this.#queue.length > 0;
     if (!seen) return this.#delta(message);
@@ -227,7 +229,7 @@ export class MessageStream {
       last = { kind: "thinking", opened: false, pending: "", details: [] };
       this.#queue.push(last);
     }
-    // Details that come after the thinking was closed have no block to stand in.
+    // Details that come after the thinking was closed have no block to go into.
     if (last?.kind === "thinking") mergeDetails(last.details, details);
     return out;
   }
@@ -248,7 +250,7 @@ export class MessageStream {
     return this.#advance();
   }
 
-  /** Sends what the first block has, and goes on to the next as long as the first can be closed. */
+  /** Sends the first block's content, and moves on to the next block while the first can be closed. */
   #advance(): string {
     let out = "";
     for (;;) {
@@ -298,7 +300,7 @@ export class MessageStream {
     }
   }
 
-  /** Ends a block; one that never had anything to say leaves no trace. */
+  /** Ends a block. A block without content leaves no trace. */
   #close(block: Block, cut: boolean): string {
     const signature = block.kind === "thinking" ? signatureOf(block.details) : UNSIGNED;
     let out = "";
@@ -323,7 +325,7 @@ export class MessageStream {
   }
 }
 
-/** The first choice; others cannot be shown in one Message. */
+/** The first choice. One Message cannot show the others. */
 function firstChoice(choices: unknown): Json | undefined {
   if (!Array.isArray(choices)) return undefined;
   const choice: unknown = choices[0];

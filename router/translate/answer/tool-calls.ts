@@ -1,32 +1,33 @@
 /**
- * Which tool call a delta belongs to. Providers tell their calls apart by index, by id, by both or by neither; each rule
- * here is the dialect of one that was met.
+ * Finds the tool call that a delta belongs to. Providers distinguish calls by index, by id, by both or by neither. Each
+ * rule here is what some provider does.
  */
 import { isRecord, nonEmpty, type Json } from "../../base/json.ts";
 import { JsonGuard } from "./json-guard.ts";
 
-/** A call while its pieces come in. */
+/** A tool call whose pieces are arriving. */
 export interface ToolBlock {
   readonly kind: "tool";
-  /** Its start was sent to the client. */
+  /** True when its start was sent to the client. */
   opened: boolean;
-  /** Checked by the guard, not yet sent. */
+  /** Arguments that the guard has passed but that are not yet sent. */
   pending: string;
   readonly guard: JsonGuard;
   readonly index: number | undefined;
   upstreamId: string | undefined;
-  /** Gemini's `extra_content`, to come back with the call. */
+  /** Gemini's `extra_content`, which must be returned with the call. */
   extra: Json | undefined;
   name: string | undefined;
   hasArguments: boolean;
 }
 
+/** The tool calls of one answer. */
 export class ToolCalls {
   readonly #byIndex = new Map<number, ToolBlock>();
   readonly #byId = new Map<string, ToolBlock>();
   #last: ToolBlock | undefined;
 
-  /** Puts a delta to its call, which it may begin. */
+  /** Adds a delta to its call, or begins a new call. */
   take(entry: Json): { block: ToolBlock; isNew: boolean } {
     const fn = isRecord(entry["function"]) ? entry["function"] : {};
     const name = nonEmpty(fn["name"]);
@@ -46,7 +47,7 @@ export class ToolCalls {
     return { block, isNew: found === undefined };
   }
 
-  /** Of calls that came whole at the end: those whose arguments have not been seen, as deltas of what is there. */
+  /** Among the complete calls in a last chunk, those whose arguments have not been streamed, in the form of deltas. */
   missing(calls: readonly Json[]): Json[] {
     return calls.flatMap((call, i) => {
       const known = this.#byId.get(nonEmpty(call["id"]) ?? "") ?? this.#byIndex.get(i);
@@ -55,7 +56,7 @@ export class ToolCalls {
     });
   }
 
-  /** The call a delta goes on with; undefined when it begins another. */
+  /** The call that a delta continues; undefined when it begins another one. */
   #find(entry: Json, name: string | undefined, piece: string): ToolBlock | undefined {
     const id = nonEmpty(entry["id"]);
     const index = typeof entry["index"] === "number" ? entry["index"] : undefined;
@@ -63,11 +64,11 @@ export class ToolCalls {
     if (id !== undefined) {
       const known = this.#byId.get(id);
       if (known !== undefined) {
-        // The same id at another place, with a name: a provider that gives all its calls one id.
+        // The same id with another index and a name: this provider gives all its calls one id.
         const another = name !== undefined && (index !== known.index || startsAnew(known, name, piece));
         return another ? undefined : known;
       }
-      // The id may come late; another id at the same index is another call.
+      // The id may come late. Another id at the same index is another call.
       return atIndex !== undefined && atIndex.upstreamId === undefined && !startsAnew(atIndex, name, piece)
         ? atIndex
         : undefined;
@@ -94,8 +95,8 @@ export class ToolCalls {
 }
 
 /**
- * Whether a delta without an id of its own begins another call at a place where one stands already: providers that send
- * each call whole number them all 0, providers that repeat the name with each piece do not mean a new call.
+ * Whether a delta begins another call at an index that is already in use. Providers that send each call in one piece
+ * number them all 0. Providers that repeat the name with each piece do not mean a new call.
  */
 function startsAnew(block: ToolBlock, name: string | undefined, piece: string): boolean {
   if (name === undefined || block.name === undefined) return false;

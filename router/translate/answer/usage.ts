@@ -1,18 +1,19 @@
-/** Token counts of the OpenAI dialect, from wherever a provider puts them, in Anthropic's terms. */
+/** Translates token counts of the OpenAI dialect, from all the fields that providers use, into Anthropic's terms. */
 import { isRecord, type Json } from "../../base/json.ts";
 import type { Usage } from "../../base/usage.ts";
 
+/** Usage as a provider of the OpenAI dialect reports it. */
 export interface ChatUsage extends Usage {
-  /** Part of `outputTokens`; undefined when the provider does not say. */
+  /** The part of `outputTokens` spent on thinking; undefined when the provider does not say. */
   readonly thinkingTokens: number | undefined;
 }
 
-/** What is reported as billed: the counts alone. */
+/** The counts for the usage record, without the thinking tokens. */
 export function toUsage({ inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens }: Usage): Usage {
   return { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens };
 }
 
-/** The usage of a chunk or an answer: `usage`, or Groq's `x_groq.usage`. Undefined when there is none in it. */
+/** The usage of a chunk or an answer, from `usage` or Groq's `x_groq.usage`. Undefined when there is none. */
 export function chatUsageOf(body: Json): ChatUsage | undefined {
   const own = body["usage"];
   if (isRecord(own)) return readUsage(own);
@@ -21,8 +22,8 @@ export function chatUsageOf(body: Json): ChatUsage | undefined {
 }
 
 /**
- * OpenAI counts cached tokens inside `prompt_tokens`, Anthropic beside `input_tokens`: counted twice, a client sees its
- * context fill up twice as fast.
+ * OpenAI includes cached tokens in `prompt_tokens`; Anthropic counts them beside `input_tokens`. Counting them twice would
+ * fill a client's context twice as fast.
  */
 function readUsage(usage: Json): ChatUsage | undefined {
   const prompt = count(usage["prompt_tokens"]) ?? count(usage["input_tokens"]);
@@ -40,7 +41,7 @@ function readUsage(usage: Json): ChatUsage | undefined {
   const thinking = count(outputDetails["reasoning_tokens"]);
   const cacheReadTokens = Math.min(read, prompt ?? 0);
   const cacheWriteTokens = Math.min(written, (prompt ?? 0) - cacheReadTokens);
-  // xAI counts reasoning beside the completion; the total gives it away.
+  // xAI does not include reasoning in the completion tokens; the total shows it.
   const beside =
     thinking !== undefined && count(usage["total_tokens"]) === (prompt ?? 0) + (completion ?? 0) + thinking
       ? thinking
