@@ -1,4 +1,4 @@
-/** Chat completions in: what becomes of a request, and of a Messages answer on the way back. */
+/** Chat completions: the translation of a request, and of a Messages answer on the way back. */
 import { describe, expect, test } from "vitest";
 import { readMessage } from "../testing/read-message.ts";
 import { messagesResponseToChat } from "./answer.ts";

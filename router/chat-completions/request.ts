@@ -28,7 +28,7 @@ export interface ChatRefusal {
   readonly param: string | null;
 }
 
-/** The limit for a caller that gives none: Anthropic requires one, OpenAI does not. Deployments lower it where necessary. */
+/** The limit for a caller that gives none, because Anthropic requires one. Deployments lower it where necessary. */
 const DEFAULT_MAX_TOKENS = 16_384;
 
 class Refused extends Error {
@@ -270,7 +270,7 @@ function toThinking(effort: unknown, format: Json | undefined): Json {
   return out;
 }
 
-/** A schema as Anthropic's output format. Anthropic has no format for "any JSON object", so the system prompt asks for one. */
+/** A schema as Anthropic's output format. There is none for "any JSON object", so the system prompt asks for one. */
 function outputFormat(format: unknown, system: Json[]): Json | undefined {
   if (!isRecord(format)) return undefined;
   const wrapped = isRecord(format["json_schema"]) ? format["json_schema"] : {};

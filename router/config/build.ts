@@ -128,7 +128,7 @@ function toStrategy(router: RouterSettingsFile, report: Report): Strategy {
   if (known === undefined) {
     report.add(
       ["router_settings", "routing_strategy"],
-      `\`${asked}\` is not a strategy here (${STRATEGIES.join(", ")}): taken as simple-shuffle`,
+      `\`${asked}\` is not supported here (only ${STRATEGIES.join(", ")}): simple-shuffle is used`,
       "warning",
     );
   }

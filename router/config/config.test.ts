@@ -11,7 +11,7 @@ describe("problems have a line and a column", () => {
     ["an empty file is fine", "", []],
     ["no routes is fine", "router_settings: {num_retries: 1}", []],
     ["not a map", "- a", ["1:1 error : the file must be a map with `model_list`"]],
-    ["model_list is no list", "model_list: {a: b}", ["1:1 error model_list: `model_list` must be a list"]],
+    ["model_list is not a list", "model_list: {a: b}", ["1:1 error model_list: `model_list` must be a list"]],
     [
       "no model",
       "model_list:\n  - model_name: m\n    litellm_params: {api_key: x}",
@@ -28,13 +28,13 @@ describe("problems have a line and a column", () => {
       ["5:7 warning model_list[0].litellm_params.temprature: unknown key `temprature`, ignored"],
     ],
     [
-      "LiteLLM's, without effect here",
+      "a LiteLLM key without effect here",
       entry("      drop_params: true\n"),
       ["5:7 warning model_list[0].litellm_params.drop_params: `drop_params` is LiteLLM's and has no effect here"],
     ],
     ["an unknown section", "modle_list: []", ["1:1 warning modle_list: unknown key `modle_list`, ignored"]],
     [
-      "a section of the proxy's",
+      "a section of LiteLLM's proxy",
       "general_settings: {master_key: x}",
       ["1:1 warning general_settings: `general_settings` is LiteLLM's and has no effect here"],
     ],
@@ -44,10 +44,10 @@ describe("problems have a line and a column", () => {
       ["3:5 warning router_settings.retry_policy.max_retry: unknown key `max_retry`, ignored"],
     ],
     [
-      "a strategy that is not there",
+      "an unsupported strategy",
       "router_settings:\n  routing_strategy: usage-based-routing-v2",
       [
-        "2:3 warning router_settings.routing_strategy: `usage-based-routing-v2` is not a strategy here (simple-shuffle, least-busy, latency-based-routing, first-healthy): taken as simple-shuffle",
+        "2:3 warning router_settings.routing_strategy: `usage-based-routing-v2` is not supported here (only simple-shuffle, least-busy, latency-based-routing, first-healthy): simple-shuffle is used",
       ],
     ],
     [
@@ -63,7 +63,7 @@ describe("problems have a line and a column", () => {
       ],
     ],
     [
-      "no address for a provider of one's own",
+      "an unknown provider without an address",
       "model_list:\n  - model_name: m\n    litellm_params: {model: mine/x}",
       ['3:22 error model_list[0].litellm_params.model: provider "mine" is not known: it needs an `api_base`'],
     ],
@@ -82,7 +82,7 @@ describe("problems have a line and a column", () => {
       "model_list:\n  - model_name: [",
       ["2:18 error : Flow sequence in block collection must be sufficiently indented and end with a ]"],
     ],
-    ["a key twice", "router_settings: {}\nrouter_settings: {}", ["2:1 error : Map keys must be unique"]],
+    ["a duplicate key", "router_settings: {}\nrouter_settings: {}", ["2:1 error : Map keys must be unique"]],
   ])("%s", (_, yaml, expected) => {
     const { problems } = parseRouterConfig(yaml);
     expect(problems.map((p) => `${p.line}:${p.column} ${p.severity} ${p.path}: ${p.message}`)).toEqual(expected);
@@ -98,7 +98,7 @@ describe("problems have a line and a column", () => {
   });
 });
 
-describe("both spellings", () => {
+describe("all spellings", () => {
   test.each<[name: string, yaml: string, expected: object]>([
     [
       "nothing set",
@@ -162,7 +162,7 @@ describe("both spellings", () => {
     ]);
   });
 
-  test("anchors that multiply are a problem, not a crash", () => {
+  test("anchors that expand without bound are a problem, not a crash", () => {
     const levels = Array.from({ length: 9 }, (_, n) => `l${n + 1}: &l${n + 1} [${Array(9).fill(`*l${n}`).join(", ")}]`);
     const { problems } = parseRouterConfig(`l0: &l0 [x]\n${levels.join("\n")}`);
     expect(problems.some(({ message }) => message.includes("alias"))).toBe(true);
@@ -203,7 +203,7 @@ describe("both spellings", () => {
   });
 });
 
-test("the file that ships has no problem, and says which variables it reads", () => {
+test("the shipped file has no problem, and its variables are known", () => {
   const { config, problems } = parseRouterConfig(
     readFileSync(new URL("../../litellm_config.yaml", import.meta.url), "utf8"),
   );

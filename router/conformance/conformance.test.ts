@@ -1,4 +1,4 @@
-/** The conformance table; `node router/conformance/score.ts` prints it with the score. */
+/** Runs the conformance table. `node router/conformance/score.ts` prints it with the score. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type OpenAiServer, startOpenAiServer } from "../testing/openai-server.ts";
 import { casesOf, runRow } from "./case.ts";

@@ -26,7 +26,7 @@ export interface Conversation {
   readonly purpose: "prompt" | "summary" | "title";
   /** The person's last prompt without the engine's texts; "" when the request contains none. */
   readonly prompt: string;
-  /** The texts of the prompt's message. `prompt` is the last one, because the engine may join several prompts into one message. */
+  /** The texts of the prompt's message. The engine may join several prompts into one; `prompt` is the last of them. */
   readonly parts: readonly string[];
   /** Earlier prompts, oldest first. */
   readonly earlierPrompts: readonly string[];
@@ -94,7 +94,7 @@ export function toConversation(body: MessagesBody): Conversation {
 interface FoundPrompt {
   readonly index: number;
   readonly parts: readonly string[];
-  /** For a prompt from a summary: its state, or null when it is finished. Absent for a prompt that is in the conversation itself. */
+  /** For a prompt from a summary: its state, or null when it is finished. Absent for a prompt in the conversation. */
   readonly summarised?: Carried | null;
 }
 

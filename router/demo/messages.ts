@@ -17,7 +17,7 @@ export function blocksOf(content: unknown): Loose[] {
   return Array.isArray(content) ? content.filter(isRecord) : [];
 }
 
-/** Whether a message is an answer of the model. The engine closes an interrupted turn with an answer of its own, which does not count. */
+/** Whether a message is the model's answer. The engine closes an interrupted turn with its own, which does not count. */
 export function isReply(message: Loose): boolean {
   return message["role"] === "assistant" && textsOf(message["content"]).join("") !== "No response requested.";
 }
@@ -28,7 +28,7 @@ export function replyKey(message: Loose): string {
   return typeof id === "string" ? id : textsOf(message["content"]).join("\n").slice(0, 200);
 }
 
-/** Finds each `<tag>...</tag>` in a text, from an opening tag to the next closing one. Takes linear time for hostile texts too. */
+/** Finds each `<tag>...</tag>` in a text, from an opening tag to the next closing one. Linear even for hostile texts. */
 export function tagged(text: string, tag: string): { readonly from: number; readonly to: number }[] {
   const spans: { from: number; to: number }[] = [];
   const close = `</${tag}>`;

@@ -1,4 +1,4 @@
-/** Reads what a newcomer's sentence asks for. Each function is pure and never throws; null means that it asks for something else. */
+/** Reads what a newcomer's sentence asks for. Each function is pure; null means that it asks for something else. */
 
 const POLITE =
   /^(?:(?:please|hey|hi|hello|ok|okay|now|then|can you|could you|would you|will you|i want you to|i'd like you to)[,:]?\s+)+/i;

@@ -54,7 +54,7 @@ export const RULES: readonly Rule[] = [
           conversation,
           "Bash",
           { command: app.command, description: `Run ${app.file}` },
-          `${app.file} is written. Now I run it.`,
+          `${app.file} is written. Now I'll run it.`,
         );
       }
       if (verdictOf(run) !== "done")
@@ -102,7 +102,7 @@ export const RULES: readonly Rule[] = [
       const directory = listing.directory ?? "the working directory";
       const seen = conversation.outcomes.at(-1);
       if (seen === undefined) {
-        const say = `I'll look into ${directory}.`;
+        const say = `I'll look in ${directory}.`;
         const command = listing.directory === null ? "ls -la" : `ls -la -- ${shellQuoted(listing.directory)}`;
         if (conversation.tools.has("Bash") || !conversation.tools.has("Glob")) {
           return callOr(conversation, "Bash", { command, description: "List the files" }, say);
@@ -161,7 +161,10 @@ function helpText(): string {
   );
 }
 
-/** The next step of writing a file; null when it is written. The engine refuses to replace a file it has not read, so an existing one is read first. */
+/**
+ * The next step of writing a file; null when it is written. The engine refuses to replace a file it has not read, so an
+ * existing one is read first.
+ */
 function writeStep(conversation: Conversation, request: FileRequest, say: string): Step | null {
   const path = toPath(conversation, request.file);
   const write = { file_path: path, content: request.content };
@@ -169,7 +172,7 @@ function writeStep(conversation: Conversation, request: FileRequest, say: string
   if (last === undefined) return callOr(conversation, "Write", write, say);
   const reads = conversation.outcomes.filter((outcome) => outcome.name === "Read").length;
   const verdict = verdictOf(last);
-  if (last.name === "Read" && verdict === "done") return callOr(conversation, "Write", write, "Now I replace it.");
+  if (last.name === "Read" && verdict === "done") return callOr(conversation, "Write", write, "Now I'll replace it.");
   if (verdict === "done") return null;
   if (
     last.name === "Write" &&
@@ -177,7 +180,7 @@ function writeStep(conversation: Conversation, request: FileRequest, say: string
     /has not been read/i.test(last.output ?? "") &&
     conversation.tools.has("Read")
   ) {
-    return callOr(conversation, "Read", { file_path: path }, `${request.file} is there already: I read it first.`);
+    return callOr(conversation, "Read", { file_path: path }, `${request.file} already exists, so I'll read it first.`);
   }
   return { text: explainFailure(last, last.name === "Write" ? `write ${request.file}` : `read ${request.file}`) };
 }

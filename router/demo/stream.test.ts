@@ -74,7 +74,7 @@ describe("the order of a stream", () => {
       "message_start content_block_start ping wait 600000 text_delta content_block_stop message_delta message_stop",
     ],
     [
-      "an error event in place of the end",
+      "an error event instead of the end",
       { text: "ab", streamError: "overloaded_error" },
       "message_start content_block_start ping text_delta content_block_stop error overloaded_error",
     ],
@@ -155,7 +155,7 @@ const anyStep = fc.record(
   { requiredKeys: [] },
 );
 
-test("whatever a script says, the streamed answer adds up to the whole one", async () => {
+test("for any script the streamed answer adds up to the answer without a stream", async () => {
   await fc.assert(
     fc.asyncProperty(anyStep, async (step) => {
       // The estimate of input tokens counts the request's bytes, and "stream": true is some of them.
@@ -187,7 +187,7 @@ function plain(value: ApiMessage): unknown {
   });
 }
 
-test("server-sent events are written as an independent parser reads them", async () => {
+test("an independent parser reads the server-sent events", async () => {
   const response = await createDemoUpstream()(
     await testCall(engineBody(scripted({ text: "line\n\ndata: x\r\u2028", chunk: 3 }))),
     testDeps(),

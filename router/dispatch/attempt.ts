@@ -1,4 +1,4 @@
-/** One try at one deployment: enforces time limits, notices a client that leaves, and reads the first bytes of the answer. */
+/** One try at one deployment: enforces time limits, notices a client that leaves, and reads the answer's first bytes. */
 import { type Effects, OVER } from "../base/effects.ts";
 import { errorResponse, isErrorType, isRetryable, type RouterFailure, statusOf } from "../base/errors.ts";
 import type { Usage } from "../base/usage.ts";

@@ -25,12 +25,12 @@ describe("one deployment", () => {
     ["500, then good", [fails(500, "api_error"), message()], 200, 2, 500],
     ["backs off exponentially", [fails(500, "api_error"), fails(503, "api_error"), message()], 200, 3, 1500],
     ["gives up after its retries", [fails(500, "api_error")], 500, 4, 3500],
-    ["a 529 is worth four retries", [overloaded], 529, 5, 7500],
+    ["a 529 gets four retries", [overloaded], 529, 5, 7500],
     ["absorbs a 529", [overloaded, overloaded, overloaded, message()], 200, 4, 3500],
-    ["waits as long as it is told to", [limited("7"), message()], 200, 2, 7000],
-    ["a wait too long is the client's", [limited("31")], 429, 1, 0],
-    ["a network error is tried again", [unreachable, message()], 200, 2, 500],
-    ["nobody there", [unreachable], 502, 4, 3500],
+    ["waits as long as the upstream asks", [limited("7"), message()], 200, 2, 7000],
+    ["a longer wait is left to the client", [limited("31")], 429, 1, 0],
+    ["a network error is retried", [unreachable, message()], 200, 2, 500],
+    ["unreachable", [unreachable], 502, 4, 3500],
     ["400 is final", [fails(400, "invalid_request_error")], 400, 1, 0],
     ["401 is final", [fails(401, "authentication_error")], 401, 1, 0],
     ["403 is final", [fails(403, "permission_error")], 403, 1, 0],
@@ -68,19 +68,19 @@ describe("one deployment", () => {
       expect(body.request_id).toMatch(/^req_/);
       expect(response.headers.get("request-id")).toBe(body.request_id);
       if (status >= 400 && status < 500 && status !== 429) expect(response.headers.get("x-should-retry")).toBe("false");
-      // What was tried again here, nobody tries again.
+      // The client must not retry what was retried here.
       if (asked > 1) expect(response.headers.get("x-should-retry")).toBe("false");
     }
     expect(it.clock.pending).toBe(0);
   });
 
-  test("retry-after goes on to the client when it is the last word", async () => {
+  test("the last failure's retry-after reaches the client", async () => {
     const it = rig(hostsConfig(["a"]), { a: [limited("60")] });
     const response = await it.clock.run(it.post());
     expect(response.headers.get("retry-after")).toBe("60");
   });
 
-  test("exponential_backoff: false pauses alike each time", async () => {
+  test("exponential_backoff: false makes all pauses equal", async () => {
     const it = rig(
       hostsConfig(["a"], "router_settings: {retry_policy: {max_retries: 3, exponential_backoff: false}}"),
       {
@@ -92,14 +92,14 @@ describe("one deployment", () => {
     expect(it.clock.now() - before).toBe(1500);
   });
 
-  test("jitter takes up to a quarter off", async () => {
+  test("jitter shortens a pause by up to a quarter", async () => {
     const it = rig(hostsConfig(["a"]), { a: [fails(500, "api_error"), message()] }, { random: () => 0.999 });
     const before = it.clock.now();
     await it.clock.run(it.post());
     expect(it.clock.now() - before).toBe(375);
   });
 
-  test("an upstream without a word is given up after the first byte limit", async () => {
+  test("a silent upstream is given up after the first-byte limit", async () => {
     const it = rig(hostsConfig(["a"], "router_settings: {num_retries: 1}"), { a: [hangs, stream(START, STOP)] });
     const before = it.clock.now();
     const response = await it.clock.run(it.post({ stream: true }));
@@ -110,7 +110,7 @@ describe("one deployment", () => {
     expect(it.providers.asked[0]?.signal.aborted).toBe(true);
   });
 
-  test("an answer in one piece has ten minutes, since nothing comes before its end, and has them once", async () => {
+  test("an answer without a stream has ten minutes, and is tried only once", async () => {
     const it = rig(hostsConfig(["a"]), { a: [hangs] });
     const before = it.clock.now();
     const response = await it.clock.run(it.post());
@@ -119,7 +119,7 @@ describe("one deployment", () => {
   });
 });
 
-describe("a stream that fails before anything was promised", () => {
+describe("a stream that fails before the client has anything", () => {
   test.each<[string, Step]>([
     [
       "begins with an error event",
@@ -128,7 +128,7 @@ describe("a stream that fails before anything was promised", () => {
     ["is empty", stream()],
     ["is an error with a status", overloaded],
     ["is JSON", message()],
-  ])("it %s: tried again", async (_, step) => {
+  ])("it %s: retried", async (_, step) => {
     const it = rig(hostsConfig(["a"]), { a: [step, stream(START, delta("Hi"), STOP)] });
     const response = await it.clock.run(it.post({ stream: true }));
     const text = await it.clock.run(response.text());
@@ -154,7 +154,7 @@ describe("several deployments of one name", () => {
     expect(it.clock.now()).toBe(before);
   });
 
-  test("a refused key lets the other one answer, and rests", async () => {
+  test("after a refused key another deployment answers, and the first cools down", async () => {
     const it = rig(hostsConfig(["a", "b"]), { a: [fails(401, "authentication_error")], b: [message()] });
     await it.clock.run(it.post());
     await it.clock.run(it.post());
@@ -164,7 +164,7 @@ describe("several deployments of one name", () => {
     expect(it.providers.hosts()).toEqual(["a", "b", "b", "a", "b"]);
   });
 
-  test("a rate limit rests as long as it says", async () => {
+  test("a rate limit cools down for as long as it says", async () => {
     const it = rig(hostsConfig(["a", "b"]), { a: [limited("20"), message()], b: [message()] });
     await it.clock.run(it.post());
     await it.clock.advance(19_000);
@@ -174,20 +174,20 @@ describe("several deployments of one name", () => {
     expect(it.providers.hosts()).toEqual(["a", "b", "b", "a"]);
   });
 
-  test("a first 500 does not cool down, more than half of a minute's calls do", async () => {
+  test("a first 500 causes no cooldown; failures of more than half a minute's calls do", async () => {
     const it = rig(hostsConfig(["a", "b"]), { a: [fails(500, "api_error")], b: [message()] });
     for (let call = 0; call < 3; call++) await it.clock.run(it.post());
     expect(it.providers.hosts()).toEqual(["a", "b", "a", "b", "b"]);
   });
 
-  test("bad requests do not make a deployment look bad", async () => {
+  test("invalid requests do not count against a deployment", async () => {
     const bad = fails(400, "invalid_request_error");
     const it = rig(hostsConfig(["a", "b"]), { a: [bad, bad, fails(500, "api_error"), message()], b: [message()] });
     for (let call = 0; call < 4; call++) await it.clock.run(it.post());
     expect(it.providers.hosts()).toEqual(["a", "a", "a", "b", "a"]);
   });
 
-  test("all cooling: the one that recovers first is asked all the same", async () => {
+  test("all cooling: the one that recovers first is asked anyway", async () => {
     const it = rig(hostsConfig(["a", "b"], "router_settings: {num_retries: 1}"), {
       a: [limited("50")],
       b: [limited("40"), message()],

@@ -38,12 +38,12 @@ function shares(candidates: Candidate[], strategy: Strategy, tried: string[] = [
   return counts;
 }
 
-describe("who is picked, of a hundred calls", () => {
+describe("the deployments picked for a hundred calls", () => {
   test.each<
     [name: string, strategy: Strategy, candidates: Candidate[], expected: Record<string, number>, tried?: string[]]
   >([
     [
-      "least-busy: the least",
+      "least-busy: the least busy one",
       "least-busy",
       [candidate("a", { inFlight: 2 }), candidate("b", { inFlight: 1 })],
       { b: 100 },
@@ -60,7 +60,7 @@ describe("who is picked, of a hundred calls", () => {
       [candidate("a", { coolingUntil: NOW + 1 }), candidate("b", { inFlight: 9 })],
       { b: 100 },
     ],
-    ["shuffle: all alike", "simple-shuffle", [candidate("a"), candidate("b")], { a: 50, b: 50 }],
+    ["shuffle: equal shares", "simple-shuffle", [candidate("a"), candidate("b")], { a: 50, b: 50 }],
     [
       "shuffle: by weight",
       "simple-shuffle",
@@ -68,7 +68,7 @@ describe("who is picked, of a hundred calls", () => {
       { a: 90, b: 10 },
     ],
     [
-      "shuffle: no weight is none, once one has it",
+      "shuffle: without a weight, when another has one, never",
       "simple-shuffle",
       [candidate("a", {}, { weight: 1 }), candidate("b")],
       { a: 100 },
@@ -80,7 +80,7 @@ describe("who is picked, of a hundred calls", () => {
       { a: 75, b: 25 },
     ],
     [
-      "shuffle: weights of nothing",
+      "shuffle: all weights 0",
       "simple-shuffle",
       [candidate("a", {}, { weight: 0 }), candidate("b", {}, { weight: 0 })],
       { a: 50, b: 50 },
@@ -92,13 +92,13 @@ describe("who is picked, of a hundred calls", () => {
       { b: 100 },
     ],
     [
-      "latency: nearly as fast is as fast",
+      "latency: nearly as fast counts as equal",
       "latency-based-routing",
       [candidate("a", { latencyMs: 310 }), candidate("b", { latencyMs: 300 })],
       { a: 50, b: 50 },
     ],
     [
-      "latency: who never answered is tried",
+      "latency: one without a measurement is tried",
       "latency-based-routing",
       [candidate("a", { latencyMs: 3 }), candidate("b")],
       { b: 100 },
@@ -136,7 +136,7 @@ describe("who is picked, of a hundred calls", () => {
       ["a", "b"],
     ],
     [
-      "all cooling: who recovers first",
+      "all cooling: the one that recovers first",
       "least-busy",
       [candidate("a", { coolingUntil: NOW + 9 }), candidate("b", { coolingUntil: NOW + 5 })],
       { b: 100 },
@@ -167,14 +167,14 @@ describe("who is picked, of a hundred calls", () => {
 test.each<[entry: Partial<RouteEntry>, use: object, waitMs: number]>([
   [{ requestsPerMinute: 1 }, { requests: 1 }, 30_000],
   [{ maxParallel: 1 }, { inFlight: 1 }, 1_000],
-])("all at their limit %j: the wait is said", (entry, use, waitMs) => {
+])("all at their limit %j: the choice says how long to wait", (entry, use, waitMs) => {
   const all = [candidate("a", {}, entry, use)];
   expect(pick(all, "least-busy", new Set(), NOW, () => 0)).toEqual({ candidate: null, waitMs });
   expect(hasFresh(all, new Set())).toBe(false);
 });
 
-describe("what is remembered", () => {
-  test("a call is counted once in and once out, however often it ends", () => {
+describe("remembered state", () => {
+  test("a call counts once, and stops counting once, however often it ends", () => {
     const states = new DeploymentStates(() => NOW);
     const flights = Array.from({ length: 5 }, () => states.begin("a", "e"));
     expect(states.view("a", true).inFlight).toBe(5);
@@ -186,7 +186,7 @@ describe("what is remembered", () => {
     expect(states.use("e")).toMatchObject({ inFlight: 0, requests: 5 });
   });
 
-  test("a call that vanished without an end is counted out in time, one that lives is not", () => {
+  test("a call that vanished without an end stops counting in time; a live one does not", () => {
     let now = NOW;
     const states = new DeploymentStates(() => now);
     const lost = states.begin("a", "e");
@@ -203,7 +203,7 @@ describe("what is remembered", () => {
     expect(states.use("e").inFlight).toBe(0);
   });
 
-  test("speed is an average that forgets, streams apart from answers in one piece", () => {
+  test("latency is a moving average, separate for streams and whole answers", () => {
     const states = new DeploymentStates(() => NOW);
     states.succeeded("a", 1_000, true);
     states.succeeded("a", 0, true);
@@ -223,7 +223,7 @@ describe("what is remembered", () => {
     expect(states.view("a", true).failuresThisMinute).toBe(0);
   });
 
-  test("names that callers make up do not fill the memory", () => {
+  test("names that callers invent do not fill the memory", () => {
     const states = new DeploymentStates(() => NOW);
     const held = states.begin("held", "e");
     for (let n = 0; n < 10_000; n++) states.begin(`made-up-${n}`, "e").end();

@@ -1,4 +1,4 @@
-/** Cache, usage, prices and budgets: what a call costs, and what it does not. */
+/** Cache, usage, prices and budgets: what a call costs. */
 import { describe, expect, test } from "vitest";
 import { usageOf } from "../base/usage.ts";
 import {
@@ -43,7 +43,7 @@ describe("prices", () => {
     if (price !== null) expect(price.version).toBe(configured === undefined ? PRICES_VERSION : "config");
   });
 
-  test("the table has a date that is one", () => {
+  test("the price table's version is a date", () => {
     expect(new Date(PRICES_VERSION).toISOString().slice(0, 10)).toBe(PRICES_VERSION);
   });
 
@@ -73,11 +73,11 @@ describe("prices", () => {
   });
 });
 
-describe("one record a call", () => {
+describe("each call has one record", () => {
   const priced = (hosts: string[], rest = "router_settings: {num_retries: 0}") =>
     `model_list:\n${hosts.map((host) => `  - {model_name: m, litellm_params: {model: anthropic/claude-sonnet-5, api_base: "http://${host}", api_key: k}}`).join("\n")}\n${rest}`;
 
-  test("a whole one", async () => {
+  test("a complete call", async () => {
     const it = rig(priced(["a"]), { a: [message()] });
     await it.clock.run(it.post());
     expect(it.records).toEqual([
@@ -106,13 +106,13 @@ describe("one record a call", () => {
     expect(JSON.stringify(it.logs)).not.toContain("sk-");
   });
 
-  test("one that failed: its cost is not known, and that is not zero", async () => {
+  test("a failed call: its cost is unknown, not zero", async () => {
     const it = rig(priced(["a"]), { a: [unreachable] });
     await it.clock.run(it.post());
     expect(it.records).toMatchObject([{ outcome: "failed", usage: null, costUsd: null, tries: 1 }]);
   });
 
-  test("one that was cut: what was streamed is counted", async () => {
+  test("a cut call: the streamed part is counted", async () => {
     const it = rig(priced(["a"]), { a: [stream(START, delta("x".repeat(4_000)))] });
     const response = await it.clock.run(it.post({ stream: true }));
     await response.text();
@@ -122,7 +122,7 @@ describe("one record a call", () => {
     expect(record?.costUsd).toBeGreaterThan(900 * 10e-6);
   });
 
-  test("one that nobody was asked for costs nothing", async () => {
+  test("a call that was never sent costs nothing", async () => {
     const it = rig("model_list: [{model_name: m, litellm_params: {model: groq/x}}]", {});
     expect((await it.post()).status).toBe(401);
     expect(it.records).toMatchObject([{ outcome: "failed", status: 401, provider: null, costUsd: 0, tries: 0 }]);
@@ -133,7 +133,7 @@ describe("budgets", () => {
   const yaml = (model = "claude-sonnet-5"): string =>
     `model_list: [{model_name: m, litellm_params: {model: anthropic/${model}, api_base: "http://a", api_key: k}}]\nrouter_settings: {num_retries: 0}`;
 
-  test("reserved before, settled after: ten calls at once cannot overdraw", async () => {
+  test("reserved before and settled after, so that ten calls at once cannot overdraw", async () => {
     // A call of 100 output tokens may cost $0.001 and a little.
     const budgets = new MemoryBudgets({ perAccountUsd: 0.0035 });
     const it = rig(yaml(), { a: [message()] }, { reserve: budgets.reserve });
@@ -150,7 +150,7 @@ describe("budgets", () => {
     expect(it.providers.asked).toHaveLength(3);
   });
 
-  test("a failed call gives its reservation back; another account has its own", async () => {
+  test("a failed call returns its reservation; another account has its own budget", async () => {
     const budgets = new MemoryBudgets({ perAccountUsd: 0.0015 });
     const it = rig(yaml(), { a: [fails(400, "invalid_request_error"), message()] }, { reserve: budgets.reserve });
     expect((await it.clock.run(it.post())).status).toBe(400);
@@ -162,7 +162,7 @@ describe("budgets", () => {
   test.each([
     [false, 200],
     [true, 402],
-  ])("a price that is not known (refused: %s)", async (refuseUnknownPrice, status) => {
+  ])("an unknown price (refused: %s)", async (refuseUnknownPrice, status) => {
     const budgets = new MemoryBudgets({ perAccountUsd: 1, refuseUnknownPrice });
     const it = rig(yaml("nobody-knows"), { a: [message()] }, { reserve: budgets.reserve });
     expect((await it.clock.run(it.post())).status).toBe(status);
@@ -172,7 +172,7 @@ describe("budgets", () => {
 describe("the cache", () => {
   const cached = hostsConfig(["a"], "litellm_settings: {cache: true, cache_params: {ttl: 60}}");
 
-  test("is off by itself", async () => {
+  test("is off by default", async () => {
     const it = rig(hostsConfig(["a"]), { a: [message()] });
     await it.clock.run(it.post());
     await it.clock.run(it.post());
@@ -180,9 +180,9 @@ describe("the cache", () => {
   });
 
   test.each([
-    ["an answer in one piece", {}, message("one")],
+    ["an answer without a stream", {}, message("one")],
     ["a stream", { stream: true }, stream(START, delta("one"), STOP)],
-  ])("%s is given again, for free, until its time is up", async (_, fields, step) => {
+  ])("%s is served again for free until it expires", async (_, fields, step) => {
     const it = rig(cached, { a: [step, message("two")] });
     const ask = async (): Promise<[string, string | null]> => {
       const response = await it.clock.run(it.post(fields));
@@ -201,7 +201,7 @@ describe("the cache", () => {
 
   test.each<[name: string, first: object, second: object, same: boolean]>([
     [
-      "another order of keys",
+      "a different order of keys",
       { messages: [{ role: "user", content: "a" }] },
       { messages: [{ content: "a", role: "user" }] },
       true,
@@ -210,7 +210,7 @@ describe("the cache", () => {
     ["another message", {}, { messages: [{ role: "user", content: "b" }] }, false],
     ["another limit", {}, { max_tokens: 5 }, false],
     ["another model", {}, { model: "demo/x" }, false],
-    ["a stream and none", {}, { stream: true }, false],
+    ["with and without a stream", {}, { stream: true }, false],
   ])("%s: the same request? %j", async (_, first, second, same) => {
     const it = rig(cached, { a: [message()] });
     await it.clock.run(it.post(first as Record<string, unknown>));
@@ -219,7 +219,7 @@ describe("the cache", () => {
     await response.body?.cancel();
   });
 
-  test("never across accounts, betas, or for who asks for a fresh one", async () => {
+  test("not shared between accounts or betas, and not used when a fresh answer is requested", async () => {
     const it = rig(cached, { a: [message()] });
     await it.clock.run(it.post());
     await it.clock.run(it.post({}, { account: "other" }));
@@ -228,7 +228,7 @@ describe("the cache", () => {
     expect(it.providers.asked).toHaveLength(4);
   });
 
-  test("failures and broken streams are not kept; a route may have a time of its own", async () => {
+  test("failures and broken streams are not kept; a route may have its own expiry", async () => {
     const it = rig(hostsConfig(["a"], "", { a: ", cache_ttl: 5" }), {
       a: [fails(400, "invalid_request_error"), stream(START, delta("x")), stream(START, STOP)],
     });

@@ -13,11 +13,11 @@ const text = (bytes: Uint8Array | undefined): string | undefined => bytes && new
 
 describe("a request", () => {
   test.each<[how: string, text: string]>([
-    ["that is read at a glance", `{"model":"m","stream":true,${REST}}`],
-    ["with a name that has an escape", String.raw`{"mod\u0065l":"m","stream":true,` + `${REST}}`],
-    ["with a name that is written twice", `{"model":"first","model":"m","stream":true,${REST}}`],
-    ["after a mark of the letters' order", `\uFEFF{"model":"m","stream":true,${REST}}`],
-  ])("%s says the same", async (_, said) => {
+    ["that is skimmed", `{"model":"m","stream":true,${REST}}`],
+    ["with an escape in a name", String.raw`{"mod\u0065l":"m","stream":true,` + `${REST}}`],
+    ["with a duplicate name", `{"model":"first","model":"m","stream":true,${REST}}`],
+    ["after a byte order mark", `\uFEFF{"model":"m","stream":true,${REST}}`],
+  ])("%s means the same", async (_, said) => {
     const it = await request(said);
     expect(it).toMatchObject({ model: "m", maxTokens: 9, streams: true });
     expect([it.has("max_tokens"), it.has("model"), it.has("tools")]).toEqual([true, true, false]);
@@ -33,13 +33,13 @@ describe("a request", () => {
       String.raw`{"x":"\"model\":","model":"new",` + `${REST}}`,
     ],
     [`{"model":"a","model":"m",${REST}}`, undefined],
-  ])("%s goes on with another model", async (asked, sent) => {
+  ])("%s is passed on with another model", async (asked, sent) => {
     const it = await request(asked);
     expect(text(it.withModel("new"))).toBe(sent);
     expect(it.withModel(it.model)).toBe(it.raw);
   });
 
-  test("is not looked into before somebody asks for it, and then says what is wrong", async () => {
+  test("is not parsed before its body is requested, and then says what is wrong", async () => {
     const it = await request('{"model":"m","max_tokens":9,"messages":[oops]}');
     expect(it.model).toBe("m");
     expect(await it.body()).toMatchObject({
@@ -52,21 +52,21 @@ describe("a request", () => {
     ["Z2FudHJ5", true],
     ["Z2Fudx", false],
     ["ZZ2FudHJ5Z", true],
-  ])("mentions what is in it: %s", async (sought, found) => {
+  ])("knows whether it contains %s", async (sought, found) => {
     const it = await request(`{"model":"m","max_tokens":9,"messages":["Z","ZZ2FudHJ5Z"]}`);
     expect(it.mentions(sought)).toBe(found);
   });
 });
 
-describe("letters of a request", () => {
+describe("bytes of a request", () => {
   const said = `{"model":"m","max_tokens":9,"messages":["X"]}`;
   const withBytes = (...bytes: number[]): Uint8Array<ArrayBuffer> =>
     Uint8Array.from([...new TextEncoder().encode(said)].flatMap((byte) => (byte === 0x58 ? bytes : [byte])));
   test.each<[name: string, raw: Uint8Array, content: string | RegExp]>([
-    ["that are no UTF-8 are refused by name", withBytes(0xc3), /it is not UTF-8/],
-    ["that stand for one that could not be read are letters", withBytes(0xef, 0xbf, 0xbd), "\uFFFD"],
-    ["of any script are taken", withBytes(0xe6, 0xbc, 0xa2), "漢"],
-    ["may come after a mark of their order", Uint8Array.from([0xef, 0xbb, 0xbf, ...withBytes(0x58)]), "X"],
+    ["that are not UTF-8 are refused", withBytes(0xc3), /it is not UTF-8/],
+    ["of a replacement character are accepted", withBytes(0xef, 0xbf, 0xbd), "\uFFFD"],
+    ["of any script are accepted", withBytes(0xe6, 0xbc, 0xa2), "漢"],
+    ["may come after a byte order mark", Uint8Array.from([0xef, 0xbb, 0xbf, ...withBytes(0x58)]), "X"],
   ])("%s", async (_, raw, content) => {
     const checked = await MessagesRequest.from(raw, "messages");
     const body = checked.ok ? await checked.value.body() : checked;

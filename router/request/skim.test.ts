@@ -29,8 +29,8 @@ describe("members", () => {
     ["a list", "[]"],
     ["a string", '"{}"'],
     ["two values", "{}{}"],
-    ["a mark of the letters' order first", "\uFEFF{}"],
-    ["a name that is no string", "{a:1}"],
+    ["a byte order mark first", "\uFEFF{}"],
+    ["a name that is not a string", "{a:1}"],
     ["a name without a value", '{"a"}'],
     ["a value that is missing", '{"a":,"b":1}'],
     ["a value that is missing at the end", '{"a":'],
@@ -38,13 +38,13 @@ describe("members", () => {
     ["a missing comma", '{"a":1 "b":2}'],
     ["an object that does not end", '{"a":{"b":1}'],
     ["a string that does not end", '{"a":"b}'],
-    ["a name written twice", '{"a":1,"a":2}'],
+    ["a duplicate name", '{"a":1,"a":2}'],
     ["a name with an escape", String.raw`{"\u0061":1}`],
-  ])("are not told of %s", (_, text) => {
+  ])("are undefined for %s", (_, text) => {
     expect(skim(encode(text))).toBeUndefined();
   });
 
-  test("are those a parser finds, in whatever layout", () => {
+  test("are those that a parser finds, in any layout", () => {
     const layout = fc.constantFrom(undefined, 1, 3, "\t", " \n\r");
     fc.assert(
       fc.property(fc.dictionary(fc.string(), fc.jsonValue()), layout, (value, space) => {
@@ -56,7 +56,7 @@ describe("members", () => {
     );
   });
 
-  test("are those a parser finds, wherever in a string its quotes and backslashes stand", () => {
+  test("are those that a parser finds, with quotes and backslashes anywhere in a string", () => {
     const unit = fc.constantFrom('"', "\\", "a", "é");
     const text = fc.tuple(fc.integer({ min: 0, max: 100 }), fc.string({ unit, maxLength: 60 }));
     fc.assert(
@@ -72,7 +72,7 @@ describe("members", () => {
     );
   });
 
-  test("are never others than a parser's, whatever was done to the text", () => {
+  test("never differ from a parser's, in damaged text too", () => {
     const marks = fc.constantFrom("{", "}", "[", "]", '"', ",", ":", "\\", " ", "\n", "a", "1", "\u0000", "é");
     const damage = fc.array(fc.tuple(fc.nat(), fc.nat(2), marks), { minLength: 1, maxLength: 3 });
     fc.assert(

@@ -31,7 +31,7 @@ const SHIPPED = [
 
 describe("name → deployment", () => {
   test.each<[asked: string, expected: string, pairs: readonly (readonly [string, string])[], rest?: string]>([
-    // Exact before wildcard, whatever stands first in the file.
+    // Exact before wildcard, in any order in the file.
     ["groq/openai/gpt-oss-120b", "groq/openai/gpt-oss-120b => groq | openai/gpt-oss-120b", SHIPPED],
     ["groq/x/y", "groq/* => groq | x/y", SHIPPED],
     [
@@ -59,7 +59,7 @@ describe("name → deployment", () => {
         ["claude-opus-*", "openai/o-*"],
       ],
     ],
-    // Anchored at both ends; a star is never empty; dots are dots.
+    // A pattern matches the whole name; a star is never empty; dots are literal.
     ["my-groq/x", "none", [["groq/*", "groq/*"]]],
     ["groq/", "none", [["groq/*", "groq/*"]]],
     ["a-x-zz", "none", [["a-*-z", "openai/*"]]],
@@ -83,7 +83,7 @@ describe("name → deployment", () => {
     ["demo/anything", "demo/* => demo | anything", []],
     ["nobody", "none", SHIPPED],
     ["anthropic/*", "anthropic/* => anthropic | *", SHIPPED],
-    // Aliases, also of aliases, and never round and round.
+    // Aliases, aliases of aliases, and a circle of them.
     ["fast", "groq/* => groq | quick", SHIPPED, "router_settings: {model_group_alias: {fast: groq/quick}}"],
     [
       "faster",
@@ -92,7 +92,7 @@ describe("name → deployment", () => {
       "router_settings: {model_group_alias: {faster: fast, fast: groq/quick}}",
     ],
     ["a", "none", SHIPPED, "router_settings: {model_group_alias: {a: b, b: a}}"],
-    // Prefixes: known, one's own, none.
+    // Prefixes: known, unknown, none.
     ["m", "m => mine | llama/3", [["m", "mine/llama/3"]]],
     ["m", "m => openai | meta-llama/llama-3", [["m", "openai/meta-llama/llama-3"]]],
     ["m", "m => anthropic | claude-x", [["m", "claude-x"]]],
@@ -101,7 +101,7 @@ describe("name → deployment", () => {
     expect(resolve(pairs, asked, rest)).toBe(expected);
   });
 
-  test("several entries of one name are one group", () => {
+  test("several entries with one name are one group", () => {
     expect(
       table([
         ["m", "openai/a"],
@@ -199,12 +199,12 @@ describe("deployments", () => {
       {},
       'No address for provider "mine", which model "m" needs: give its route an api_base in litellm_config.yaml.',
     ],
-  ])("{%s} without what it needs says so", (params, env, message) => {
+  ])("{%s} names the missing variable or address", (params, env, message) => {
     const deployment = one(params, env);
     expect("unusable" in deployment && unusableMessage(deployment, "m")).toBe(message);
   });
 
-  test("ids: stable by name and place, one for each model of a wildcard", () => {
+  test("ids: stable by name and position, one for each model of a wildcard", () => {
     expect(one("model: ollama/a")).toMatchObject({ id: "m#1" });
     expect(one("model: 'ollama/*'", {}, "w/a")).toMatchObject({ id: "w/*#1:a" });
   });
@@ -227,12 +227,12 @@ describe("the model for a request that names none", () => {
     expect(defaultModel(env, all)).toBe(model);
   });
 
-  test("a provider whose models no route takes is passed over", () => {
+  test("a provider whose models no route takes is skipped", () => {
     expect(defaultModel({ ANTHROPIC_API_KEY: "k" }, parseRouterConfig("").config)).toBe("demo/scripted");
   });
 });
 
-test("variables: those the entries name, those of their providers, and what every installation may set", () => {
+test("variables: those in the entries, those of their providers, and those that every installation may set", () => {
   const { config } = parseRouterConfig(
     `model_list: [{model_name: a, litellm_params: {model: groq/x, api_key: os.environ/A_KEY, api_base: os.environ/A_BASE}}, {model_name: b, litellm_params: {model: mine/x, api_base: "http://h"}}]`,
   );

@@ -23,7 +23,7 @@ function watch(text: string, size: number): SseWatch {
   return it;
 }
 
-describe("a stream is understood however it is cut", () => {
+describe("a stream is understood in pieces of any size", () => {
   for (const text of [WHOLE, WHOLE.replaceAll("\n\n", "\r\n\r\n").replaceAll("\ndata", "\r\ndata")]) {
     test.each([1, 2, 3, 7, 64, 100_000])("pieces of %i bytes", (size) => {
       const it = watch(text, size);
@@ -35,7 +35,7 @@ describe("a stream is understood however it is cut", () => {
   }
 });
 
-test("push says how many bytes belong to finished events", () => {
+test("push returns how many bytes belong to complete events", () => {
   const it = new SseWatch();
   const first = frame("ping");
   expect(it.push(encoder.encode(first + "event: pi"))).toBe(first.length);
@@ -60,18 +60,18 @@ test("an upstream's error event ends the stream", () => {
   expect(it.error).toEqual({ type: "overloaded_error", message: "Overloaded" });
 });
 
-test("the last event counts although its blank line never came", () => {
+test("the last event counts even without its blank line", () => {
   const it = watch(WHOLE.trimEnd(), 9);
   expect(it.ended).toBeNull();
   it.finish();
   expect(it.ended).toBe("stop");
 });
 
-test("a stream without event lines is read by its data", () => {
+test("a stream without event lines is understood from its data", () => {
   expect(watch(WHOLE.replaceAll(/event: \w+\n/g, ""), 11).ended).toBe("stop");
 });
 
-test("output of a broken stream is estimated by what came", () => {
+test("the output of a broken stream is estimated from the bytes received", () => {
   const it = watch(delta("x".repeat(400)), 30);
   expect(it.usage).toBeUndefined();
   expect(it.estimatedOutputTokens).toBeGreaterThan(80);

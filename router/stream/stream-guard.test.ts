@@ -1,4 +1,4 @@
-/** A client's stream through the whole router: signs of life, silence, broken streams, and clients that leave. */
+/** A client's stream through the whole router: keep-alives, silence, broken streams, and clients that leave. */
 import { describe, expect, test } from "vitest";
 import {
   delta,
@@ -45,7 +45,7 @@ async function read(it: Rig): Promise<string> {
   return it.clock.run(response.text());
 }
 
-describe("signs of life", () => {
+describe("keep-alives", () => {
   test.each<[where: string, steps: (string | number)[], sign: string]>([
     ["between blocks", [START, CLOSE, 16_000, frame("message_stop")], "ping"],
     ["before the first block", [frame("message_start", { message: {} }), 16_000, frame("message_stop")], "ping"],
@@ -82,7 +82,7 @@ describe("signs of life", () => {
     expect(await read(busy)).not.toContain('"text_delta","text":""');
   });
 
-  test("never in the middle of an event: what is not whole is held back", async () => {
+  test("never inside an event: an incomplete event is held back", async () => {
     const half = delta("split").length / 2;
     const it = timedRig([START, delta("split").slice(0, half), 16_000, delta("split").slice(half), STOP]);
     const text = await read(it);
@@ -96,7 +96,7 @@ describe("signs of life", () => {
 });
 
 describe("silence and breaks", () => {
-  test("after a minute of silence the stream ends in an error, and the upstream is let go", async () => {
+  test("after a minute of silence the stream ends in an error, and the upstream is released", async () => {
     const it = timedRig([START, delta("Hi"), 61_000, STOP]);
     const before = it.clock.now();
     const text = await read(it);
@@ -109,7 +109,7 @@ describe("silence and breaks", () => {
     expect(it.router.inFlight).toBe(0);
   });
 
-  test("stream_idle_timeout and keepalive_interval are the configuration's to set", async () => {
+  test("the configuration sets stream_idle_timeout and keepalive_interval", async () => {
     const it = timedRig([START, 10_000, STOP], "router_settings: {stream_idle_timeout: 5, keepalive_interval: 2}");
     const text = await read(it);
     expect(text.split('"text_delta","text":""')).toHaveLength(1 + 2);
@@ -117,14 +117,14 @@ describe("silence and breaks", () => {
   });
 
   test.each<[string, Step]>([
-    ["closes in the middle", stream(START, delta("Hi"))],
-    ["closes in the middle of an event", stream(START, delta("Hi"), "event: content_block_del")],
+    ["closes mid-answer", stream(START, delta("Hi"))],
+    ["closes inside an event", stream(START, delta("Hi"), "event: content_block_del")],
     [
       "breaks",
       (asked) =>
         streamResponse(asked, async (send) => {
           send(START);
-          // Breaking discards what nobody has read yet: let it be read.
+          // A break discards unread bytes, so let them be read first.
           for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
           throw new TypeError("terminated");
         }),
@@ -144,7 +144,7 @@ describe("silence and breaks", () => {
     expect(it.providers.asked).toHaveLength(1);
   });
 
-  test("an upstream that never closes after message_stop keeps nobody waiting", async () => {
+  test("an upstream that never closes after message_stop does not delay the client", async () => {
     const it = timedRig([START, STOP, 3_600_000]);
     const before = it.clock.now();
     expect(await read(it)).toBe(START + STOP);
@@ -156,7 +156,7 @@ describe("silence and breaks", () => {
 });
 
 describe("an upstream that is slow to begin", () => {
-  test("after ten seconds the stream begins with a ping, and goes on with the answer", async () => {
+  test("after ten seconds the stream begins with a ping, and the answer follows", async () => {
     const it: Rig = rig(hostsConfig(["a"]), {
       a: [
         async (asked) => {
@@ -185,7 +185,7 @@ describe("an upstream that is slow to begin", () => {
     expect(it.router.inFlight).toBe(0);
   });
 
-  test("retries go on behind the pings", async () => {
+  test("retries continue behind the pings", async () => {
     const it: Rig = rig(hostsConfig(["a"]), { a: [hangs, fails(529, "overloaded_error"), stream(START, STOP)] });
     const response = await it.clock.run(it.post({ stream: true }));
     const text = await it.clock.run(response.text());
@@ -259,7 +259,7 @@ describe("a client that leaves", () => {
   });
 });
 
-test("a client that reads slowly is not taken for an upstream that is silent", async () => {
+test("a client that reads slowly does not make the upstream look silent", async () => {
   const it = timedRig([START, delta("a"), delta("b"), STOP]);
   const response = await it.clock.run(it.post({ stream: true }));
   await it.clock.advance(600_000);

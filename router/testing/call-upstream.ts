@@ -1,4 +1,4 @@
-/** Calls an upstream as the router does, against a server of the test's own. */
+/** Calls an upstream as the router does, against the test's own server. */
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Effects } from "../base/effects.ts";
@@ -36,15 +36,15 @@ export function bodyOf(fields: Partial<MessagesBody> = {}): MessagesBody {
   return { model: "claude-test", max_tokens: 1000, messages: [{ role: "user", content: "Hello" }], ...fields };
 }
 
-/** What a call came to. */
+/** The outcome of a call. */
 export interface Outcome {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
-  /** The JSON answer or error body of a call without a stream, or one that failed before it. */
+  /** The JSON answer or error body, when there was no stream. */
   // oxlint-disable-next-line typescript/no-explicit-any -- tests look into answers freely
   readonly json: any;
-  /** The stream, read strictly; of a whole answer, its content in the same form. */
+  /** The stream, read strictly, or the content of an answer without a stream in the same form. */
   readonly message: ReadMessage;
   readonly usage: readonly Usage[];
 }

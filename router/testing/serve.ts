@@ -1,4 +1,4 @@
-/** A router behind a real HTTP server of Node's, for clients that only speak over sockets. */
+/** A router behind a real Node HTTP server, for clients that need a socket. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";

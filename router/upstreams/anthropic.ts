@@ -165,7 +165,7 @@ function notAMessage(call: UpstreamCall, answer: Response, parsed: Json | undefi
       type: type ?? errorTypeOf(status),
       message:
         said ??
-        `The upstream of "${call.deployment.route}" answered ${answer.status} with something that is no message (${kind}).`,
+        `The upstream of "${call.deployment.route}" answered ${answer.status} with something that is not a message (${kind}).`,
       retryAfter: answer.headers.get("retry-after") ?? undefined,
     },
     call.requestId,

@@ -1,4 +1,4 @@
-/** However the network cuts a provider's stream into pieces, the client gets one and the same message. */
+/** The client gets the same message however the network cuts a provider's stream into pieces. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Usage } from "../../base/usage.ts";
@@ -83,8 +83,8 @@ async function translate(pieces: readonly Uint8Array[]): Promise<{ text: string;
 }
 
 function cut(bytes: Uint8Array, at: readonly number[]): Uint8Array[] {
-  const places = [...new Set(at.map((place) => place % bytes.length))].toSorted((a, b) => a - b);
-  return [...places, bytes.length].map((place, i) => bytes.subarray(places[i - 1] ?? 0, place));
+  const cuts = [...new Set(at.map((index) => index % bytes.length))].toSorted((a, b) => a - b);
+  return [...cuts, bytes.length].map((end, i) => bytes.subarray(cuts[i - 1] ?? 0, end));
 }
 
 /** The message a client puts together, without regard to how its deltas were cut. */
@@ -110,9 +110,9 @@ test("random pieces, comments and line ends make one message", async () => {
       fc.constantFrom("\n", "\r\n", "\r"),
       fc.array(fc.nat(3), { maxLength: CHUNKS.length }),
       fc.array(fc.nat(), { maxLength: 60 }),
-      async (lineEnd, dressing, places) => {
-        const { text, used } = await translate(cut(toBytes(lineEnd, dressing), places));
-        // Each event of the provider makes the same text of ours, whatever read it came in.
+      async (lineEnd, dressing, cuts) => {
+        const { text, used } = await translate(cut(toBytes(lineEnd, dressing), cuts));
+        // Each event of the provider becomes the same text, in whatever read it arrives.
         expect(text).toBe(whole.text);
         expect(used).toEqual(whole.used);
       },
@@ -128,7 +128,7 @@ test("one byte at a time", async () => {
   expect(single).toEqual(whole);
 });
 
-test("a stream cut anywhere is never taken for a finished one", async () => {
+test("a stream cut anywhere never looks complete", async () => {
   const bytes = toBytes("\n", []);
   await fc.assert(
     fc.asyncProperty(fc.nat(bytes.length - 1), async (length) => {
@@ -169,7 +169,7 @@ const anyDelta = fc.record(
 );
 const anyFinish = fc.constantFrom(null, null, null, "stop", "tool_calls", "length", "content_filter");
 
-test("whatever deltas come, the client's stream is in order and loses no text", () => {
+test("for any deltas the client's stream is in order and loses no text", () => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(anyDelta, anyFinish), { minLength: 1, maxLength: 12 }),

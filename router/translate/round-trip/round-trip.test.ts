@@ -1,4 +1,4 @@
-/** What a provider wants back from its own answer, after a client has carried it: ids, signatures, reasoning. */
+/** The parts of its own answer that a provider gets back through a client: ids, signatures, reasoning. */
 import { describe, expect, test } from "vitest";
 import { call, calls, chunk, end, READ_TOOL } from "../../conformance/case.ts";
 import { bodyOf, deploymentOf, nodeDeps } from "../../testing/call-upstream.ts";
