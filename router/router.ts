@@ -26,6 +26,7 @@ import { demoUpstream } from "./upstreams/demo.ts";
 import { openaiUpstream } from "./upstreams/openai.ts";
 import type { Upstream } from "./upstreams/upstream.ts";
 
+/** Effects, environment and accounting of a router. */
 export interface RouterDeps extends Effects {
   /** Provider keys and addresses; read at each call, never kept. */
   readonly env: Env;

@@ -12,6 +12,7 @@ export interface Effects {
   newId(prefix: string): string;
 }
 
+/** The real effects of Node and workerd. */
 export const effects: Effects = {
   // Called without `this`: workerd's fetch refuses any other.
   fetch: (input, init) => fetch(input, init),

@@ -3,6 +3,7 @@
 /** A JSON object whose members are unknown. */
 export type Json = Record<string, unknown>;
 
+/** Whether the value is a JSON object, neither null nor an array. */
 export function isRecord(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -35,6 +35,7 @@ export const PRESETS = [
   "verbosity",
 ] as const;
 
+/** `litellm_params` of an entry: the upstream, its key, limits and presets. */
 export const litellmParams = z.object({
   model: z.string().min(1),
   api_base: z.string().min(1).optional(),
@@ -65,6 +66,7 @@ export const litellmParams = z.object({
   cache_creation_input_token_cost: dollars.optional(),
 });
 
+/** `model_info` of an entry: token limits and prices. */
 export const modelInfo = z.object({
   id: z.union([z.string().min(1), z.number()]).optional(),
   max_tokens: z.int().positive().optional(),
@@ -76,6 +78,7 @@ export const modelInfo = z.object({
   cache_creation_input_token_cost: dollars.optional(),
 });
 
+/** One element of `model_list`. */
 export const modelEntry = z.object({
   model_name: z.string().min(1),
   litellm_params: litellmParams,
@@ -96,6 +99,7 @@ export const retryPolicy = z.object({
   NotFoundErrorRetries: count.optional(),
 });
 
+/** The section `router_settings`. */
 export const routerSettings = z.object({
   /** One of `STRATEGIES`. Any other name causes a warning and means `simple-shuffle`. */
   routing_strategy: z.string().optional(),
@@ -124,6 +128,7 @@ export const routerSettings = z.object({
   keepalive_interval: seconds.optional(),
 });
 
+/** The section `litellm_settings`. */
 export const litellmSettings = z.object({
   num_retries: count.optional(),
   request_timeout: seconds.optional(),

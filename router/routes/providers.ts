@@ -19,6 +19,7 @@ export interface Provider {
   readonly keys: readonly ProviderKey[];
 }
 
+/** Address of Anthropic's own API. */
 export const ANTHROPIC_BASE = "https://api.anthropic.com";
 
 function openai(apiBase: string, ...env: string[]): Provider {

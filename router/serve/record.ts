@@ -18,6 +18,7 @@ export interface AcceptedCall extends RoutedCall {
   readonly bypassCache: boolean;
 }
 
+/** What an account needs of the router. */
 export interface AccountDeps {
   readonly board: Switchboard;
   readonly onUsage?: ((record: UsageRecord) => void) | undefined;

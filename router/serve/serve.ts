@@ -22,6 +22,7 @@ export const EARLY_START_MS = 10_000;
 /** Status for the record when the client has left; the client never sees it. */
 const CLIENT_GONE = 499;
 
+/** What serving a call needs of the router. */
 export interface ServeDeps extends AccountDeps {
   readonly cache: AnswerCache;
   readonly reserve?: Reserve | undefined;

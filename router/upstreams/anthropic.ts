@@ -26,6 +26,7 @@ const CANNOT_COUNT = new Set([404, 405, 501]);
 const KEPT_HEADERS =
   /^(?:content-type|request-id|retry-after|x-should-retry|anthropic-ratelimit-.*|anthropic-priority-.*)$/;
 
+/** The upstream for `api_format: anthropic`. */
 export const anthropicUpstream: Upstream = async (call, deps) => {
   const path = call.kind === "count_tokens" ? "/v1/messages/count_tokens" : "/v1/messages";
   // Called without `this`: workerd's own fetch refuses any other.

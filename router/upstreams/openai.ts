@@ -24,6 +24,7 @@ const PEEK_MS = 3000;
 /** Most bytes read of an error's body. */
 const ERROR_BODY_LIMIT = 64 * 1024;
 
+/** The upstream for `api_format: openai`. */
 export const openaiUpstream: Upstream = async (call, deps) => {
   const asked = await call.request.body();
   if (!asked.ok) return refuse(asked.failure, call);

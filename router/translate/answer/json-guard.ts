@@ -309,7 +309,7 @@ function foreignObject(text: string): string {
   return JSON.stringify({ [MALFORMED]: text.slice(0, RAW_LIMIT) });
 }
 
-/** The input for arguments that came in one piece. Always an object. */
+/** The input for complete arguments. Always an object. */
 export function toolInput(args: unknown): Record<string, unknown> {
   if (isRecord(args)) return args;
   if (typeof args !== "string") return {};

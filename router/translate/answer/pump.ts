@@ -77,7 +77,7 @@ export class StreamPump {
         await this.close();
         throw error;
       }
-      // The socket broke. After a finish reason the answer is complete all the same.
+      // The socket broke. After a finish reason the answer is complete anyway.
       this.done = true;
       out = this.#stream.end();
     }

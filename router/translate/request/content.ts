@@ -40,12 +40,14 @@ export function toContent<P extends ChatPart>(parts: P[]): string | P[] {
   return plain ? joinText(parts) : parts;
 }
 
+/** The texts among `parts`, one per line. */
 export function joinText(parts: readonly ChatPart[]): string {
   const texts: string[] = [];
   for (const part of parts) if (part.type === "text") texts.push(part.text);
   return texts.length === 1 ? (texts[0] ?? "") : texts.join("\n");
 }
 
+/** A text as a part. */
 export function textPart(text: string): ChatTextPart {
   return { type: "text", text };
 }
