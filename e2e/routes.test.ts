@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { demoUpstream } from "@gantry/router/upstreams/demo.ts";
 import { requestOf } from "@gantry/router/testing/request-of.ts";
-import type { MessagesBody } from "@gantry/router/messages-request.ts";
+import type { MessagesBody } from "@gantry/router/request/request.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Gantry, script } from "./gantry.ts";
 

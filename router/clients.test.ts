@@ -5,14 +5,14 @@
 import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { UsageRecord } from "./base/usage.ts";
+import { parseRouterConfig } from "./config/config.ts";
 import { call, calls, chunk } from "./conformance/case.ts";
-import { parseRouterConfig } from "./config.ts";
 import { createRouter, type Router } from "./router.ts";
 import { nodeDeps } from "./testing/call-upstream.ts";
 import type { Step } from "./testing/openai-script.ts";
 import { type OpenAiServer, startOpenAiServer } from "./testing/openai-server.ts";
 import { serveRouter, type ServedRouter } from "./testing/serve.ts";
-import type { UsageRecord } from "./usage.ts";
 
 const MODEL = "groq/openai/gpt-oss-120b";
 const PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
@@ -58,7 +58,7 @@ describe("@anthropic-ai/sdk", () => {
     input_schema: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
   };
 
-  test("a message, whole", async () => {
+  test("a message without a stream", async () => {
     const message = await anthropic.messages.create({
       ...ask,
       messages: [{ role: "user", content: script({ reasoning: "A greeting.", text: "Hello!" }) }],
@@ -70,7 +70,7 @@ describe("@anthropic-ai/sdk", () => {
     expect(upstream.requests[0]?.headers["authorization"]).toBe("Bearer sk-groq");
   });
 
-  test("a message, streamed, is the same message", async () => {
+  test("a streamed message is the same message", async () => {
     const content = script({ reasoning: "A greeting.", text: "Hello, Welt 😀!", chunk: 3 });
     const stream = anthropic.messages.stream({ ...ask, messages: [{ role: "user", content }] });
     const texts: string[] = [];
@@ -118,7 +118,7 @@ describe("@anthropic-ai/sdk", () => {
     expect(last.map((message) => message.role)).toEqual(["user", "assistant", "tool", "tool", "assistant", "tool"]);
   });
 
-  test("an image reaches the provider, also inside a tool result", async () => {
+  test("an image reaches the provider, inside a tool result too", async () => {
     const image: Anthropic.ImageBlockParam = {
       type: "image",
       source: { type: "base64", media_type: "image/png", data: PNG },
@@ -172,7 +172,7 @@ describe("@anthropic-ai/sdk", () => {
     expect(records).toMatchObject([{ outcome: "cut", estimated: true }]);
   });
 
-  test("what fails once is tried again before the client knows", async () => {
+  test("a single failure is retried before the client notices", async () => {
     const content = script({ fail: { status: 503, times: 1 }, text: "Second try." });
     const message = await anthropic.messages.create({ ...ask, messages: [{ role: "user", content }] });
     expect(message.content).toMatchObject([{ text: "Second try." }]);
@@ -195,7 +195,7 @@ describe("openai", () => {
     function: { name: "weather", parameters: { type: "object", properties: { city: { type: "string" } } } },
   };
 
-  test("a completion, whole", async () => {
+  test("a completion without a stream", async () => {
     const completion = await openai.chat.completions.create({
       model: MODEL,
       max_tokens: 50,
@@ -218,7 +218,7 @@ describe("openai", () => {
     expect(sent).toMatchObject({ model: "openai/gpt-oss-120b", max_completion_tokens: 50, stop: ["END"] });
   });
 
-  test("a completion, streamed, with usage", async () => {
+  test("a streamed completion with usage", async () => {
     const stream = openai.chat.completions.stream({
       model: MODEL,
       stream_options: { include_usage: true },

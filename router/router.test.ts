@@ -1,8 +1,8 @@
-/** What the router refuses by itself, and what it says about itself. */
+/** Requests that the router refuses by itself, and the lists it gives of its models. */
 import type Anthropic from "@anthropic-ai/sdk";
 import type OpenAI from "openai";
 import { describe, expect, test } from "vitest";
-import { MAX_BODY_BYTES } from "./request.ts";
+import { MAX_BODY_BYTES } from "./request/request.ts";
 import { hostsConfig, message, rig, type Rig } from "./testing/scripted-upstream.ts";
 
 const CALLER = { account: "acct", keyId: null, sessionId: null };
@@ -15,27 +15,33 @@ const good = { model: "m", max_tokens: 10, messages: [{ role: "user", content: "
 describe("requests that are refused before any provider is asked", () => {
   test.each<[name: string, body: string | undefined, status: number, type: string, message: RegExp]>([
     ["no body", undefined, 400, "invalid_request_error", /no body/],
-    ["no JSON", "{", 400, "invalid_request_error", /not JSON/],
-    ["no object", "[1]", 400, "invalid_request_error", /must be a JSON object/],
+    ["not JSON", "{", 400, "invalid_request_error", /not JSON/],
+    ["not an object", "[1]", 400, "invalid_request_error", /must be a JSON object/],
     ["null", "null", 400, "invalid_request_error", /must be a JSON object/],
     ["no model", JSON.stringify({ ...good, model: undefined }), 400, "invalid_request_error", /^model:/],
     ["an empty model", JSON.stringify({ ...good, model: "" }), 400, "invalid_request_error", /^model:/],
-    ["a model that is no name", JSON.stringify({ ...good, model: 5 }), 400, "invalid_request_error", /^model:/],
+    ["a model that is not a string", JSON.stringify({ ...good, model: 5 }), 400, "invalid_request_error", /^model:/],
     ["no messages", JSON.stringify({ ...good, messages: undefined }), 400, "invalid_request_error", /^messages:/],
-    ["no message", JSON.stringify({ ...good, messages: [] }), 400, "invalid_request_error", /^messages:/],
-    ["messages that are none", JSON.stringify({ ...good, messages: "Hi" }), 400, "invalid_request_error", /^messages:/],
-    ["no max_tokens", JSON.stringify({ ...good, max_tokens: undefined }), 400, "invalid_request_error", /^max_tokens:/],
-    ["max_tokens of nothing", JSON.stringify({ ...good, max_tokens: 0 }), 400, "invalid_request_error", /^max_tokens:/],
     [
-      "max_tokens in words",
-      JSON.stringify({ ...good, max_tokens: "10" }),
+      "an empty list of messages",
+      JSON.stringify({ ...good, messages: [] }),
       400,
       "invalid_request_error",
-      /^max_tokens:/,
+      /^messages:/,
     ],
-    ["stream in words", JSON.stringify({ ...good, stream: "yes" }), 400, "invalid_request_error", /^stream:/],
     [
-      "a model nobody routes",
+      "messages that are not a list",
+      JSON.stringify({ ...good, messages: "Hi" }),
+      400,
+      "invalid_request_error",
+      /^messages:/,
+    ],
+    ["no max_tokens", JSON.stringify({ ...good, max_tokens: undefined }), 400, "invalid_request_error", /^max_tokens:/],
+    ["max_tokens of 0", JSON.stringify({ ...good, max_tokens: 0 }), 400, "invalid_request_error", /^max_tokens:/],
+    ["max_tokens as text", JSON.stringify({ ...good, max_tokens: "10" }), 400, "invalid_request_error", /^max_tokens:/],
+    ["stream as text", JSON.stringify({ ...good, stream: "yes" }), 400, "invalid_request_error", /^stream:/],
+    [
+      "a model without a route",
       JSON.stringify({ ...good, model: "nobody" }),
       404,
       "not_found_error",
@@ -69,14 +75,14 @@ describe("requests that are refused before any provider is asked", () => {
     expect(it.providers.asked).toHaveLength(0);
   });
 
-  test("bytes that are no UTF-8", async () => {
+  test("bytes that are not UTF-8", async () => {
     const it = rig(yaml, {});
     const body = new Uint8Array([0x7b, 0x22, 0xff, 0x22, 0x7d]);
     const response = await it.router.messages(new Request("http://r/", { method: "POST", body }), CALLER);
     expect(response.status).toBe(400);
   });
 
-  test("a body without an announced length is read no further than the limit", async () => {
+  test("a body without a content-length is read only up to the limit", async () => {
     const it = rig(yaml, {});
     let sent = 0;
     let cancelled = false;
@@ -95,7 +101,7 @@ describe("requests that are refused before any provider is asked", () => {
     expect(cancelled).toBe(true);
   });
 
-  test("max_tokens is not needed to count", async () => {
+  test("counting does not need max_tokens", async () => {
     const it = rig(yaml, { a: [() => Response.json({ input_tokens: 3 })] });
     const request = new Request("http://r/", {
       method: "POST",
@@ -105,7 +111,7 @@ describe("requests that are refused before any provider is asked", () => {
   });
 });
 
-test("a router that was given its own address finds out, and does not go round", async () => {
+test("a router that was given its own address refuses the circle", async () => {
   const loop: Rig = rig(hostsConfig(["self"]).replace("anthropic/up", "anthropic/m"), {
     self: [
       ({ body, headers }) =>
@@ -118,7 +124,7 @@ test("a router that was given its own address finds out, and does not go round",
   expect(loop.providers.asked).toHaveLength(3);
 });
 
-test("a failure inside the router is a 500 without details, which are in the log", async () => {
+test("a failure inside the router is a 500; only the log has the details", async () => {
   const it = rig(
     yaml,
     { a: [message()] },
@@ -130,7 +136,7 @@ test("a failure inside the router is a 500 without details, which are in the log
   expect(JSON.stringify(it.logs)).toContain("10.0.0.1");
 });
 
-describe("what it says about itself", () => {
+describe("the router's models", () => {
   const it = rig(yaml, {});
 
   test("models in Anthropic's shape", async () => {

@@ -1,52 +1,52 @@
 /**
  * The model router's front: Anthropic Messages in, any provider behind it.
  *
- * Everything outside `router/` talks to it through this file. The router never
- * authenticates a caller: the door that calls it has done so and says who it is.
+ * Composition only: it checks a request, finds its route and hands it to `serve`. The router never authenticates a
+ * caller: the HTTP door in front of it has done so and passes the caller in.
  */
-import type { Reserve } from "./budget.ts";
-import { AnswerCache } from "./cache.ts";
-import type { Caller } from "./caller.ts";
-import type { RouterConfig } from "./config.ts";
-import type { ApiFormat } from "./deployment.ts";
-import { DeploymentStates } from "./deployment-state.ts";
-import type { Switchboard } from "./dispatch.ts";
-import { errorResponse, type RouterFailure } from "./errors.ts";
-import { MessagesRequest } from "./messages-request.ts";
-import { listModels, toAnthropicList, toOpenAiList } from "./models.ts";
-import { pickDefaultModel } from "./model-names.ts";
-import { checkHops, forwardedHeaders, readBytes } from "./request.ts";
-import { compileRoutes, type Env } from "./routes.ts";
-import { serve } from "./serve.ts";
-import { answerChat } from "./translate/chat-door.ts";
+import type { Effects } from "./base/effects.ts";
+import { errorResponse, type RouterFailure } from "./base/errors.ts";
+import type { UsageRecord } from "./base/usage.ts";
+import { answerChat } from "./chat-completions/door.ts";
+import type { RouterConfig } from "./config/router-config.ts";
+import { DeploymentStates } from "./dispatch/deployment-state.ts";
+import type { Switchboard } from "./dispatch/dispatch.ts";
+import type { Reserve } from "./money/budget.ts";
+import type { Caller } from "./request/caller.ts";
+import { MessagesRequest } from "./request/messages-request.ts";
+import { checkHops, forwardedHeaders, readBytes } from "./request/request.ts";
+import type { ApiFormat } from "./routes/deployment.ts";
+import { pickDefaultModel } from "./routes/model-names.ts";
+import { listModels, toAnthropicList, toOpenAiList } from "./routes/models.ts";
+import { compileRoutes, type Env } from "./routes/routes.ts";
+import { AnswerCache } from "./serve/cache.ts";
+import { serve } from "./serve/serve.ts";
 import { anthropicUpstream } from "./upstreams/anthropic.ts";
 import { demoUpstream } from "./upstreams/demo.ts";
 import { openaiUpstream } from "./upstreams/openai.ts";
-import type { Upstream, UpstreamDeps } from "./upstreams/upstream.ts";
-import type { UsageRecord } from "./usage.ts";
+import type { Upstream } from "./upstreams/upstream.ts";
 
-export type { Caller } from "./caller.ts";
-
-export interface RouterDeps extends UpstreamDeps {
+/** Effects, environment and accounting of a router. */
+export interface RouterDeps extends Effects {
   /** Provider keys and addresses; read at each call, never kept. */
   readonly env: Env;
   /** One structured line. Never holds a key or a prompt. */
   log(entry: Record<string, unknown>): void;
-  /** One record a model call, also for calls that failed, were cut or came from the cache. Must not throw. */
+  /** Called once per model call, including calls that failed, were cut or came from the cache. Must not throw. */
   onUsage?(record: UsageRecord): void;
-  /** Asked before each model call whether it may be made; its reservation is settled when the call has ended. */
+  /** Decides before each model call whether it may be made. The reservation is settled when the call has ended. */
   reserve?: Reserve;
 }
 
-/** All methods answer, never throw: a failure is a Response in Anthropic's error shape. */
+/** The methods that take a request always answer and never throw: a failure is a Response in Anthropic's error shape. */
 export interface Router {
   /** `POST /v1/messages` */
   messages(request: Request, caller: Caller): Promise<Response>;
   /** `POST /v1/messages/count_tokens` */
   countTokens(request: Request, caller: Caller): Promise<Response>;
-  /** `POST /v1/chat/completions`: OpenAI in and out, failures too; the same routes, limits and records. */
+  /** `POST /v1/chat/completions`: OpenAI's shapes in and out, errors included; the same routes, limits and records. */
   chatCompletions(request: Request, caller: Caller): Promise<Response>;
-  /** `GET /v1/models`: Anthropic's shape when the request has `anthropic-version`, else OpenAI's. */
+  /** `GET /v1/models`: Anthropic's shape when the request has `anthropic-version`, otherwise OpenAI's. */
   models(request: Request, caller: Caller): Promise<Response>;
   /** Whether some route takes this name. */
   knows(model: string): boolean;
@@ -54,7 +54,7 @@ export interface Router {
   routeNames(): readonly string[];
   /** The model for a request that names none. */
   readonly defaultModel: string;
-  /** Calls in flight at this moment, over all deployments. */
+  /** Calls in flight right now, over all deployments. */
   readonly inFlight: number;
 }
 
@@ -64,6 +64,7 @@ const UPSTREAMS: Readonly<Record<ApiFormat, Upstream>> = {
   openai: openaiUpstream,
 };
 
+/** Builds a router. `config` is compiled once; everything the router remembers lives in the returned object. */
 export function createRouter(config: RouterConfig, deps: RouterDeps): Router {
   const table = compileRoutes(config);
   const knows = (model: string): boolean => table.match(model) !== undefined;
@@ -129,7 +130,8 @@ export function createRouter(config: RouterConfig, deps: RouterDeps): Router {
   const messages: Router["messages"] = (request, caller) => safely((id) => answer(request, caller, "messages", id));
   return {
     messages,
-    chatCompletions: (request, caller) => safely(() => answerChat(request, { messages }, caller, deps)),
+    chatCompletions: (request, caller) =>
+      safely(() => answerChat(request, (translated) => messages(translated, caller), deps)),
     countTokens: (request, caller) => safely((id) => answer(request, caller, "count_tokens", id)),
     models: (request) =>
       safely(async (requestId) => {

@@ -1,4 +1,4 @@
-/** The router as it is deployed: bundled by wrangler, run by workerd, asked over a socket. */
+/** The router as deployed: bundled by wrangler, run by workerd, called over a socket. */
 import { execFile } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -73,7 +73,7 @@ beforeAll(async () => {
             GANTRY_API_KEY: KEY,
             ANTHROPIC_BASE_URL: base,
             ANTHROPIC_API_KEY: "sk-ant-own",
-            // The bundled file, with signs of life that a test can wait for.
+            // The bundled file, with keep-alives that a test can wait for.
             LITELLM_CONFIG_TEXT: config.replace("router_settings:", "router_settings:\n  keepalive_interval: 1"),
           },
         },
@@ -148,7 +148,7 @@ describe("clients", () => {
     expect(count.input_tokens).toBeGreaterThan(0);
   });
 
-  test("one that leaves frees the provider at the next sign of life", { timeout: 40_000 }, async () => {
+  test("a client that leaves frees the provider at the next keep-alive", { timeout: 40_000 }, async () => {
     const client = new Anthropic({ baseURL: url, apiKey: KEY, maxRetries: 0 });
     const stream = client.messages.stream({
       model: "claude-sonnet-5",

@@ -1,26 +1,26 @@
 /**
- * The router as a Worker of its own: any Anthropic or OpenAI client in front, any provider behind, one API key.
+ * The router as its own Worker: any Anthropic or OpenAI client in front, any provider behind, one API key.
  *
- * Its routes are `litellm_config.yaml`, bundled at deploy time; provider keys are secrets of the Worker.
+ * Its routes come from `litellm_config.yaml`, bundled at deploy time. Provider keys are secrets of the Worker.
  */
 import bundledConfig from "../litellm_config.yaml";
-import { parseRouterConfig } from "./config.ts";
-import { effects } from "./effects.ts";
-import { errorResponse } from "./errors.ts";
+import { effects } from "./base/effects.ts";
+import { errorResponse } from "./base/errors.ts";
+import { parseRouterConfig } from "./config/config.ts";
 import { createRouter, type Router } from "./router.ts";
 
-/** Secrets and settings of the Worker; provider keys are among them under their own names. */
+/** Secrets and settings of the Worker. Provider keys are among them, each under its usual name. */
 export interface RouterEnv {
-  /** The key that callers show, as `x-api-key` or `Authorization: Bearer`. */
+  /** The key that callers send as `x-api-key` or `Authorization: Bearer`. */
   readonly GANTRY_API_KEY?: string;
-  /** Replaces the bundled configuration: its whole text. */
+  /** The whole text of a configuration that replaces the bundled one. */
   readonly LITELLM_CONFIG_TEXT?: string;
   readonly [name: string]: unknown;
 }
 
 const CALLER = { account: "default", keyId: "default", sessionId: null } as const;
 
-/** Lives as long as the isolate: what is busy and what is to be left alone is known to it. */
+/** Lives as long as the isolate, because it remembers which deployments are busy or cooling down. */
 let current: { readonly env: RouterEnv; readonly router: Router } | null = null;
 
 export default {
@@ -72,7 +72,7 @@ function shownKey(headers: Headers): string {
   return headers.get("x-api-key") ?? bearer?.[1]?.trim() ?? "";
 }
 
-/** Compares digests, so that the time taken says nothing about the key. */
+/** Compares digests, so that the time taken reveals nothing about the key. */
 async function isSame(shown: string, key: string): Promise<boolean> {
   const digest = async (text: string): Promise<Uint8Array> =>
     new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
@@ -89,6 +89,6 @@ function refuse(status: number, message: string, headers: Record<string, string>
 }
 
 function log(entry: Record<string, unknown>): void {
-  // oxlint-disable-next-line no-console -- Workers' logs are what is written here
+  // oxlint-disable-next-line no-console -- a Worker's log is what it writes to the console
   console.log(JSON.stringify(entry));
 }

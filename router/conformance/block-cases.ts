@@ -1,4 +1,4 @@
-/** Cases 1 to 13: how blocks come through, and tool calls above all, streamed and whole. */
+/** Cases 1 to 13: content blocks, above all tool calls, with and without a stream. */
 import { assert } from "../testing/expect.ts";
 import { answer, blocks, call, calls, chunk, end, type Row, STREAM, stream, USAGE, READ_TOOL } from "./case.ts";
 
@@ -24,8 +24,8 @@ export const blockRows: Row[] = [
   },
   {
     id: "2",
-    title: "parallel calls all with index 0, told apart by id",
-    nobody: true,
+    title: "parallel calls that all have index 0 are distinguished by id",
+    onlyHere: true,
     ask: streamTools,
     reply: stream(
       calls(call(0, { id: "c1", name: "Read", args: '{"path":"a"}' })),
@@ -37,8 +37,8 @@ export const blockRows: Row[] = [
   },
   {
     id: "2",
-    title: "whole calls with index 0 and no id at all",
-    nobody: true,
+    title: "complete calls with index 0 and no id",
+    onlyHere: true,
     ask: streamTools,
     reply: stream(
       calls(call(0, { name: "Read", args: '{"path":"a"}' })),
@@ -50,7 +50,7 @@ export const blockRows: Row[] = [
   {
     id: "3",
     title: "text after a tool call: the tool's block is closed, a new text block begins",
-    nobody: true,
+    onlyHere: true,
     ask: streamTools,
     reply: stream(
       chunk({ content: "First." }),
@@ -63,7 +63,7 @@ export const blockRows: Row[] = [
   {
     id: "4",
     title: "reasoning, tool, reasoning again: a second thinking block",
-    nobody: true,
+    onlyHere: true,
     ask: streamTools,
     reply: stream(
       chunk({ reasoning: "Look" }),
@@ -77,7 +77,7 @@ export const blockRows: Row[] = [
   },
   {
     id: "5",
-    title: "reasoning and text change places: a block each, one message_start",
+    title: "reasoning and text alternate: a block each, one message_start",
     ask: STREAM,
     reply: stream(
       chunk({ role: "assistant", content: "" }),
@@ -207,8 +207,8 @@ export const blockRows: Row[] = [
   ...["not json", '{"path": ', "{'path':'a'}", "[1]", '"text"'].flatMap((args): Row[] => [
     {
       id: "11",
-      title: `arguments that are no object (${args}), streamed`,
-      nobody: true,
+      title: `arguments that are not an object (${args}), streamed`,
+      onlyHere: true,
       ask: streamTools,
       reply: stream(calls(call(0, { id: "c1", name: "Read", args })), end("tool_calls")),
       expect: (seen) => {
@@ -219,8 +219,8 @@ export const blockRows: Row[] = [
     },
     {
       id: "11",
-      title: `arguments that are no object (${args}), whole`,
-      nobody: true,
+      title: `arguments that are not an object (${args}), whole`,
+      onlyHere: true,
       ask: tools,
       reply: answer({ tool_calls: [call(undefined, { id: "c1", name: "Read", args })] }, "tool_calls"),
       expect: (seen) => {
@@ -266,7 +266,7 @@ export const blockRows: Row[] = [
   },
   {
     id: "12",
-    title: "an id that the history has already, and one Anthropic's pattern refuses",
+    title: "an id that the conversation already has, and one that Anthropic's pattern refuses",
     ask: {
       ...streamTools,
       messages: [

@@ -1,39 +1,42 @@
 /**
- * What a row of the conformance table is, and how it is run: through the real upstream, over real HTTP, against a server
- * that answers what the row dictates.
+ * A row of the conformance table, and how to run it: through the real upstream, over real HTTP, against a server whose
+ * answer the row dictates.
  */
-import type { DeploymentParams } from "../deployment.ts";
+import type { MessagesBody } from "../request/request.ts";
+import type { DeploymentParams } from "../routes/deployment.ts";
 import { bodyOf, callUpstream, deploymentOf, type Outcome } from "../testing/call-upstream.ts";
 import type { OpenAiServer, RecordedRequest, Reply } from "../testing/openai-server.ts";
-import type { MessagesBody } from "../messages-request.ts";
 import { openaiUpstream } from "../upstreams/openai.ts";
 
+/** One row: a request, the provider's answer, and what must come of it. */
 export interface Row {
-  /** Number of the case; rows of one case share it. "+" marks cases beyond the forty. */
+  /** Number of the case, shared by its rows. "+" marks cases beyond the forty. */
   readonly id: string;
   readonly title: string;
-  /** None of the gateways measured for `docs/router.md` behaves so. */
-  readonly nobody?: true;
+  /** True when none of the gateways measured for `docs/router.md` passes this row. */
+  readonly onlyHere?: true;
   readonly provider?: string;
   readonly model?: string;
   readonly params?: Partial<DeploymentParams>;
   readonly kind?: "count_tokens";
   readonly ask?: Partial<MessagesBody>;
-  /** What the provider answers. Default: a short text, as a stream when one was asked for. */
+  /** The provider's answer. Default: a short text, as a stream when the request asks for one. */
   readonly reply?: Reply | readonly Reply[];
-  /** Looks at what came of it. */
+  /** Checks the outcome. */
   readonly expect?: (seen: Seen) => void;
-  /** For rows about time, not content: does everything itself. */
+  /** For rows about time rather than content: runs the whole row. */
   readonly run?: (server: OpenAiServer) => Promise<void>;
 }
 
+/** What a row can check: the client's side and the provider's side. */
 export interface Seen extends Outcome {
-  /** The last request the provider got. */
+  /** The body of the last request that the provider got. */
   // oxlint-disable-next-line typescript/no-explicit-any -- rows look into requests freely
   readonly sent: any;
   readonly requests: readonly RecordedRequest[];
 }
 
+/** Runs one row. Rejects when it fails. */
 export async function runRow(row: Row, server: OpenAiServer): Promise<void> {
   server.reset();
   if (row.run !== undefined) return row.run(server);
@@ -66,7 +69,7 @@ export function casesOf(rows: readonly Row[]): Map<string, Row[]> {
   return cases;
 }
 
-// What providers send, in few words.
+// Short forms of what providers send.
 
 type Fields = Record<string, unknown>;
 
@@ -98,7 +101,7 @@ export const end = (finish: string): Fields => chunk({}, finish);
 export const usageChunk = (usage: Fields): Fields => ({ id: "chatcmpl-1", choices: [], usage });
 export const USAGE = { prompt_tokens: 100, completion_tokens: 20, total_tokens: 120 };
 
-/** A whole answer. */
+/** An answer without a stream. */
 export function answer(message: Fields, finish = "stop", more: Fields = {}): Reply {
   return {
     json: {
@@ -115,7 +118,7 @@ export function stream(...chunks: unknown[]): Reply {
   return { chunks };
 }
 
-// What clients send.
+// Short forms of what clients send.
 
 export const STREAM = { stream: true } as const;
 export const READ_TOOL = {
@@ -136,12 +139,12 @@ export const text = (value: string, more: Fields = {}): Fields => ({ type: "text
 export const user = (...content: Fields[]): Fields => ({ role: "user", content });
 export const assistant = (...content: Fields[]): Fields => ({ role: "assistant", content });
 
-/** Roles of the messages a provider got, in order. */
+/** Roles of the messages that a provider got, in order. */
 export function roles(seen: Seen): string[] {
   return (seen.sent.messages as { role: string }[]).map((message) => message.role);
 }
 
-/** Content of a message, in a form to compare: `type:what`. */
+/** Content of a message in a comparable form: `type:what`. */
 export function blocks(seen: Seen): string[] {
   return seen.message.content.map((block) => {
     switch (block.type) {

@@ -1,4 +1,4 @@
-/** Cases 20 to 22 and what no upstream may do to a client: failures before, in place of and instead of an answer. */
+/** Cases 20 to 22 and other failures: before an answer, and instead of one. */
 import { assert } from "../testing/expect.ts";
 import { answer, chunk, type Row, STREAM, stream } from "./case.ts";
 
@@ -24,7 +24,7 @@ export const errorRows: Row[] = [
   {
     id: "20",
     title: "an error object in a 200 JSON: an error status and Anthropic's shape",
-    nobody: true,
+    onlyHere: true,
     reply: { json: { error: { message: "Rate limited", code: 429 } } },
     expect: (seen) => {
       assert.equal(seen.status, 429);
@@ -34,8 +34,8 @@ export const errorRows: Row[] = [
   },
   {
     id: "20",
-    title: "an error object in a 200 JSON where a stream was asked for",
-    nobody: true,
+    title: "an error object in a 200 JSON where a stream was requested",
+    onlyHere: true,
     ask: STREAM,
     reply: { json: { error: { message: "No such model", code: "model_not_found" } } },
     expect: (seen) => {
@@ -52,7 +52,7 @@ export const errorRows: Row[] = [
   ...[429, 500].map((status): Row => ({
     id: "21",
     title: `a ${status} before a stream: the status and JSON, no stream`,
-    nobody: true,
+    onlyHere: true,
     ask: STREAM,
     reply: refusal(status),
     expect: (seen) => {
@@ -75,7 +75,7 @@ export const errorRows: Row[] = [
     [undefined, STREAM].map((ask) => ({
       id: "22",
       title: `${status} is ${type}${ask === undefined ? "" : ", streamed"}`,
-      ...(status === 401 ? { nobody: true as const } : {}),
+      ...(status === 401 ? { onlyHere: true as const } : {}),
       ...(ask === undefined ? {} : { ask }),
       reply: { ...refusal(status), headers: { "retry-after": "7" } },
       expect: (seen) => {
@@ -160,14 +160,14 @@ export const errorRows: Row[] = [
   },
   {
     id: "+ no answer",
-    title: "events that are no JSON",
+    title: "events that are not JSON",
     ask: STREAM,
     reply: stream(chunk({ content: "Hi" }), "data: {broken\n\n"),
     expect: (seen) => assert.equal(seen.message.error?.type, "api_error"),
   },
   {
     id: "+ no answer",
-    title: "a whole answer where a stream was asked for is streamed all the same",
+    title: "an answer without a stream, where one was requested, is streamed",
     ask: STREAM,
     reply: answer({ content: "Hi", reasoning: "Hm." }),
     expect: (seen) => {

@@ -1,4 +1,4 @@
-/** Cases 35 to 40 and what belongs to them: parameters, tools, counting, and how an answer stops. */
+/** Cases 35 to 40 and related ones: parameters, tools, counting, and stop reasons. */
 import { assert } from "../testing/expect.ts";
 import { assistant, READ_TOOL, result, type Row, STREAM, text, toolUse, user } from "./case.ts";
 import { answer, blocks, call, calls, end, stream } from "./case.ts";
@@ -82,7 +82,7 @@ export const parameterRows: Row[] = [
   })),
   {
     id: "36",
-    title: "a server that wants the other field gets it on a second try",
+    title: "a server that wants the other field gets it on the second try",
     ask: { max_tokens: 99 },
     reply: [
       {
@@ -155,7 +155,7 @@ export const parameterRows: Row[] = [
   {
     id: "38",
     title: "any with disable_parallel_tool_use",
-    nobody: true,
+    onlyHere: true,
     ask: { tools: [READ_TOOL], tool_choice: { type: "any", disable_parallel_tool_use: true } },
     expect: (seen) => {
       assert.equal(seen.sent.tool_choice, "required");
@@ -164,7 +164,7 @@ export const parameterRows: Row[] = [
   },
   {
     id: "39",
-    title: "a tool name beyond 64 characters is shortened everywhere, and comes back whole",
+    title: "a tool name beyond 64 characters is shortened everywhere, and restored in the answer",
     ask: {
       ...STREAM,
       tools: [{ ...READ_TOOL, name: LONG_NAME }],
@@ -183,7 +183,7 @@ export const parameterRows: Row[] = [
   },
   {
     id: "40",
-    title: "count_tokens answers for any model, counts system and tools, and says that it guesses",
+    title: "count_tokens answers for any model, counts system and tools, and says that it is an estimate",
     kind: "count_tokens",
     ask: { system: "word ".repeat(1000), tools: [READ_TOOL], messages: [user(text("hello ".repeat(500)))] },
     expect: (seen) => {
@@ -227,7 +227,7 @@ export const parameterRows: Row[] = [
   ]),
   {
     id: "+ images refused",
-    title: "a model without eyes gets words instead of the image, on a second try",
+    title: "a model that cannot see gets words instead of the image, on the second try",
     ask: { messages: [user(text("See"), image)] },
     reply: [
       {

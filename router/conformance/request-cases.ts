@@ -1,4 +1,4 @@
-/** Cases 26 to 34 and documents: the conversation a provider is sent. */
+/** Cases 26 to 34 and documents: the conversation that a provider gets. */
 import { assert } from "../testing/expect.ts";
 import { assistant, READ_TOOL, result, roles, type Row, type Seen, STREAM, text, toolUse, user } from "./case.ts";
 import { blocks, stream } from "./case.ts";
@@ -12,7 +12,7 @@ const pdf = {
 };
 const cached = { cache_control: { type: "ephemeral" } };
 
-/** The tool messages a provider got: id and content. */
+/** The tool messages that a provider got: id and content. */
 function toolMessages(seen: Seen): [string, unknown][] {
   const messages = seen.sent.messages as { role: string; tool_call_id: string; content: unknown }[];
   return messages
@@ -20,7 +20,7 @@ function toolMessages(seen: Seen): [string, unknown][] {
     .map((message) => [message.tool_call_id, message.content]);
 }
 
-/** A conversation of one call and what `results` say of it. */
+/** A conversation with one call and its `results`. */
 function afterCall(...results: Record<string, unknown>[]): { messages: unknown[] } {
   return { messages: [{ role: "user", content: "Go" }, assistant(toolUse("c1", { path: "a" })), user(...results)] };
 }
@@ -30,7 +30,7 @@ const twoCalls = [{ role: "user", content: "Go" }, assistant(toolUse("c1"), tool
 export const requestRows: Row[] = [
   {
     id: "26",
-    title: "a tool result of several texts is text, not JSON",
+    title: "a tool result with several texts is text, not JSON",
     ask: afterCall(result("c1", [text("one"), text("two")])),
     expect: (seen) => assert.deepEqual(toolMessages(seen), [["c1", "one\ntwo"]]),
   },
@@ -49,7 +49,7 @@ export const requestRows: Row[] = [
   },
   {
     id: "27",
-    title: "images of a user, by data and by address",
+    title: "a user's images, by data and by address",
     ask: {
       messages: [user(text("See"), image, { type: "image", source: { type: "url", url: "https://x.test/i.png" } })],
     },
@@ -71,7 +71,7 @@ export const requestRows: Row[] = [
   ).map(([what, content]): Row => ({
     id: "28",
     title: `a tool result that is ${what}: a string, never null`,
-    nobody: true,
+    onlyHere: true,
     ask: afterCall(result("c1", content)),
     expect: (seen) => {
       const [[, said] = []] = toolMessages(seen);
@@ -108,7 +108,7 @@ export const requestRows: Row[] = [
   },
   {
     id: "30",
-    title: "a result that comes after the next assistant turn still stands behind its call",
+    title: "a result that comes after the next assistant turn is moved behind its call",
     ask: {
       messages: [...twoCalls, user(result("c1", "one")), assistant(text("Waiting.")), user(result("c2", "two"))],
     },
@@ -193,7 +193,7 @@ export const requestRows: Row[] = [
   },
   {
     id: "34",
-    title: "thinking in the history is not sent as a part; a turn of thinking alone is no empty message",
+    title: "earlier thinking is not sent as a part; a turn with only thinking is not an empty message",
     ask: {
       messages: [
         { role: "user", content: "Go" },
@@ -252,15 +252,15 @@ export const requestRows: Row[] = [
   },
   {
     id: "+ documents",
-    title: "a document of text is text",
-    nobody: true,
+    title: "a text document is text",
+    onlyHere: true,
     ask: { messages: [user({ type: "document", source: { type: "text", media_type: "text/plain", data: "Body." } })] },
     expect: (seen) => assert.match(seen.sent.messages[0].content as string, /Body\./),
   },
   {
     id: "+ documents",
-    title: "a PDF is a file part where the provider reads them",
-    nobody: true,
+    title: "a PDF is a file part where the provider reads PDFs",
+    onlyHere: true,
     provider: "openai",
     model: "gpt-4o",
     ask: { messages: [user(text("See"), pdf)] },
@@ -272,8 +272,8 @@ export const requestRows: Row[] = [
   },
   {
     id: "+ documents",
-    title: "a PDF is named in words where the provider cannot read it",
-    nobody: true,
+    title: "a PDF is described in words where the provider cannot read it",
+    onlyHere: true,
     provider: "groq",
     ask: { messages: [user(text("See"), pdf)] },
     expect: (seen) => {

@@ -1,13 +1,13 @@
-/** The whole table, in the order of its numbers. */
-import type { Row } from "./case.ts";
+/** The whole table, in order of the case numbers. */
 import { blockRows } from "./block-cases.ts";
+import type { Row } from "./case.ts";
 import { errorRows } from "./error-cases.ts";
 import { parameterRows } from "./parameter-cases.ts";
 import { requestRows } from "./request-cases.ts";
 import { streamRows } from "./stream-cases.ts";
 import { timeRows } from "./time-cases.ts";
 
-function place(row: Row): number {
+function positionOf(row: Row): number {
   const number = Number.parseInt(row.id, 10);
   return Number.isNaN(number) ? Number.POSITIVE_INFINITY : number;
 }
@@ -19,4 +19,4 @@ export const rows: readonly Row[] = [
   ...requestRows,
   ...parameterRows,
   ...timeRows,
-].toSorted((a, b) => (place(a) === place(b) ? 0 : place(a) - place(b)));
+].toSorted((a, b) => (positionOf(a) === positionOf(b) ? 0 : positionOf(a) - positionOf(b)));

@@ -1,6 +1,6 @@
 /**
- * Prints the conformance table and the score: `node router/conformance/score.ts`. A case passes when all of its rows do.
- * Exits with 1 when one fails.
+ * Prints the conformance table and the score: `node router/conformance/score.ts`. A case passes when all its rows pass.
+ * Exits with 1 when a case fails.
  */
 import { startOpenAiServer } from "../testing/openai-server.ts";
 import { casesOf, runRow } from "./case.ts";
@@ -9,7 +9,7 @@ import { rows } from "./rows.ts";
 const server = await startOpenAiServer();
 const lines: string[] = [];
 let passed = 0;
-let eleven = 0;
+let passedAlone = 0;
 const cases = casesOf(rows);
 for (const [id, group] of cases) {
   const failures: string[] = [];
@@ -22,8 +22,8 @@ for (const [id, group] of cases) {
   }
   const ok = failures.length === 0;
   if (ok) passed++;
-  const alone = group.some((row) => row.nobody === true);
-  if (ok && alone) eleven++;
+  const alone = group.some((row) => row.onlyHere === true);
+  if (ok && alone) passedAlone++;
   const count = group.length === 1 ? "" : ` (${group.length} rows)`;
   lines.push(
     `${ok ? "pass" : "FAIL"}  ${id.padEnd(4)} ${alone ? "*" : " "} ${group[0]?.title ?? ""}${count}`,
@@ -31,9 +31,9 @@ for (const [id, group] of cases) {
   );
 }
 await server.close();
-const alone = [...cases.values()].filter((group) => group.some((row) => row.nobody === true)).length;
+const alone = [...cases.values()].filter((group) => group.some((row) => row.onlyHere === true)).length;
 process.stdout.write(
   `${lines.join("\n")}\n\n${passed} of ${cases.size} cases pass (${rows.length} rows). ` +
-    `* no measured gateway passes: ${eleven} of ${alone} pass here.\n`,
+    `* no measured gateway passes: ${passedAlone} of ${alone} pass here.\n`,
 );
 process.exitCode = passed === cases.size ? 0 : 1;

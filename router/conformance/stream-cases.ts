@@ -1,4 +1,4 @@
-/** Cases 14 to 19 and 24: usage, the end of a stream, and its bytes. */
+/** Cases 14 to 19 and 24: usage, the end of a stream, and how its bytes are split. */
 import { assert } from "../testing/expect.ts";
 import { answer, blocks, chunk, end, type Row, STREAM, stream, USAGE, usageChunk } from "./case.ts";
 
@@ -35,7 +35,7 @@ export const streamRows: Row[] = [
   {
     id: "15",
     title: "usage in x_groq",
-    nobody: true,
+    onlyHere: true,
     provider: "groq",
     ask: STREAM,
     reply: stream(chunk({ content: "Hi" }), chunk({}, "stop", { x_groq: { id: "req_1", usage: USAGE } })),
@@ -75,7 +75,7 @@ export const streamRows: Row[] = [
   },
   {
     id: "17",
-    title: "no finish reason and the connection closes politely",
+    title: "no finish reason and the connection closes normally",
     ask: STREAM,
     reply: { chunks: [chunk({ content: "Half an ans" })], done: false },
     expect: cutShort,

@@ -1,21 +1,21 @@
-/** Cases 23 and 25 and what belongs to them: what a client gets while a provider is slow, silent or gone. */
-import { parseRouterConfig } from "../config.ts";
+/** Cases 23 and 25 and related ones: what a client gets while a provider is slow, silent or gone. */
+import { parseRouterConfig } from "../config/config.ts";
 import { createRouter, type Router } from "../router.ts";
 import { bodyOf, deploymentOf, nodeDeps } from "../testing/call-upstream.ts";
 import { assert } from "../testing/expect.ts";
 import type { OpenAiServer } from "../testing/openai-server.ts";
-import { requestOf } from "../testing/request-of.ts";
 import { readMessage } from "../testing/read-message.ts";
+import { requestOf } from "../testing/request-of.ts";
 import { openaiUpstream } from "../upstreams/openai.ts";
 import { answer, chunk, end, type Row, STREAM, stream } from "./case.ts";
 
 const hurried = {
   ...nodeDeps,
-  // Back-off and grace pass twenty times faster.
+  // Back-off and grace periods pass twenty times faster.
   sleep: (ms: number, signal?: AbortSignal) => nodeDeps.sleep(ms / 20, signal),
 };
 
-/** A router whose only model is the scripted server's. */
+/** A router whose only model is served by the scripted server. */
 function routerTo(server: OpenAiServer, settings: string): Router {
   const { config } = parseRouterConfig(`
 model_list:
@@ -63,7 +63,7 @@ export const timeRows: Row[] = [
   },
   {
     id: "23",
-    title: "silence for good: event: error after the idle limit, not for ever",
+    title: "endless silence: event: error after the idle limit",
     run: async (server) => {
       server.enqueue({ chunks: [chunk({ content: "Half" })], hang: true });
       const response = await ask(routerTo(server, "  stream_idle_timeout: 0.1"));
@@ -98,7 +98,7 @@ export const timeRows: Row[] = [
   },
   {
     id: "25",
-    title: "an answer that is whole does not wait for a provider that keeps the line open",
+    title: "a complete answer does not wait for a provider that keeps the connection open",
     run: async (server) => {
       server.enqueue({ chunks: [chunk({ content: "Hi" }), end("stop")], hang: true });
       const response = await ask(routerTo(server, ""));
@@ -108,7 +108,7 @@ export const timeRows: Row[] = [
   },
   {
     id: "+ retries",
-    title: "what may pass is tried again, before the first byte only",
+    title: "a failure that may pass is retried, but only before the first byte",
     run: async (server) => {
       server.enqueue(
         { status: 503, json: {} },
@@ -122,7 +122,7 @@ export const timeRows: Row[] = [
   },
   {
     id: "+ retries",
-    title: "nothing is tried again once the client has words",
+    title: "nothing is retried once the client has text",
     run: async (server) => {
       server.enqueue({ chunks: [chunk({ content: "Half" })], cut: true }, answer({ content: "never asked" }));
       const response = await ask(routerTo(server, ""));
@@ -132,7 +132,7 @@ export const timeRows: Row[] = [
   },
   {
     id: "+ retries",
-    title: "a 400 is not tried again, and says so",
+    title: "a 400 is not retried, and says so",
     run: async (server) => {
       server.enqueue({ status: 400, json: { error: { message: "bad" } } });
       const response = await ask(routerTo(server, ""));
@@ -143,7 +143,7 @@ export const timeRows: Row[] = [
   },
   {
     id: "+ abort",
-    title: "a client that leaves ends the provider's request, before and in the middle of the answer",
+    title: "a client that leaves ends the provider's request, before and during the answer",
     run: async (server) => {
       const router = routerTo(server, "");
       const early = new AbortController();

@@ -1,6 +1,6 @@
-/** Sums in a newcomer's words: a parser of its own, because a prompt is never evaluated as code. */
+/** Reads sums in a newcomer's words. It has its own parser, because a prompt is never evaluated as code. */
 
-/** `expression` is the sum as it was understood; `value` is null for a division by zero. */
+/** A sum. `expression` is the sum as understood; `value` is null for a division by zero. */
 export interface Sum {
   readonly expression: string;
   readonly value: number | null;
@@ -20,7 +20,7 @@ const NUMBERS =
     " ",
   );
 
-/** Null when the whole text is not one sum: "read 2 files" is none, and neither is a bare number or a date. */
+/** Reads `text` as a sum. Null unless the whole text is one: "read 2 files", a bare number or a date is not. */
 export function toSum(text: string): Sum | null {
   if (text.length > MAX_LENGTH) return null;
   let expression = text
@@ -37,7 +37,7 @@ export function toSum(text: string): Sum | null {
   if (tokens === null || !tokens.slice(1).some((token) => /^[-+*/]$/.test(token))) return null;
   try {
     const value = new Parser(tokens).parse();
-    // Twelve digits hide that 0.1 + 0.2 is binary.
+    // Twelve digits hide the binary rounding of 0.1 + 0.2.
     return { expression, value: Number.isFinite(value) ? Number(value.toPrecision(12)) : null };
   } catch {
     return null;
@@ -46,7 +46,7 @@ export function toSum(text: string): Sum | null {
 
 function toTokens(expression: string): string[] | null {
   const tokens = expression.match(/\d+(?:\.\d+)?|\.\d+|[-+*/()]|\S/g) ?? [];
-  // A leading zero is a date or a telephone number.
+  // A leading zero means a date or a telephone number.
   return tokens.every((token) => /^(?:(?:0|[1-9]\d*)(?:\.\d+)?|\.\d+|[-+*/()])$/.test(token)) ? tokens : null;
 }
 

@@ -1,18 +1,19 @@
-/** How often a scripted failure was played: the demonstration model's only memory, and a bounded one. */
+/** Counts how often a scripted failure was played. This is the demonstration model's only memory, and it is bounded. */
 
+/** Counters for the steps of scripts. */
 export interface Attempts {
-  /** Counts this call of the step and returns how many there were, this one included. */
+  /** Counts a call of the step and returns the number of calls so far, including this one. */
   next(promptMessage: string, stepNumber: number): number;
 }
 
-/** Keeps the `limit` keys used last; an older one starts again at 1. */
+/** Keeps the `limit` most recently used counters; an older one starts again at 1. */
 export function createAttempts(limit = 1000): Attempts {
   const counts = new Map<string, number>();
   return {
     next(promptMessage, stepNumber) {
       const key = `${stepNumber} ${promptMessage.length} ${fingerprint(promptMessage)}`;
       const count = (counts.get(key) ?? 0) + 1;
-      // Set anew, so that the map's order is the order of use.
+      // Deleted and set again, so that the map is in the order of use.
       counts.delete(key);
       counts.set(key, count);
       if (counts.size > limit) {
@@ -24,7 +25,7 @@ export function createAttempts(limit = 1000): Attempts {
   };
 }
 
-/** 53 bits (cyrb53): prompts may be megabytes, and a collision only makes two tests share a counter. */
+/** A 53-bit hash (cyrb53). Prompts may be megabytes long, and a collision only makes two tests share a counter. */
 function fingerprint(text: string): number {
   let high = 0xdeadbeef;
   let low = 0x41c6ce57;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { summaryStep, titleStep } from "./chores.ts";
 import type { Conversation } from "./conversation.ts";
 import { toConversation } from "./conversation.ts";
-import { summaryStep, titleStep } from "./chores.ts";
 import { engineBody, exchange, scripted } from "./testing/calls.ts";
 
 const user = (...texts: string[]): unknown => ({
@@ -10,7 +10,7 @@ const user = (...texts: string[]): unknown => ({
 });
 const assistant = (text: string): unknown => ({ role: "assistant", content: [{ type: "text", text }] });
 
-describe("what is asked", () => {
+describe("the prompt", () => {
   const table: [name: string, more: unknown[], expected: Partial<Conversation>][] = [
     ["a first prompt", [], { prompt: "first", replies: 0, earlierPrompts: [], unfinished: true }],
     [
@@ -84,7 +84,7 @@ describe("what is asked", () => {
       { prompt: "first", replies: 1 },
     ],
     [
-      "a prompt behind an interruption in one message",
+      "a prompt after an interruption in the same message",
       [
         { role: "assistant", content: [{ type: "tool_use", id: "t", name: "Bash", input: {} }] },
         {
@@ -127,7 +127,7 @@ describe("what is asked", () => {
   });
 });
 
-test("what tools answered, reminders removed", () => {
+test("tool results without reminders", () => {
   const body = engineBody(
     "first",
     ...exchange("Bash", { command: "ls" }, [{ type: "text", text: "a.txt<system-reminder>x</system-reminder>" }]),
@@ -139,7 +139,7 @@ test("what tools answered, reminders removed", () => {
   ]);
 });
 
-describe("where the engine works", () => {
+describe("the working directory", () => {
   test.each([
     ["an environment message", {}, "/workspace"],
     [
@@ -169,7 +169,7 @@ describe("where the engine works", () => {
   });
 });
 
-test("the engine asks for a title: the session's words, without scripts", () => {
+test("a title is made of the prompt, without scripts", () => {
   const body = {
     model: "m",
     system: [{ type: "text", text: "You are naming a coding session so the user can pick it out." }],
@@ -209,7 +209,7 @@ describe("a compaction", () => {
     expect(after.earlierPrompts).toEqual(["first", "second"]);
   });
 
-  test("in the middle of a run: the prompt goes on at its place, with and without the messages the engine keeps", () => {
+  test("during a run: the prompt continues at the right step, with and without the messages that the engine keeps", () => {
     const first = exchange("Bash", { command: "echo 1" }, "1");
     const second = exchange("Bash", { command: "echo 22" }, "22");
     const third = exchange("Bash", { command: "echo 333" }, "333");
@@ -225,7 +225,7 @@ describe("a compaction", () => {
     });
   });
 
-  test("before the prompt that caused it, which stands behind the summary again", () => {
+  test("before the prompt that caused it, which also follows the summary", () => {
     const head = continued(summaryOf(assistant("one"), user("second")));
     expect(toConversation({ model: "m", messages: [head, user("second")] })).toMatchObject({
       prompt: "second",
@@ -235,7 +235,7 @@ describe("a compaction", () => {
   });
 });
 
-test("hostile repetition costs no more than a glance", () => {
+test("hostile repetition is handled quickly", () => {
   const texts = [
     "<system-reminder>".repeat(60_000),
     `working directory:${" a".repeat(400_000)}`,

@@ -1,50 +1,53 @@
 /**
- * What the demonstration model understands of a Messages request: whose turn it is, what was asked, what came of it.
+ * Reads the parts of a Messages request that the demonstration model understands: the purpose, the prompt, and the tool
+ * results so far.
  *
- * Stateless on purpose: everything is read from the request, so any isolate can answer any call of a run.
+ * Stateless on purpose: everything comes from the request, so any isolate can answer any call of a run.
  */
-import type { MessagesBody } from "../messages-request.ts";
+import { isRecord } from "../base/json.ts";
+import type { MessagesBody } from "../request/request.ts";
 import type { Loose } from "./messages.ts";
-import { blocksOf, isRecord, isReply, replyKey, tagged, textsOf, withoutTags } from "./messages.ts";
+import { blocksOf, isReply, replyKey, tagged, textsOf, withoutTags } from "./messages.ts";
 import type { Carried } from "./summary.ts";
 import { readSummary } from "./summary.ts";
 
-/** One tool call of the model and what the engine answered. */
+/** A tool call of the model and the engine's result. */
 export interface ToolOutcome {
   readonly name: string;
   readonly input: Loose;
-  /** Text of the result, engine reminders removed; null while there is no result. */
+  /** Text of the result without the engine's reminders; null while there is no result. */
   readonly output: string | null;
   readonly isError: boolean;
 }
 
+/** A Messages request, as the demonstration model sees it. */
 export interface Conversation {
-  /** `summary`: the engine compacts its context. `title`: the engine names the session. Neither is a person's prompt. */
+  /** `prompt`: a person asks. `summary`: the engine compacts its context. `title`: the engine names the session. */
   readonly purpose: "prompt" | "summary" | "title";
-  /** What the person asked last, engine texts removed; "" when nothing of it is there. */
+  /** The person's last prompt without the engine's texts; "" when the request contains none. */
   readonly prompt: string;
-  /** The texts of the prompt's message; `prompt` is the last one, because the engine may join several prompts in one message. */
+  /** The texts of the prompt's message. The engine may join several prompts into one; `prompt` is the last of them. */
   readonly parts: readonly string[];
   /** Earlier prompts, oldest first. */
   readonly earlierPrompts: readonly string[];
   /** Model answers since the prompt. */
   readonly replies: number;
-  /** `replyKey` of the last of them. */
+  /** `replyKey` of the last model answer since the prompt; null when there is none. */
   readonly lastReply: string | null;
-  /** The prompt waits for an answer: its last one called a tool, or there was none. */
+  /** True when the prompt still needs an answer: there was none yet, or the last one called a tool. */
   readonly unfinished: boolean;
   /** Tool calls since the prompt, in order. */
   readonly outcomes: readonly ToolOutcome[];
-  /** Where the engine works, or null when the request does not say. */
+  /** The engine's working directory; null when the request does not say. */
   readonly workingDirectory: string | null;
-  /** Names of the tools that may be called. */
+  /** Names of the tools that the request offers. */
   readonly tools: ReadonlySet<string>;
 }
 
 const INTERRUPTED = /^\[Request interrupted by user/;
 const CONTINUED = /^This session is being continued from a previous conversation/;
 const COMPACTION = /^CRITICAL: Respond with TEXT ONLY\b/;
-/** Whole texts that the engine itself puts where prompts stand. */
+/** Patterns of texts that the engine itself sends in the role of a prompt. */
 const ENGINE_TEXTS = [
   INTERRUPTED,
   CONTINUED,
@@ -53,7 +56,7 @@ const ENGINE_TEXTS = [
   /^Your response above was cut off mid-stream\./,
   /^Continue from where you left off\.$/,
 ] as const;
-/** Blocks that the engine weaves into a user message's text. */
+/** Tags of the blocks that the engine inserts into a user message's text. */
 const ENGINE_TAGS = [
   "system-reminder",
   "local-command-caveat",
@@ -69,7 +72,7 @@ const TITLE_SYSTEM = /\bnaming a coding session\b/;
 const TITLE_PROMPT = /^<session>([\s\S]*?)<\/session>/;
 const WORKING_DIRECTORY = /^[ \t-]*(?:primary |current )?working directory:(.+)$/gim;
 
-/** Reads a request. Never throws: what it does not know it skips. */
+/** Reads a request. Never throws: it skips what it does not know. */
 export function toConversation(body: MessagesBody): Conversation {
   const messages = body.messages.filter(isRecord);
   const systemTexts = textsOf(body.system);
@@ -91,7 +94,7 @@ export function toConversation(body: MessagesBody): Conversation {
 interface FoundPrompt {
   readonly index: number;
   readonly parts: readonly string[];
-  /** Read from a summary: `null` when it is over, else its place. Absent for a prompt that stands there itself. */
+  /** For a prompt from a summary: its state, or null when it is finished. Absent for a prompt in the conversation. */
   readonly summarised?: Carried | null;
 }
 
@@ -103,7 +106,7 @@ function currentOf(prompts: readonly FoundPrompt[], messages: readonly Loose[]):
   const since = messages.slice((current?.index ?? -1) + 1);
   const replies = since.filter(isReply);
   const carried = current?.summarised;
-  // Some answers that the summary counted stand behind it word for word.
+  // Some answers that the summary counts also follow it word for word.
   const known = carried ? replies.findLastIndex((reply) => replyKey(reply) === carried.lastReply) + 1 : 0;
   const lastReply = replies.at(-1);
   const called =
@@ -131,12 +134,12 @@ function promptsOf(messages: readonly Loose[]): FoundPrompt[] {
       if (carried !== null) found.push({ index, parts: carried.parts, summarised: carried });
     }
     const stop = texts.findLastIndex((text) => INTERRUPTED.test(text)) + 1;
-    // Text beside a tool result is the engine's (a loaded skill, an image's caption), unless the person broke in there.
+    // Text beside a tool result is the engine's (a loaded skill, an image's caption), unless the person interrupted there.
     const besideResult = blocksOf(message["content"]).some((block) => block["type"] === "tool_result");
     if (besideResult && stop === 0 && !texts.some((text) => text.includes("<<script["))) continue;
     for (const parts of [texts.slice(0, stop).filter(isTyped), texts.slice(stop).filter(isTyped)]) {
       if (parts.length === 0) continue;
-      // A prompt that started a compaction is in the summary and stands behind it as well.
+      // A prompt that started a compaction is in the summary and also follows it.
       if (found.at(-1)?.summarised && found.at(-1)?.parts.join("\n") === parts.join("\n")) found.pop();
       found.push({ index, parts });
     }
@@ -144,7 +147,7 @@ function promptsOf(messages: readonly Loose[]): FoundPrompt[] {
   return found;
 }
 
-/** What is left of a user message's texts without the blocks that the engine weaves in. */
+/** A user message's texts without the blocks that the engine inserts. */
 function typedTexts(message: Loose | undefined): string[] {
   return textsOf(message?.["content"]).map((text) => withoutTags(text, ENGINE_TAGS).trim());
 }
@@ -174,8 +177,8 @@ function outcomesOf(messages: readonly Loose[]): ToolOutcome[] {
 }
 
 /**
- * Claude Code says where it works in an environment block: in a message of role `system`, and in other versions in the
- * system prompt or in a reminder. The last one counts, because a session may be resumed elsewhere.
+ * Claude Code states its working directory in an environment block: in a message of role `system`, or in other versions in
+ * the system prompt or a reminder. The last one counts, because a session may be resumed elsewhere.
  */
 function workingDirectoryOf(systemTexts: readonly string[], messages: readonly Loose[]): string | null {
   const sources = messages.flatMap((message) => {

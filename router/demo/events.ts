@@ -1,4 +1,4 @@
-/** A message as the events of the Messages API, in their order, with the pauses and faults a step asks for. Pure. */
+/** Turns a message into the events of the Messages API, in order, with the pauses and faults that a step asks for. Pure. */
 import type { ContentBlock, Message, WireUsage } from "./message.ts";
 import { spelledOut } from "./message.ts";
 import type { Step } from "./step.ts";
@@ -19,6 +19,7 @@ type DeltaUsage = Pick<
   | "server_tool_use"
 >;
 
+/** One event of a Messages stream. */
 export type StreamEvent =
   | { type: "message_start"; message: Message }
   | { type: "content_block_start"; index: number; content_block: ContentBlock }
@@ -32,19 +33,21 @@ export type StreamEvent =
     }
   | { type: "message_stop" };
 
-/** What a stream does next: send, wait, or end badly. */
+/** What a stream does next: send an event, wait, send an error, or break off. */
 export type StreamAction =
   | { readonly do: "send"; readonly event: StreamEvent }
   | { readonly do: "wait"; readonly ms: number }
   | { readonly do: "error"; readonly type: NonNullable<Step["streamError"]> }
   | { readonly do: "cut" };
 
+/** The fields of a step that control a stream's speed and faults. */
 export type Pacing = Pick<Step, "chunk" | "chunkMs" | "stallAfter" | "stallMs" | "cutAfter" | "streamError">;
 
 const DEFAULT_CHUNK = 40;
-/** Longer than any idle limit: a stall without `stallMs` means "for good". */
+/** Longer than any idle limit, because a stall without `stallMs` lasts for good. */
 const DEFAULT_STALL_MS = 600_000;
-/** The events of an answer with its pacing and faults, lazily. The concatenated deltas are the message's content. */
+
+/** The actions of an answer's stream, generated lazily. The deltas together are the message's content. */
 export function* streamActions(message: Message, pacing: Pacing): Generator<StreamAction> {
   const send = (event: StreamEvent): StreamAction => ({ do: "send", event });
   const size = pacing.chunk ?? DEFAULT_CHUNK;
@@ -88,7 +91,7 @@ function* faultAfter(sent: number, pacing: Pacing): Generator<StreamAction> {
   if (pacing.cutAfter === sent) yield { do: "cut" };
 }
 
-/** Never cuts a surrogate pair in two: half a character is not valid UTF-8. */
+/** Cuts a text into pieces, but never a surrogate pair, because half a character is not valid UTF-8. */
 function* pieces(text: string, size: number): Generator<string> {
   for (let from = 0; from < text.length;) {
     let to = from + size;

@@ -1,4 +1,4 @@
-/** Questions about the conversation itself, answered from its earlier prompts: so that one can see a session remember. */
+/** Answers questions about the conversation from its earlier prompts, to show that a session remembers. */
 import type { Conversation } from "./conversation.ts";
 import { withoutScripts } from "./script.ts";
 
@@ -10,9 +10,9 @@ const ABOUT_EARLIER =
 const ASKS_FACT = /\b(?:what(?:'s|’s|\s+is|\s+was)|tell\s+me|do\s+you\s+know)\s+my\s+([\w ]{1,40}?)\s*[?.!]*$/i;
 const STATES = /^(?:please\s+)?(?:remember|note|keep in mind)\b|\bmy\s+[\w ]{1,40}?\s+is\s+\S/i;
 
-/** Null when the prompt is not about the conversation. */
+/** The answer, or null when the prompt is not about the conversation. */
 export function memoryText(conversation: Conversation): string | null {
-  // One blank between words: patterns that meet runs of blanks are slow.
+  // One space between words, because the patterns are slow on runs of spaces.
   const prompt = conversation.prompt.replace(/\s+/g, " ");
   const earlier = conversation.earlierPrompts
     .map((text) => withoutScripts(text).slice(0, MAX_READ).replace(/\s+/g, " ").trim())

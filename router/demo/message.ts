@@ -1,12 +1,14 @@
-/** A step as a message of the Messages API, complete: the non-streaming answer, and what the stream spells out. */
-import type { Usage } from "../usage.ts";
+/** Turns a step into a complete message of the Messages API: the answer without a stream, and the content of a stream. */
+import type { Usage } from "../base/usage.ts";
 import type { Step } from "./step.ts";
 
+/** A content block that the demonstration model can write. */
 export type ContentBlock =
   | { type: "thinking"; thinking: string; signature: string }
   | { type: "text"; text: string; citations: null }
   | { type: "tool_use"; id: string; name: string; input: Record<string, unknown>; caller: { type: "direct" } };
 
+/** Usage in the shape of the Messages API. */
 export interface WireUsage {
   input_tokens: number;
   cache_creation_input_tokens: number;
@@ -20,6 +22,7 @@ export interface WireUsage {
   speed: null;
 }
 
+/** A message in the shape of the Messages API. */
 export interface Message {
   id: string;
   type: "message";
@@ -34,17 +37,17 @@ export interface Message {
   usage: WireUsage;
 }
 
-/** Base64 of "demo model": signed thinking is passed back by clients and never checked here. */
+/** Base64 of "demo model". Clients return signed thinking, and nothing here checks the signature. */
 const SIGNATURE = "ZGVtbyBtb2RlbA==";
 
-/** What an answer has to know of its request. */
+/** The facts about a request that its answer needs. */
 export interface Asked {
-  /** The name the caller wrote. */
+  /** The model's name as the caller wrote it. */
   readonly model: string;
   readonly requestBytes: number;
 }
 
-/** The whole answer. `newId` is the only effect. */
+/** The complete answer. `newId` is the only effect. */
 export function toMessage(step: Step, asked: Asked, newId: (prefix: string) => string): Message {
   const content = toBlocks(step, newId);
   const called = content.some((block) => block.type === "tool_use");
@@ -74,12 +77,12 @@ export function toMessage(step: Step, asked: Asked, newId: (prefix: string) => s
   };
 }
 
-/** A token for four bytes of the request. Never 0: an empty request is billed too. */
+/** One token per four bytes of the request. Never 0, because an empty request is billed too. */
 export function estimateInputTokens(requestBytes: number): number {
   return Math.max(1, Math.ceil(requestBytes / 4));
 }
 
-/** The same figures as the router counts them. */
+/** The same counts in the router's terms. */
 export function toUsage(usage: WireUsage): Usage {
   return {
     inputTokens: usage.input_tokens,
@@ -89,7 +92,7 @@ export function toUsage(usage: WireUsage): Usage {
   };
 }
 
-/** What a block's deltas spell, piece by piece. */
+/** The text that a block's deltas send piece by piece. */
 export function spelledOut(block: ContentBlock): string {
   switch (block.type) {
     case "thinking":
@@ -110,7 +113,7 @@ function toBlocks(step: Step, newId: (prefix: string) => string): ContentBlock[]
     const id = ("id" in call ? call.id : undefined) ?? newId("toolu");
     blocks.push({ type: "tool_use", id, name: call.name, input: call.input, caller: { type: "direct" } });
   }
-  // A step that asks for nothing still ends a turn; one that says `"text": ""` asks for an empty answer.
+  // An empty step still ends a turn with a text. A step with `"text": ""` asks for an empty answer.
   if (blocks.length === 0 && step.text === undefined) blocks.push({ type: "text", text: "done", citations: null });
   return blocks;
 }

@@ -1,5 +1,7 @@
-/** Reading the loosely typed messages of a request. Nothing here throws: what it does not know it skips. */
+/** Reads the loosely typed messages of a request. Nothing here throws: unknown shapes are skipped. */
+import { isRecord } from "../base/json.ts";
 
+/** An object of a request that has not been checked. */
 export type Loose = Readonly<Record<string, unknown>>;
 
 /** Texts of a message's content, of a tool result's content, or of a system prompt. */
@@ -10,26 +12,23 @@ export function textsOf(content: unknown): string[] {
   );
 }
 
+/** The blocks of a content; none when it is a string. */
 export function blocksOf(content: unknown): Loose[] {
   return Array.isArray(content) ? content.filter(isRecord) : [];
 }
 
-export function isRecord(value: unknown): value is Loose {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** An answer of the model. The engine closes an interrupted turn with one that no model gave: that one does not count. */
+/** Whether a message is the model's answer. The engine closes an interrupted turn with its own, which does not count. */
 export function isReply(message: Loose): boolean {
   return message["role"] === "assistant" && textsOf(message["content"]).join("") !== "No response requested.";
 }
 
-/** The same for the same answer wherever it stands in a request: a tool call's id, else how its text begins. */
+/** Identifies an answer at any position in a request: by the id of its tool call, or else by the beginning of its text. */
 export function replyKey(message: Loose): string {
   const id = blocksOf(message["content"]).find((block) => block["type"] === "tool_use")?.["id"];
   return typeof id === "string" ? id : textsOf(message["content"]).join("\n").slice(0, 200);
 }
 
-/** Where `<tag>...</tag>` stands in a text, first opening to first closing. Linear, whatever a hostile text repeats. */
+/** Finds each `<tag>...</tag>` in a text, from an opening tag to the next closing one. Linear even for hostile texts. */
 export function tagged(text: string, tag: string): { readonly from: number; readonly to: number }[] {
   const spans: { from: number; to: number }[] = [];
   const close = `</${tag}>`;
@@ -43,7 +42,7 @@ export function tagged(text: string, tag: string): { readonly from: number; read
   return spans;
 }
 
-/** The text without these tags and what stands in them. */
+/** The text without these tags and their content. */
 export function withoutTags(text: string, tags: readonly string[]): string {
   return tags.reduce((rest, tag) => {
     const spans = tagged(rest, tag);

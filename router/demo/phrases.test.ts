@@ -115,7 +115,7 @@ describe("files to read", () => {
   });
 });
 
-test("a long or repetitive prompt costs no more than a glance", () => {
+test("a long or repetitive prompt is handled quickly", () => {
   const hostile = [
     `write ${" ".repeat(9_900)}x`,
     `create ${"a".repeat(9_900)}(`,

@@ -1,8 +1,8 @@
-/** What a newcomer's sentence asks for. Each reading is pure and total: null means "something else". */
+/** Reads what a newcomer's sentence asks for. Each function is pure; null means that it asks for something else. */
 
 const POLITE =
   /^(?:(?:please|hey|hi|hello|ok|okay|now|then|can you|could you|would you|will you|i want you to|i'd like you to)[,:]?\s+)+/i;
-/** A quoted text, and what may follow it without being part of it. */
+/** A quoted text at the beginning, in any kind of quotes. */
 const QUOTED = /^(?:"([^"]*)"|'([^']*)'|`([^`]+)`|“([^”]*)”|‘([^’]*)’)/;
 const FILE = String.raw`"[^"\n]+"|'[^'\n]+'|\x60[^\x60\n]+\x60|“[^”\n]+”|[\w./@+~-]*[\w@+~-]`;
 const FILE_WORDS = String.raw`(?:(?:an?|the|this|my)\s+)?(?:(?:new|empty|small|short)\s+)*(?:(?:text\s+)?file\s+)?(?:(?:called|named)\s+)?`;
@@ -13,7 +13,7 @@ const CREATE = new RegExp(
 const CONTAINING =
   /^[\s,]*(?:(?:that|which)\s+)?(?:and\s+)?(?:containing|contains?|saying|says?|holding|holds?|reading|with(?:\s+(?:the|this))?(?:\s+(?:contents?|text|words?|line|message|body))?|whose\s+contents?\s+(?:is|are)|:)(?:\s+(?:the|this)\s+(?:contents?|text|words?|line|message))?\s*:?\s*/i;
 const WRITE = /^(?:write|put|save|store|add)\s+(?:the\s+(?:text|words?|line)\s+)?/i;
-/** Searched for rather than part of one pattern from "write" to the file: that one is cubic in the length of the text. */
+/** A pattern of its own, because one pattern from "write" to the file takes cubic time in the length of the text. */
 const INTO = new RegExp(String.raw`\s(?:to|into|in)\s+(${FILE_WORDS})(${FILE})\s?[.!?]?$`, "i");
 const HELLO =
   /^(?:create|write|make|build|generate|code|give me|show me)\b(?:(?!\bcontaining\b|\bwith\b|\.\w).){0,40}\bhello[,\s-]*world\b!?(?:\s+(?:app(?:lication)?|program(?:me)?|script|example|project|in\s+\w+|with\s+\w+|using\s+\w+|for me|and run it|please|[.!]))*\s*$/i;
@@ -29,7 +29,7 @@ const READ = new RegExp(
   "i",
 );
 
-/** A file to write; `content` is exactly what was asked for, without a line end of its own. */
+/** A file to write. `content` is exactly the requested text, without an added line end. */
 export interface FileRequest {
   readonly file: string;
   readonly content: string;
@@ -57,11 +57,12 @@ export function toFileRequest(prompt: string): FileRequest | null {
     : null;
 }
 
+/** A hello world program, and the command that runs it. */
 export interface HelloApp extends FileRequest {
   readonly command: string;
 }
 
-/** "create a hello world app", with a language if one was named that we know. */
+/** "create a hello world app", in the language that the prompt names, or in JavaScript. */
 export function toHelloApp(prompt: string): HelloApp | null {
   const text = withoutManners(prompt);
   if (!HELLO.test(text)) return null;
@@ -78,7 +79,7 @@ export function toCommand(prompt: string): string | null {
   if (rest === undefined) return null;
   const fenced = /^```\w*\n([\s\S]*?)\n?```\s*$/.exec(rest)?.[1] ?? /^`([^`]+)`[\s.!]*$/.exec(rest)?.[1];
   if (fenced !== undefined) return fenced.trim() || null;
-  // Only quotes around the whole: the quotes in `echo "a" "b"` are the shell's.
+  // Removes only quotes around the whole command: those in `echo "a" "b"` belong to the shell.
   const whole = /^"([^"]+)"$/.exec(rest)?.[1] ?? /^'([^']+)'$/.exec(rest)?.[1] ?? rest;
   return NOT_A_COMMAND.test(whole) || !/[^\s"'`]/.test(whole) ? null : whole.trim();
 }
@@ -87,9 +88,9 @@ export function toCommand(prompt: string): string | null {
 export function toListing(prompt: string): { readonly directory: string | null } | null {
   const match = LIST.exec(withoutManners(prompt).replace(/\s+/g, " "));
   if (match === null) return null;
-  const place = match[1]?.trim();
-  if (place === undefined || HERE.test(place)) return { directory: null };
-  const directory = unquoted(place.replace(/^the\s+/i, "").replace(/\s+(?:directory|folder)$/i, ""));
+  const named = match[1]?.trim();
+  if (named === undefined || HERE.test(named)) return { directory: null };
+  const directory = unquoted(named.replace(/^the\s+/i, "").replace(/\s+(?:directory|folder)$/i, ""));
   return /^[^\s"'`]+$/.test(directory) ? { directory } : null;
 }
 
@@ -105,7 +106,7 @@ function withoutManners(prompt: string): string {
   return prompt.trim().replace(POLITE, "");
 }
 
-/** A word is a file when it looks like one, or when the sentence calls it one. */
+/** Whether a word is a file name: it looks like one, or the sentence says so. */
 function isFile(words: string, file: string): boolean {
   return /\bfile\b|\bcalled\b|\bnamed\b/i.test(words) || /[./]/.test(file) || /^["'`“]/.test(file);
 }

@@ -1,17 +1,18 @@
-/** What a tool's real result means, in words for the person who asked. */
+/** Explains a tool's real result to the person who asked. */
 import type { ToolOutcome } from "./conversation.ts";
 
 const MAX_OUTPUT = 10_000;
-/** The engine's words when the permission mode did not let a tool run. */
+/** The engine's words when the permission mode refuses a tool. */
 const DENIED =
   /\b(?:requires?|needs?) approval\b|haven['’]t granted|permission to use \w+ has been denied|\bwhile in plan mode\b|^auto mode is unavailable|^claude requested permissions?\b|outside (?:of )?(?:the )?allowed (?:working )?director/i;
-/** The engine's words when a person, asked for approval, said no. */
+/** The engine's words when a person declines a tool call. */
 const DECLINED =
   /user doesn['’]t want to (?:proceed|take this action)|tool use was rejected|user (?:denied|rejected|declined)/i;
 
+/** How a tool call ended. */
 export type Verdict = "done" | "failed" | "denied" | "declined" | "unanswered";
 
-/** A command that ran and failed is never a denial, whatever it printed. */
+/** Judges a result. A command that ran and failed is never a denial, even if its output reads like one. */
 export function verdictOf(outcome: ToolOutcome): Verdict {
   if (outcome.output === null) return "unanswered";
   if (!outcome.isError) return "done";
@@ -48,12 +49,12 @@ export function printed(outcome: ToolOutcome): string {
     : `It printed:\n\n${fenced(output)}`;
 }
 
-/** A file's text as the Read tool gives it, its line numbers removed. */
+/** A file's text from a result of the Read tool, without the line numbers. */
 export function fileText(outcome: ToolOutcome): string {
   return (outcome.output ?? "").replace(/^ *\d+[\t→]/gm, "");
 }
 
-/** The text as a code block, cut where a person stops reading. */
+/** The text as a code block, cut to a length that a person may still read. */
 export function fenced(text: string): string {
   const fence = text.includes("```") ? "~~~~" : "```";
   const shown =

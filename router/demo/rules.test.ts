@@ -34,7 +34,7 @@ describe("the first step", () => {
     expect(answer(prompt)).toMatchObject(expected);
   });
 
-  test("without an environment block a path stays as it was written", () => {
+  test("without an environment block a path stays as written", () => {
     const body = engineBody("Read notes.txt");
     const bare = { ...body, messages: body.messages.slice(0, 1) };
     expect(ruleStep(toConversation(bare))).toMatchObject({ input: { file_path: "notes.txt" } });
@@ -143,7 +143,7 @@ describe("the report says what tools really answered", () => {
     expect(step.text).not.toMatch(/bypassPermissions/);
   });
 
-  test("a file that is there already is read first, then replaced", () => {
+  test("an existing file is read first, then replaced", () => {
     const path = { file_path: "/workspace/a.txt" };
     const refused = exchange("Write", { ...path, content: "b" }, unread, true);
     const read = exchange("Read", path, "1\told");
@@ -156,7 +156,7 @@ describe("the report says what tools really answered", () => {
   });
 });
 
-describe("a denial is told plainly, with the way out", () => {
+describe("a denial is stated plainly, with the remedy", () => {
   test.each([
     "This command requires approval",
     "This Bash command contains multiple operations. The following part requires approval: exit 3",
@@ -178,7 +178,7 @@ describe("a denial is told plainly, with the way out", () => {
     }
   });
 
-  test("a command that ran and printed such words was not denied", () => {
+  test("a command that printed such words was not denied", () => {
     expect(
       answer("Run cat x", ...exchange("Bash", {}, "Exit code 1\ncat: x: This command requires approval", true)).text,
     ).not.toContain("bypassPermissions");
@@ -203,7 +203,7 @@ describe("memory", () => {
     expect(answer("My name is Ada Lovelace", ...history, asked(prompt)).text).toMatch(expected);
   });
 
-  test("nothing was said before", () => {
+  test("there was no earlier prompt", () => {
     expect(answer("What did I say before?").text).toMatch(/first message/);
   });
 });

@@ -1,8 +1,8 @@
 /**
- * What the demonstration model does with a newcomer's prompt: a table, the first rule that applies answers.
+ * Rules for a newcomer's prompts. The first rule that applies answers.
  *
- * A rule sees the conversation since the prompt and gives the next step. It reports what tools really answered; it never
- * claims what it did not see.
+ * A rule sees the conversation since the prompt and returns the next step. It reports only what the tools really
+ * answered.
  */
 import { toSum } from "./arithmetic.ts";
 import type { Conversation } from "./conversation.ts";
@@ -12,17 +12,19 @@ import { toCommand, toFileRequest, toHelloApp, toListing, toReading } from "./ph
 import { explainFailure, fenced, fileText, printed, verdictOf } from "./reports.ts";
 import type { Step } from "./step.ts";
 
+/** One thing that the demonstration model can do. */
 export interface Rule {
   readonly name: string;
   /** A prompt that this rule answers; shown to people. */
   readonly example: string;
-  /** Null when the prompt is not this rule's. */
+  /** The next step, or null when the rule does not apply to the prompt. */
   next(conversation: Conversation): Step | null;
 }
 
-/** Small pieces with short pauses: a person sees the answer being written, and waits a fraction of a second for it. */
+/** Small pieces with short pauses, so that a person sees the answer being written but waits only a fraction of a second. */
 const PACE = { chunk: 16, chunkMs: 8 } as const;
 
+/** The rules in order. `docs/demo-model.md` lists them. */
 export const RULES: readonly Rule[] = [
   {
     name: "arithmetic",
@@ -52,7 +54,7 @@ export const RULES: readonly Rule[] = [
           conversation,
           "Bash",
           { command: app.command, description: `Run ${app.file}` },
-          `${app.file} is written. Now I run it.`,
+          `${app.file} is written. Now I'll run it.`,
         );
       }
       if (verdictOf(run) !== "done")
@@ -97,10 +99,10 @@ export const RULES: readonly Rule[] = [
     next(conversation) {
       const listing = toListing(conversation.prompt);
       if (listing === null) return null;
-      const place = listing.directory ?? "the working directory";
+      const directory = listing.directory ?? "the working directory";
       const seen = conversation.outcomes.at(-1);
       if (seen === undefined) {
-        const say = `I'll look into ${place}.`;
+        const say = `I'll look in ${directory}.`;
         const command = listing.directory === null ? "ls -la" : `ls -la -- ${shellQuoted(listing.directory)}`;
         if (conversation.tools.has("Bash") || !conversation.tools.has("Glob")) {
           return callOr(conversation, "Bash", { command, description: "List the files" }, say);
@@ -108,8 +110,8 @@ export const RULES: readonly Rule[] = [
         const path = listing.directory === null ? {} : { path: toPath(conversation, listing.directory) };
         return callOr(conversation, "Glob", { pattern: "*", ...path }, say);
       }
-      if (verdictOf(seen) !== "done") return { text: explainFailure(seen, `list ${place}`) };
-      return { text: `In ${place}:\n\n${fenced(seen.output ?? "")}` };
+      if (verdictOf(seen) !== "done") return { text: explainFailure(seen, `list ${directory}`) };
+      return { text: `In ${directory}:\n\n${fenced(seen.output ?? "")}` };
     },
   },
   {
@@ -137,7 +139,7 @@ export const RULES: readonly Rule[] = [
   },
 ];
 
-/** A sentence of a newcomer's is short; a longer prompt would only make the rules' patterns slow. */
+/** Newcomers write short sentences. A longer prompt would only make the patterns slow. */
 const MAX_PROMPT = 10_000;
 
 /** The next step for a prompt without a script. */
@@ -159,7 +161,10 @@ function helpText(): string {
   );
 }
 
-/** Writes a file; null when it is written. The engine refuses to replace a file it has not read, so that is done first. */
+/**
+ * The next step of writing a file; null when it is written. The engine refuses to replace a file it has not read, so an
+ * existing one is read first.
+ */
 function writeStep(conversation: Conversation, request: FileRequest, say: string): Step | null {
   const path = toPath(conversation, request.file);
   const write = { file_path: path, content: request.content };
@@ -167,7 +172,7 @@ function writeStep(conversation: Conversation, request: FileRequest, say: string
   if (last === undefined) return callOr(conversation, "Write", write, say);
   const reads = conversation.outcomes.filter((outcome) => outcome.name === "Read").length;
   const verdict = verdictOf(last);
-  if (last.name === "Read" && verdict === "done") return callOr(conversation, "Write", write, "Now I replace it.");
+  if (last.name === "Read" && verdict === "done") return callOr(conversation, "Write", write, "Now I'll replace it.");
   if (verdict === "done") return null;
   if (
     last.name === "Write" &&
@@ -175,12 +180,12 @@ function writeStep(conversation: Conversation, request: FileRequest, say: string
     /has not been read/i.test(last.output ?? "") &&
     conversation.tools.has("Read")
   ) {
-    return callOr(conversation, "Read", { file_path: path }, `${request.file} is there already: I read it first.`);
+    return callOr(conversation, "Read", { file_path: path }, `${request.file} already exists, so I'll read it first.`);
   }
   return { text: explainFailure(last, last.name === "Write" ? `write ${request.file}` : `read ${request.file}`) };
 }
 
-/** A tool call, or the plain statement that this request does not offer the tool. */
+/** A tool call, or a text that says the request does not offer the tool. */
 function callOr(conversation: Conversation, tool: string, input: Record<string, unknown>, say: string): Step {
   if (conversation.tools.has(tool)) return { text: say, tool, input };
   return {

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { scriptedStep, withoutScripts } from "./script.ts";
 import { scripted } from "./testing/calls.ts";
 
-describe("which step plays", () => {
+describe("the step that plays", () => {
   const script = scripted(
     { text: "one" },
     { text: "two", tool: "Bash", input: { command: "ls" }, stopReason: "max_tokens" },
@@ -36,7 +36,7 @@ describe("which step plays", () => {
   });
 });
 
-describe("a bad script says what is bad", () => {
+describe("an invalid script gets an error that says why", () => {
   test.each<[string, string, RegExp]>([
     ["a misspelt key", scripted({ text: "a" }, { txt: "b" }), /^Script step 2: unknown key "txt"\.$/],
     [
@@ -45,16 +45,16 @@ describe("a bad script says what is bad", () => {
       /^Script step 1: unknown key "time" in "fail"\.$/,
     ],
     ["a wrong type", scripted({ text: 7 }), /^Script step 1: "text": .*string/],
-    ["a status that is no error", scripted({ fail: { status: 200 } }), /"fail\.status"/],
+    ["a status that is not an error", scripted({ fail: { status: 200 } }), /"fail\.status"/],
     ["a wait without an end", scripted({ ttftMs: 1e12 }), /"ttftMs"/],
     ["an unknown stop reason", scripted({ stopReason: "tired" }), /"stopReason"/],
     ["an unknown stream error", scripted({ streamError: "oops" }), /"streamError"/],
     ["tool and tools", scripted({ tool: "A", tools: [] }), /"tools": give tool or tools, not both/],
     ["input without a tool", scripted({ input: {} }), /"input": input needs tool/],
     ["a tool without a name", scripted({ tools: [{ input: {} }] }), /"tools\.0\.name"/],
-    ["a step that is no object", scripted("x"), /^Script step 1: /],
+    ["a step that is not an object", scripted("x"), /^Script step 1: /],
     ["no steps", scripted(), /^Script: a script needs at least one step/],
-    ["no JSON", "<<script[{text: 1}]script>>", /^The script is not JSON: /],
+    ["not JSON", "<<script[{text: 1}]script>>", /^The script is not JSON: /],
     ["no end", '<<script[{"text":"a"}]', /]script>> is missing/],
   ])("%s", (_name, prompt, expected) => {
     const step = scriptedStep(prompt, 0);

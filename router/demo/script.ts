@@ -1,4 +1,4 @@
-/** Exact scripts in a prompt: `<<script[ STEP, STEP, ... ]script>>`. Grammar and examples: `docs/demo-model.md`. */
+/** Exact scripts in a prompt: `<<script[ STEP, STEP, ... ]script>>`. `docs/demo-model.md` has the grammar and examples. */
 import { z } from "zod";
 import { Step } from "./step.ts";
 
@@ -6,13 +6,13 @@ const OPEN = "<<script[";
 const CLOSE = "]script>>";
 const Script = z.array(Step).min(1, "a script needs at least one step").max(1000);
 
-/** `step` is counted from 0; `error` is written for the person who wrote the script. */
+/** The step to play, or an error for the person who wrote the script. */
 export type ScriptedStep = { readonly step: Step } | { readonly error: string };
 
 /**
- * The step that model call number `replies + 1` of a run plays; null when the prompt holds no script.
+ * The step that model call number `replies + 1` of a run plays; null when the prompt contains no script.
  *
- * A script that ran out repeats its last step's text alone: tools, faults and odd stop reasons would make the engine
+ * After its last step a script only repeats that step's text: tools, faults and unusual stop reasons would make the engine
  * call again for ever.
  */
 export function scriptedStep(promptMessage: string, replies: number): ScriptedStep | null {
@@ -33,7 +33,7 @@ export function scriptedStep(promptMessage: string, replies: number): ScriptedSt
   return { step: replies < steps.length ? step : { text: step.text || "done" } };
 }
 
-/** The text with each script replaced by a few words, for showing a prompt to a person. */
+/** The text with each script replaced by a few words, to show a prompt to a person. */
 export function withoutScripts(text: string): string {
   let shown = "";
   let at = 0;
@@ -44,7 +44,7 @@ export function withoutScripts(text: string): string {
   return (shown + text.slice(at)).trim();
 }
 
-/** The last outermost script. An inner one belongs to a subagent: it travels as a string of a tool's input. */
+/** The last outermost script. An inner one belongs to a subagent and is a string in a tool's input. */
 function findScript(text: string): { readonly end: string | null } | null {
   const last = outermostScripts(text).at(-1);
   if (last === undefined) return null;

@@ -1,27 +1,28 @@
-/** Stream actions as server-sent events, at the pace the reader pulls. */
-import type { ErrorType } from "../errors.ts";
-import { errorEvent } from "../errors.ts";
+/** Plays stream actions as server-sent events, at the pace of the reader. */
+import type { ErrorType } from "../base/errors.ts";
+import { errorEvent } from "../base/errors.ts";
 import type { Pacing } from "./events.ts";
 import { streamActions } from "./events.ts";
 import type { Message, WireUsage } from "./message.ts";
 
-/** A broken stream discards what its reader has not taken: let that leave first. */
+/** Pause before a cut, because a broken stream discards what its reader has not taken yet. */
 const CUT_GRACE_MS = 30;
-/** Enough for one write; more would be memory the reader did not ask for. */
+/** Largest write, in characters; more would use memory the reader did not ask for. */
 const BATCH_CHARACTERS = 16_384;
 
+/** Effects and callbacks of one stream. */
 export interface SseOptions {
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
-  /** The client went away: the stream fails with the signal's reason. */
+  /** Aborts when the client leaves; the stream then fails with the signal's reason. */
   readonly signal: AbortSignal;
   readonly requestId: string;
-  /** Called once, however the stream ends, with the last usage that was sent. */
+  /** Called exactly once at the end of every stream, with the last usage that was sent. */
   readonly onEnd: (usage: WireUsage) => void;
 }
 
 /**
- * Plays the message. Nothing happens unless the reader pulls; a wait ends at once, with no timer left, when the signal
- * aborts or the reader cancels.
+ * Plays the message. Nothing happens unless the reader pulls. When the signal aborts or the reader cancels, a wait ends at
+ * once and leaves no timer.
  */
 export function toSse(message: Message, pacing: Pacing, options: SseOptions): ReadableStream<Uint8Array> {
   const { signal } = options;
@@ -30,7 +31,7 @@ export function toSse(message: Message, pacing: Pacing, options: SseOptions): Re
   const over = new AbortController();
   const stop = AbortSignal.any([signal, over.signal]);
   let usage: WireUsage = { ...message.usage, output_tokens: 0 };
-  /** Put off to the next pull, so that what was said before the pause is read before it. */
+  /** A pause put off to the next pull, so that the text before it is read first. */
   let waitMs = 0;
 
   const end = (): void => {
@@ -85,7 +86,7 @@ export function toSse(message: Message, pacing: Pacing, options: SseOptions): Re
   return new ReadableStream<Uint8Array>(
     {
       start(controller): void {
-        // A reader that does not pull would otherwise never learn of it, and its usage would not be counted.
+        // Without this, a reader that does not pull would never see the abort, and its usage would not be counted.
         const fail = (): void => {
           controller.error(signal.reason);
           end();

@@ -1,4 +1,4 @@
-/** One answer of the demonstration model: what it says, and how the answer behaves on the wire. */
+/** One answer of the demonstration model: its content, and its behaviour on the wire. */
 import { z } from "zod";
 
 const text = z.string().max(4_000_000);
@@ -8,7 +8,7 @@ const count = z.int().min(0).max(1_000_000_000);
 const ToolCall = z.strictObject({
   name: z.string().min(1).max(200),
   input: z.record(z.string(), z.unknown()).default({}),
-  /** Left out: a fresh id. */
+  /** Default: a fresh id. */
   id: z.string().min(1).max(200).optional(),
 });
 
@@ -42,7 +42,7 @@ const STREAM_ERRORS = [
   "api_error",
 ] as const;
 
-/** The grammar of a step. Unknown keys are refused: a misspelt key would otherwise be a test that tests nothing. */
+/** The grammar of a step. Unknown keys are refused, because a test with a misspelt key would test nothing. */
 export const Step = z
   .strictObject({
     thinking: text.optional(),
@@ -51,13 +51,13 @@ export const Step = z
     tool: z.string().min(1).max(200).optional(),
     input: z.record(z.string(), z.unknown()).optional(),
     tools: z.array(ToolCall).max(100).optional(),
-    /** Left out: `tool_use` with tool calls, otherwise `end_turn`. */
+    /** Default: `tool_use` with tool calls, otherwise `end_turn`. */
     stopReason: z.enum(STOP_REASONS).optional(),
-    /** Laid over the estimate of a token for four characters. */
+    /** Overrides the estimate of one token per four characters. */
     usage: UsageOverride.optional(),
     /** Wait before the first byte. */
     ttftMs: waitMs.optional(),
-    /** Characters a delta. */
+    /** Characters per delta. */
     chunk: z.int().min(1).max(1_000_000).optional(),
     /** Wait before each delta. */
     chunkMs: waitMs.optional(),
@@ -66,9 +66,9 @@ export const Step = z
     stallMs: waitMs.optional(),
     /** Break the stream after this many deltas, without a normal end. */
     cutAfter: count.optional(),
-    /** An `error` event in place of the normal end. */
+    /** Ends the stream with an `error` event instead of normally. */
     streamError: z.enum(STREAM_ERRORS).optional(),
-    /** An HTTP error for the first `times` calls of this step (left out: for all). */
+    /** An HTTP error for the first `times` calls of this step; without `times`, for every call. */
     fail: z
       .strictObject({
         status: z.int().min(400).max(599),

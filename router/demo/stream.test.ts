@@ -3,8 +3,8 @@ import type { Message as ApiMessage, RawMessageStreamEvent } from "@anthropic-ai
 import { createParser } from "eventsource-parser";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { MessagesBody } from "../request/request.ts";
 import { createDemoUpstream } from "../upstreams/demo.ts";
-import type { MessagesBody } from "../messages-request.ts";
 import type { StreamAction, StreamEvent } from "./events.ts";
 import { streamActions } from "./events.ts";
 import type { Message } from "./message.ts";
@@ -74,7 +74,7 @@ describe("the order of a stream", () => {
       "message_start content_block_start ping wait 600000 text_delta content_block_stop message_delta message_stop",
     ],
     [
-      "an error event in place of the end",
+      "an error event instead of the end",
       { text: "ab", streamError: "overloaded_error" },
       "message_start content_block_start ping text_delta content_block_stop error overloaded_error",
     ],
@@ -155,7 +155,7 @@ const anyStep = fc.record(
   { requiredKeys: [] },
 );
 
-test("whatever a script says, the streamed answer adds up to the whole one", async () => {
+test("for any script the streamed answer adds up to the answer without a stream", async () => {
   await fc.assert(
     fc.asyncProperty(anyStep, async (step) => {
       // The estimate of input tokens counts the request's bytes, and "stream": true is some of them.
@@ -187,7 +187,7 @@ function plain(value: ApiMessage): unknown {
   });
 }
 
-test("server-sent events are written as an independent parser reads them", async () => {
+test("an independent parser reads the server-sent events", async () => {
   const response = await createDemoUpstream()(
     await testCall(engineBody(scripted({ text: "line\n\ndata: x\r\u2028", chunk: 3 }))),
     testDeps(),

@@ -1,23 +1,24 @@
 /**
- * How the demonstration model summarises a conversation when the engine compacts it: lines that it reads again later.
+ * Summarizes a conversation when the engine compacts it, in lines that the demonstration model reads again later.
  *
- * Prompts stay what they were, so that memory outlives a compaction; a prompt that is being worked on is carried with
- * its place, so that a script goes on where it was.
+ * Prompts are kept word for word, so that memory outlives a compaction. A prompt in progress is kept with the number of
+ * answers so far, so that its script continues at the right step.
  */
 import { z } from "zod";
 import { withoutScripts } from "./script.ts";
 
-/** The prompt that was being worked on when the summary was written. */
+/** The prompt that was in progress when the summary was written. */
 const Carried = z.object({
-  /** The prompt's message, in its parts. */
+  /** The texts of the prompt's message. */
   parts: z.array(z.string()).min(1),
-  /** Model answers that were given to it. */
+  /** Model answers to it so far. */
   replies: z.int().min(0),
-  /** `replyKey` of the last of them: the engine keeps some messages behind a summary word for word. */
+  /** `replyKey` of the last answer, because the engine keeps some messages word for word after a summary. */
   lastReply: z.string().nullable(),
 });
 export type Carried = z.infer<typeof Carried>;
 
+/** The content of a summary. */
 export interface Remembered {
   readonly prompts: readonly string[];
   readonly carried: Carried | null;
@@ -28,6 +29,7 @@ const CARRIED_LINE = "- In progress: ";
 const MAX_PROMPTS = 50;
 const MAX_PROMPT_LENGTH = 2000;
 
+/** Writes a summary in the form that the engine expects. */
 export function writeSummary(remembered: Remembered): string {
   const prompts = remembered.prompts.map(withoutScripts).filter(Boolean).slice(-MAX_PROMPTS);
   const lines = prompts.map((prompt) => PROMPT_LINE + JSON.stringify(prompt.slice(0, MAX_PROMPT_LENGTH)));
@@ -40,7 +42,7 @@ export function writeSummary(remembered: Remembered): string {
   ].join("\n");
 }
 
-/** Total: lines that are not ours are skipped. */
+/** Reads a summary. Never throws: it skips lines that it did not write. */
 export function readSummary(text: string): Remembered {
   const prompts: string[] = [];
   let carried: Carried | null = null;

@@ -1,14 +1,15 @@
-/** Calls an upstream as the router does, against a server of the test's own. */
+/** Calls an upstream as the router does, against the test's own server. */
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Deployment } from "../deployment.ts";
-import type { MessagesBody } from "../messages-request.ts";
-import type { Upstream, UpstreamDeps } from "../upstreams/upstream.ts";
-import type { Usage } from "../usage.ts";
-import { requestOf } from "./request-of.ts";
+import type { Effects } from "../base/effects.ts";
+import type { Usage } from "../base/usage.ts";
+import type { MessagesBody } from "../request/request.ts";
+import type { Deployment } from "../routes/deployment.ts";
+import type { Upstream } from "../upstreams/upstream.ts";
 import { readMessage, type ReadMessage } from "./read-message.ts";
+import { requestOf } from "./request-of.ts";
 
-export const nodeDeps: UpstreamDeps = {
+export const nodeDeps: Effects = {
   fetch,
   now: Date.now,
   random: Math.random,
@@ -35,15 +36,15 @@ export function bodyOf(fields: Partial<MessagesBody> = {}): MessagesBody {
   return { model: "claude-test", max_tokens: 1000, messages: [{ role: "user", content: "Hello" }], ...fields };
 }
 
-/** What a call came to. */
+/** The outcome of a call. */
 export interface Outcome {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
-  /** The JSON answer or error body of a call without a stream, or one that failed before it. */
+  /** The JSON answer or error body, when there was no stream. */
   // oxlint-disable-next-line typescript/no-explicit-any -- tests look into answers freely
   readonly json: any;
-  /** The stream, read strictly; of a whole answer, its content in the same form. */
+  /** The stream, read strictly, or the content of an answer without a stream in the same form. */
   readonly message: ReadMessage;
   readonly usage: readonly Usage[];
 }
@@ -52,7 +53,7 @@ export async function callUpstream(
   upstream: Upstream,
   body: MessagesBody,
   deployment: Deployment,
-  options: { kind?: "messages" | "count_tokens"; signal?: AbortSignal; deps?: UpstreamDeps } = {},
+  options: { kind?: "messages" | "count_tokens"; signal?: AbortSignal; deps?: Effects } = {},
 ): Promise<Outcome> {
   const usage: Usage[] = [];
   const response = await upstream(

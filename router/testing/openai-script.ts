@@ -1,9 +1,9 @@
 /**
- * Scripts for the OpenAI-compatible test server: they travel in the prompt, `<<script[ ...steps ]script>>`, so that a test
- * owns a whole conversation and the server remembers nothing. Model call N after the prompt plays step N.
+ * Scripts for the OpenAI-compatible test server. They are part of the prompt, `<<script[ ...steps ]script>>`, so that a
+ * test controls a whole conversation and the server remembers nothing. Model call N after the prompt plays step N.
  */
 
-/** One model call. Several of `reasoning`, `text` and tools may stand together; they are sent in this order. */
+/** One model call. It may have several of `reasoning`, `text` and tools, which are sent in this order. */
 export interface Step {
   reasoning?: string;
   text?: string;
@@ -12,19 +12,19 @@ export interface Step {
   input?: unknown;
   /** ...or several in parallel. */
   tools?: { name: string; input?: unknown; id?: string }[];
-  /** Laid over the computed usage. */
+  /** Overrides the computed usage. */
   usage?: Record<string, unknown>;
   finish?: string;
   /** Wait before the first byte. */
   ttftMs?: number;
-  /** Characters a delta. */
+  /** Characters per delta. */
   chunk?: number;
   chunkMs?: number;
   /** The socket dies after this many deltas. */
   cutAfter?: number;
   /** Message of an error object sent instead of the end. */
   streamError?: string;
-  /** Fails the first `times` tries of this step (all, when left out). */
+  /** Fails the first `times` tries of this step; without `times`, every try. */
   fail?: { status?: number; times?: number; retryAfter?: number; message?: string; reset?: boolean };
 }
 
@@ -33,13 +33,13 @@ interface ChatMessageLike {
   content?: unknown;
 }
 
-/** The tools' calls of a step, in one form. */
+/** A step's tool calls, in one form. */
 export function callsOf(step: Step): { name: string; input: unknown; id?: string }[] {
   if (step.tools !== undefined) return step.tools.map((tool) => ({ ...tool, input: tool.input ?? {} }));
   return step.tool === undefined ? [] : [{ name: step.tool, input: step.input ?? {} }];
 }
 
-/** The step that a request asks for, with the prompt and the number it was found by. */
+/** The step that a request asks for, with its prompt and its number. */
 export function chooseStep(messages: readonly ChatMessageLike[]): { prompt: string; number: number; step: Step } {
   const at = promptIndex(messages);
   const prompt = textOf(messages[at]);
@@ -47,11 +47,11 @@ export function chooseStep(messages: readonly ChatMessageLike[]): { prompt: stri
   const script = scriptIn(prompt);
   if (script === undefined) return { prompt, number, step: { text: `echo: ${prompt.slice(0, 2000)}` } };
   const steps = parseSteps(script);
-  // A script that ran out must not call its last tool for ever.
+  // After its last step a script must not call the last tool for ever.
   return { prompt, number, step: steps[number] ?? { text: "done" } };
 }
 
-/** The user message that began the turn: what follows tool messages at once belongs to them, not to a person. */
+/** The user message that began the turn. One that directly follows tool messages belongs to them, not to a person. */
 function promptIndex(messages: readonly ChatMessageLike[]): number {
   for (let i = messages.length - 1; i >= 0; i--) {
     if (messages[i]?.role !== "user") continue;
@@ -63,7 +63,7 @@ function promptIndex(messages: readonly ChatMessageLike[]): number {
   return messages.length;
 }
 
-/** What a person wrote: reminders of the client are not theirs. */
+/** The text that a person wrote, without the client's reminders. */
 function textOf(message: ChatMessageLike | undefined): string {
   const content = message?.content;
   const parts = Array.isArray(content) ? (content as { text?: unknown }[]).map((part) => part.text) : [content];

@@ -1,6 +1,6 @@
 /**
- * An OpenAI-compatible server for tests. It has no intelligence: what it answers is queued by the test, or scripted in
- * the prompt (`openai-script.ts`). It speaks real HTTP, so that cut sockets, odd chunks and early ends are real too.
+ * An OpenAI-compatible server for tests. The test queues its answers or scripts them in the prompt (`openai-script.ts`).
+ * It speaks real HTTP, so that cut sockets, odd chunks and early ends are real too.
  *
  * Run: node router/testing/openai-server.ts [--port 8199]
  */
@@ -9,19 +9,19 @@ import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { callsOf, chooseStep, type Step } from "./openai-script.ts";
 
-/** An answer dictated by a test. */
+/** An answer that a test dictates. */
 export interface Reply {
   status?: number;
   headers?: Record<string, string>;
   /** A JSON answer... */
   json?: unknown;
-  /** ...or a body as it is... */
+  /** ...or a raw body... */
   text?: string;
-  /** ...or events: objects become `data: {...}`, strings go over the wire as they are. */
+  /** ...or events: objects become `data: {...}`, strings are sent unchanged. */
   chunks?: readonly unknown[];
   /** Whether `data: [DONE]` ends the events. Default: yes, unless the socket is cut. */
   done?: boolean;
-  /** The socket is destroyed after the last chunk: no end of the HTTP body. */
+  /** The socket is destroyed after the last chunk, so that the HTTP body has no end. */
   cut?: boolean;
   /** Nothing more is sent, and the socket stays open. */
   hang?: boolean;
@@ -40,7 +40,7 @@ export interface RecordedRequest {
   readonly headers: IncomingMessage["headers"];
   /** Parsed JSON body, or undefined. */
   readonly body: Record<string, unknown>;
-  /** The client went away before the answer was finished. */
+  /** True when the client left before the answer was finished. */
   aborted: boolean;
 }
 
@@ -49,10 +49,10 @@ export interface OpenAiServer {
   readonly url: string;
   readonly port: number;
   readonly requests: RecordedRequest[];
-  /** Answers for the next requests, in order; then scripts again. */
+  /** Queues answers for the next requests, in order. After them scripts apply again. */
   enqueue(...replies: Reply[]): void;
   reset(): void;
-  /** Resolves when `condition` holds for the recorded requests; looks again at each change of them. */
+  /** Resolves when `condition` holds for the recorded requests. It is checked after each change of them. */
   until(condition: (requests: readonly RecordedRequest[]) => boolean): Promise<void>;
   close(): Promise<void>;
 }
@@ -177,7 +177,7 @@ async function write(response: ServerResponse, text: string, size: number | unde
   }
 }
 
-/** The bytes written so far have left. */
+/** Resolves when the bytes written so far have been sent. */
 function drained(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => response.write("", () => setTimeout(resolve, 20)));
 }

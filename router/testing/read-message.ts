@@ -1,4 +1,4 @@
-/** Reads a Messages stream as a strict client would: any event out of place is an error. */
+/** Reads a Messages stream as a strict client would: any event out of order is an error. */
 import assert from "node:assert/strict";
 
 export interface StreamEvent {
@@ -16,7 +16,7 @@ export interface ReadBlock {
   id?: string;
   name?: string;
   input?: unknown;
-  /** The pieces of `input` as they came. */
+  /** The pieces of `input`, in order of arrival. */
   partialJson?: string;
 }
 
@@ -45,7 +45,7 @@ export function parseEvents(text: string): StreamEvent[] {
     });
 }
 
-/** Throws where the stream breaks a rule of Anthropic's: order, indices, empty blocks, anything after the end. */
+/** Throws when the stream breaks one of Anthropic's rules: order, indices, empty blocks, anything after the end. */
 export function readMessage(text: string): ReadMessage {
   const events = parseEvents(text);
   const message: ReadMessage = { events, content: [], stop_reason: null, stop_sequence: null, usage: {}, error: null };
@@ -61,7 +61,7 @@ export function readMessage(text: string): ReadMessage {
       ended = true;
       continue;
     }
-    assert.equal(event.type === "message_start", !started, `${event.type} in the wrong place`);
+    assert.equal(event.type === "message_start", !started, `${event.type} out of order`);
     assert.ok(!delta || event.type === "message_stop", `${event.type} after message_delta`);
     switch (event.type) {
       case "message_start":

@@ -1,6 +1,7 @@
-import { type MessagesBody, MessagesRequest } from "../messages-request.ts";
+import { MessagesRequest } from "../request/messages-request.ts";
+import type { MessagesBody } from "../request/request.ts";
 
-/** The request that has this body. */
+/** The request with this body. */
 export async function requestOf(
   body: MessagesBody,
   kind: "messages" | "count_tokens" = "messages",

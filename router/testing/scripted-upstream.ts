@@ -1,7 +1,7 @@
-/** Providers as a test writes them: what each address answers, in order; and what a router asked of them. */
-import { parseRouterConfig } from "../config.ts";
+/** Providers that a test scripts: the answers of each address, in order, and a record of the router's requests. */
+import type { UsageRecord } from "../base/usage.ts";
+import { parseRouterConfig } from "../config/config.ts";
 import { createRouter, type Router, type RouterDeps } from "../router.ts";
-import type { UsageRecord } from "../usage.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
 const encoder = new TextEncoder();
@@ -11,11 +11,11 @@ export interface Asked {
   readonly headers: Headers;
   readonly body: string;
   readonly signal: AbortSignal;
-  /** Whether the router has let go of the answer's body. */
+  /** Whether the router has cancelled the answer's body. */
   cancelled: boolean;
 }
 
-/** What a scripted provider does when it is asked: the n-th step for the n-th request, the last one for all others. */
+/** A scripted provider's reaction: the n-th step for the n-th request, and the last one for all others. */
 export type Step = (asked: Asked) => Response | Promise<Response>;
 
 export class ScriptedProviders {
@@ -23,13 +23,13 @@ export class ScriptedProviders {
   readonly #scripts: Readonly<Record<string, readonly Step[]>>;
   readonly #counts = new Map<string, number>();
 
-  /** `scripts`: by host name. */
+  /** `scripts`: steps by host name. */
   constructor(scripts: Readonly<Record<string, readonly Step[]>>) {
     this.#scripts = scripts;
   }
 
   readonly fetch: typeof fetch = async (input, init) => {
-    // Upstreams give the address as text.
+    // Upstreams pass the address as text.
     const url = new URL(input as string);
     const steps = this.#scripts[url.hostname];
     if (steps === undefined) throw new TypeError("fetch failed");
@@ -56,7 +56,7 @@ export class ScriptedProviders {
 export const frame = (type: string, more: object = {}): string =>
   `event: ${type}\ndata: ${JSON.stringify({ type, ...more })}\n\n`;
 
-/** As Anthropic begins a message: clients build on every field. */
+/** The start of a message as Anthropic sends it. Clients rely on every field. */
 const EMPTY_MESSAGE = {
   id: "msg_up",
   type: "message",
@@ -77,7 +77,7 @@ export const STOP =
   frame("message_delta", { delta: { stop_reason: "end_turn" }, usage: { output_tokens: 7 } }) +
   frame("message_stop");
 
-/** A whole stream, sent piece by piece. */
+/** A complete stream, sent piece by piece. */
 export const stream =
   (...pieces: string[]): Step =>
   (asked) =>
@@ -85,7 +85,7 @@ export const stream =
       for (const piece of pieces) send(piece);
     });
 
-/** A stream that the test writes: after `write` is done it closes, when `write` throws it breaks. */
+/** A stream that the test writes. It closes when `write` is done and breaks when `write` throws. */
 export function streamResponse(asked: Asked, write: (send: (text: string) => void) => Promise<void>): Response {
   const body = new ReadableStream<Uint8Array>({
     async start(controller) {
@@ -94,7 +94,7 @@ export function streamResponse(asked: Asked, write: (send: (text: string) => voi
         try {
           controller.error(asked.signal.reason);
         } catch {
-          // Closed already.
+          // Already closed.
         }
       });
       const run = async (): Promise<void> => {
@@ -128,7 +128,7 @@ export const fails =
   () =>
     Response.json({ type: "error", error: { type, message: text } }, { status, headers });
 
-/** Never answers; ends when the router gives up. */
+/** Never answers, and ends when the router gives up. */
 export const hangs: Step = ({ signal }) =>
   new Promise((_, reject) => {
     signal.addEventListener("abort", () => reject(signal.reason as Error));
@@ -144,14 +144,14 @@ export interface Rig {
   readonly providers: ScriptedProviders;
   readonly records: UsageRecord[];
   readonly logs: Record<string, unknown>[];
-  /** Posts to `/v1/messages`; `fields` are laid over a minimal body. */
+  /** Posts to `/v1/messages`. `fields` override those of a minimal body. */
   post(
     fields?: Record<string, unknown>,
     init?: { signal?: AbortSignal; account?: string; headers?: Record<string, string> },
   ): Promise<Response>;
 }
 
-/** A router over scripted providers, with a clock of its own and no chance: the first of equals is picked. */
+/** A router over scripted providers, with its own clock and without randomness: the first of equals is picked. */
 export function rig(
   yaml: string,
   scripts: Readonly<Record<string, readonly Step[]>>,
@@ -194,7 +194,7 @@ export function rig(
   };
 }
 
-/** `model_list` with one entry `m` a host, plus further YAML lines. */
+/** A `model_list` with one entry `m` per host, plus further YAML lines. */
 export function hostsConfig(hosts: readonly string[], rest = "", extra: Readonly<Record<string, string>> = {}): string {
   const entries = hosts.map(
     (host) =>

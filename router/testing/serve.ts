@@ -1,9 +1,10 @@
-/** A router behind a real HTTP server of Node's, for clients that only speak over sockets. */
+/** A router behind a real Node HTTP server, for clients that need a socket. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import type { ReadableStream as NodeReadableStream } from "node:stream/web";
-import type { Caller, Router } from "../router.ts";
+import type { Caller } from "../request/caller.ts";
+import type { Router } from "../router.ts";
 
 const CALLER: Caller = { account: "acct_test", keyId: "key_test", sessionId: null };
 

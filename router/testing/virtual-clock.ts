@@ -1,4 +1,4 @@
-/** A clock that a test moves: time passes only when everything that can happen now has happened. */
+/** A clock that a test moves. Time passes only when everything that can happen now has happened. */
 
 interface Timer {
   readonly at: number;
@@ -22,12 +22,12 @@ export class VirtualClock {
       });
     });
 
-  /** Timers that nobody has ended: 0 when nothing is left behind. */
+  /** Number of pending timers; 0 when nothing is left behind. */
   get pending(): number {
     return this.#timers.length;
   }
 
-  /** Moves time on by `ms`, firing timers in order. */
+  /** Moves time forward by `ms` and fires timers in order. */
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;
     for (;;) {
@@ -50,7 +50,7 @@ export class VirtualClock {
       if (state.done) return watched;
       const next = this.#next();
       if (next === undefined) {
-        // Hashes are made in another thread: it may only not be done yet.
+        // Another thread computes hashes, and may not have finished yet.
         idle++;
         await new Promise((resolve) => setTimeout(resolve, 1));
       } else {
@@ -72,7 +72,7 @@ export class VirtualClock {
   }
 }
 
-/** Lets everything that is ready run: promises, and streams, which hop through several of them. */
+/** Lets everything that is ready run: promises, and streams, which take several of them for a step. */
 async function settle(): Promise<void> {
   for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
 }

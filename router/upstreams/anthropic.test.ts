@@ -1,12 +1,12 @@
-/** The pass-through lane over a real socket: what goes out is what came in, byte for byte, and so is what comes back. */
+/** The pass-through over a real socket: requests and answers are passed on byte for byte. */
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { parseRouterConfig } from "../config.ts";
-import { effects } from "../effects.ts";
+import { effects } from "../base/effects.ts";
+import type { UsageRecord } from "../base/usage.ts";
+import { parseRouterConfig } from "../config/config.ts";
 import { createRouter, type Router } from "../router.ts";
 import { delta, START, STOP } from "../testing/scripted-upstream.ts";
-import type { UsageRecord } from "../usage.ts";
 
 interface Seen {
   readonly url: string;
@@ -71,13 +71,13 @@ describe("the request", () => {
     ["anthropic/claude-sonnet-5", "claude-sonnet-5"],
     ["claude-sonnet-5", "claude-sonnet-5"],
     ["claude-3-5-sonnet-20241022", "claude-sonnet-5"],
-  ])("model %s arrives as %s, all other bytes as they were", async (asked, arrives) => {
+  ])("model %s arrives as %s, all other bytes unchanged", async (asked, arrives) => {
     await post(routerOf(WILD), body(JSON.stringify(asked)));
     expect(seen[0]?.body).toBe(body(JSON.stringify(arrives)));
     expect(seen[0]?.url).toBe("/v1/messages?beta=true");
   });
 
-  test("headers: the caller's betas and version go on, its credentials do not", async () => {
+  test("headers: the caller's betas and version are forwarded, its credentials are not", async () => {
     await post(routerOf(WILD), body('"claude-x"'), {
       "anthropic-beta": "a-1,b-2",
       "anthropic-version": "2099-01-01",
@@ -110,7 +110,7 @@ describe("the request", () => {
     expect(seen[1]?.headers["anthropic-beta"]).toBe(beta === undefined ? "mine" : `mine,${beta}`);
   });
 
-  test("what the configuration changes is changed, and only then the body is written anew", async () => {
+  test("the body is rewritten only when the configuration changes it", async () => {
     const yaml = `model_list: [{model_name: m, litellm_params: {model: anthropic/up, api_base: "BASE/v1/", api_key: k, max_tokens: 50, temperature: 0.5, extra_headers: {x-team: a}, extra_body: {speed: fast}, additional_drop_params: [z]}}]`;
     await post(routerOf(yaml), '{"model":"m","max_tokens":100,"messages":[{"role":"user","content":"x"}],"z":1}');
     expect(JSON.parse(seen[0]?.body ?? "")).toEqual({
@@ -124,7 +124,7 @@ describe("the request", () => {
     expect(seen[0]?.url).toBe("/v1/messages?beta=true");
   });
 
-  test("thinking that a translated provider wrote stays here", async () => {
+  test("thinking that a translated provider wrote is not sent", async () => {
     const foreign = { type: "thinking", thinking: "hm", signature: "Z2FudHJ5LmRldGFpbHMuW10=" };
     const hidden = { type: "redacted_thinking", data: "Z2FudHJ5LmRldGFpbHMuW10=" };
     const own = { type: "thinking", thinking: "ha", signature: "EqQBCkYIBxgC" };
@@ -179,7 +179,7 @@ describe("the answer", () => {
 
   test.each([
     [
-      "Anthropic's error as it is",
+      "Anthropic's error unchanged",
       400,
       "application/json",
       '{"type":"error", "error":{"type":"invalid_request_error","message":"no"},"request_id":"req_up"}',
@@ -188,7 +188,7 @@ describe("the answer", () => {
       "no",
     ],
     [
-      "another JSON error in our words",
+      "another JSON error in Anthropic's shape",
       422,
       "application/json",
       '{"error":{"message":"nope"}}',
@@ -196,7 +196,7 @@ describe("the answer", () => {
       "invalid_request_error",
       "nope",
     ],
-    ["HTML", 503, "text/html", "<h1>secret page</h1>", 503, "api_error", "no message"],
+    ["HTML", 503, "text/html", "<h1>secret page</h1>", 503, "api_error", "not a message"],
     ["a redirect", 302, "text/html", "", 502, "api_error", "302"],
     [
       "an error in a 200",
@@ -207,8 +207,8 @@ describe("the answer", () => {
       "overloaded_error",
       "busy",
     ],
-    ["HTML in a 200", 200, "text/html", "<p>", 502, "api_error", "no message"],
-    ["nothing", 200, "application/json", "", 502, "api_error", "no message"],
+    ["HTML in a 200", 200, "text/html", "<p>", 502, "api_error", "not a message"],
+    ["nothing", 200, "application/json", "", 502, "api_error", "not a message"],
   ])("%s", async (_, status, type, body, expected, errorType, words) => {
     answer = { status, type, body, headers: { location: "http://elsewhere.test" } };
     for (const request of [ask, askStream]) {
@@ -227,7 +227,7 @@ describe("the answer", () => {
 
 describe("count_tokens", () => {
   const ask = '{"model":"claude-sonnet-5","messages":[{"role":"user","content":"x"}]}';
-  test("is asked upstream, bytes untouched, and costs nothing", async () => {
+  test("is forwarded byte for byte and costs nothing", async () => {
     answer.body = '{"input_tokens": 14}';
     const response = await post(routerOf(WILD), ask, {}, "/v1/messages/count_tokens?beta=true");
     expect(await response.text()).toBe(answer.body);

@@ -1,29 +1,32 @@
 /**
- * Anthropic's API and everything that speaks it: passed through.
+ * Anthropic's API and every provider that speaks it. Requests and answers are passed through.
  *
- * The body goes on byte for byte, except the value of `model` where the route renames it and fields the configuration
- * asks to change, and thinking that a translated provider wrote earlier in the conversation: its signature is ours, and
- * Anthropic would refuse the whole request for it. The answer comes back untouched. A stream's usage is read by the router's own watch on the way out, so
- * that bytes are looked at once; `onUsage` is called here for answers in one piece only.
+ * The body is sent byte for byte, with three exceptions: the value of `model` when the route renames it, fields that the
+ * configuration changes, and thinking that a translated provider wrote earlier in the conversation. That thinking has a
+ * signature of ours, for which Anthropic would refuse the whole request. The answer is returned unchanged. The router
+ * reads a stream's usage with its own watch, so that bytes are looked at once; `onUsage` is called here only for answers
+ * without a stream.
  */
-import { errorResponse, errorTypeOf, isErrorType, statusOf } from "../errors.ts";
-import { ANTHROPIC_BASE } from "../providers.ts";
-import { type Checked, HOPS } from "../request.ts";
-import { countTokensResponse } from "../translate/count.ts";
-import { UNSIGNED } from "../translate/reasoning.ts";
-import { usageOf } from "../usage.ts";
+import { errorResponse, errorTypeOf, isErrorType, statusOf } from "../base/errors.ts";
+import { isRecord, parseJson, type Json } from "../base/json.ts";
+import { usageOf } from "../base/usage.ts";
+import { type Checked, HOPS } from "../request/request.ts";
+import { ANTHROPIC_BASE } from "../routes/providers.ts";
+import { countTokensResponse } from "../translate/request/count.ts";
+import { UNSIGNED } from "../translate/round-trip/reasoning.ts";
 import type { Upstream, UpstreamCall } from "./upstream.ts";
 
 const DEFAULT_VERSION = "2023-06-01";
 const OAUTH_BETA = "oauth-2025-04-20";
 
-/** What an upstream that speaks Messages but does not count tokens answers: then the count is estimated. */
+/** Statuses that mean an upstream does not count tokens. The count is then estimated. */
 const CANNOT_COUNT = new Set([404, 405, 501]);
 
-/** Headers of an answer that mean something to the caller; the rest belongs to one hop or to the provider's account. */
+/** Response headers that are passed on. The others concern only one hop or the provider's account. */
 const KEPT_HEADERS =
   /^(?:content-type|request-id|retry-after|x-should-retry|anthropic-ratelimit-.*|anthropic-priority-.*)$/;
 
+/** The upstream for `api_format: anthropic`. */
 export const anthropicUpstream: Upstream = async (call, deps) => {
   const path = call.kind === "count_tokens" ? "/v1/messages/count_tokens" : "/v1/messages";
   // Called without `this`: workerd's own fetch refuses any other.
@@ -53,7 +56,7 @@ export const anthropicUpstream: Upstream = async (call, deps) => {
     return failure(call, answer, headers);
   }
   const bytes = await answer.arrayBuffer();
-  const parsed = parse(new TextDecoder().decode(bytes));
+  const parsed = parseRecord(new TextDecoder().decode(bytes));
   if (parsed === undefined || parsed["type"] === "error") return notAMessage(call, answer, parsed);
   const usage = usageOf(parsed["usage"]);
   if (usage !== undefined) call.onUsage(usage);
@@ -64,7 +67,7 @@ function requestHeaders({ inbound, deployment }: UpstreamCall): Headers {
   const headers = new Headers(inbound);
   headers.set("content-type", "application/json");
   if (deployment.apiBase === ANTHROPIC_BASE) headers.delete(HOPS);
-  // Compressed streams arrive in lumps, and nobody on the way reads them.
+  // A compressed stream arrives in lumps.
   headers.set("accept-encoding", "identity");
   if (!headers.has("anthropic-version")) headers.set("anthropic-version", DEFAULT_VERSION);
   const key = deployment.apiKey;
@@ -116,7 +119,7 @@ async function requestBody({ request, kind, deployment }: UpstreamCall): Promise
   return { ok: true, value: new TextEncoder().encode(JSON.stringify(changed)) };
 }
 
-/** The conversation without thinking blocks that no Anthropic model signed; the very same list when there are none. */
+/** The conversation without thinking blocks that carry our signature; the same list object when there are none. */
 function withoutForeignThinking(messages: readonly unknown[]): readonly unknown[] {
   const isForeign = (block: unknown): boolean => {
     if (!isRecord(block)) return false;
@@ -131,7 +134,7 @@ function withoutForeignThinking(messages: readonly unknown[]): readonly unknown[
     const content = contentOf(message);
     if (!content.some(isForeign)) return [message];
     const rest = content.filter((block) => !isForeign(block));
-    // A turn of nothing but thinking would be empty, and an empty turn is refused.
+    // A turn with only thinking would become empty, and an empty turn is refused.
     return rest.length === 0 ? [] : [{ ...(message as object), content: rest }];
   });
 }
@@ -142,18 +145,18 @@ function keptHeaders(from: Headers): Headers {
   return kept;
 }
 
-/** Anything but a stream or a 2xx: an Anthropic error is passed on as it is, everything else becomes one. */
+/** The response for a failed call: an error in Anthropic's shape is passed on unchanged, anything else becomes one. */
 async function failure(call: UpstreamCall, answer: Response, headers: Headers): Promise<Response> {
   const text = await answer.text();
-  const parsed = parse(text);
+  const parsed = parseRecord(text);
   if (!answer.ok && isAnthropicError(parsed)) return new Response(text, { status: answer.status, headers });
   return notAMessage(call, answer, parsed);
 }
 
-function notAMessage(call: UpstreamCall, answer: Response, parsed: Record<string, unknown> | undefined): Response {
+function notAMessage(call: UpstreamCall, answer: Response, parsed: Json | undefined): Response {
   const error = isRecord(parsed?.["error"]) ? parsed["error"] : undefined;
   const type = isErrorType(error?.["type"]) ? error["type"] : undefined;
-  // A 200 that is no message, and a redirect, are faults of the upstream, not of the request.
+  // A 200 that is not a message, and a redirect, are the upstream's fault and not the request's.
   const status = answer.status >= 400 ? answer.status : type === undefined ? 502 : statusOf(type);
   const said = typeof error?.["message"] === "string" ? error["message"] : undefined;
   const kind = answer.headers.get("content-type") ?? "no content type";
@@ -163,27 +166,19 @@ function notAMessage(call: UpstreamCall, answer: Response, parsed: Record<string
       type: type ?? errorTypeOf(status),
       message:
         said ??
-        `The upstream of "${call.deployment.route}" answered ${answer.status} with something that is no message (${kind}).`,
+        `The upstream of "${call.deployment.route}" answered ${answer.status} with something that is not a message (${kind}).`,
       retryAfter: answer.headers.get("retry-after") ?? undefined,
     },
     call.requestId,
   );
 }
 
-function isAnthropicError(value: Record<string, unknown> | undefined): boolean {
+function isAnthropicError(value: Json | undefined): boolean {
   const error = value?.["type"] === "error" ? value["error"] : undefined;
   return isRecord(error) && typeof error["type"] === "string" && typeof error["message"] === "string";
 }
 
-function parse(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isRecord(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+function parseRecord(text: string): Json | undefined {
+  const value = parseJson(text);
+  return isRecord(value) ? value : undefined;
 }

@@ -71,7 +71,7 @@ describe("answers", () => {
     expect(call.usages).toEqual([{ inputTokens: 1, outputTokens: 2, cacheReadTokens: 3, cacheWriteTokens: 4 }]);
   });
 
-  test("a bad script is the caller's error", async () => {
+  test("an invalid script is the caller's error", async () => {
     const response = await play(await testCall(engineBody(scripted({ txt: "a" }))));
     expect(response.status).toBe(400);
     expect(await json(response)).toEqual({
@@ -95,7 +95,7 @@ describe("answers", () => {
 });
 
 describe("scripted failures", () => {
-  test("for the first calls of a step, then never again", async () => {
+  test("for the first calls of a step only", async () => {
     const upstream = createDemoUpstream();
     const body = engineBody(
       scripted({ fail: { status: 529, times: 2, retryAfter: 3 }, text: "up" }, { fail: { status: 404, times: 1 } }),
@@ -113,14 +113,14 @@ describe("scripted failures", () => {
     expect((await upstream(await testCall(next), testDeps())).status).toBe(200);
   });
 
-  test("always, unless told otherwise; nothing is billed", async () => {
+  test("for every call by default; nothing is billed", async () => {
     const upstream = createDemoUpstream();
     const call = await testCall(engineBody(scripted({ fail: { status: 401 } })));
     for (let at = 0; at < 5; at++) expect((await upstream(call, testDeps())).status).toBe(401);
     expect(call.usages).toEqual([]);
   });
 
-  test("counters are bounded: the one used longest ago goes", () => {
+  test("counters are bounded: the least recently used one is dropped", () => {
     const attempts = createAttempts(2);
     expect([
       attempts.next("a", 0),
@@ -135,7 +135,7 @@ describe("scripted failures", () => {
 });
 
 describe("pacing", () => {
-  test("waits are asked for one by one, as the reader pulls", async () => {
+  test("waits are requested one by one, as the reader pulls", async () => {
     const deps = testDeps();
     const response = await play(
       await testCall(engineBody(scripted({ text: "abcdef", chunk: 2, chunkMs: 5, ttftMs: 7 }))),
@@ -168,7 +168,7 @@ describe("pacing", () => {
 });
 
 describe("streams that do not end well", () => {
-  test("cut: what was sent arrives, then the stream breaks", async () => {
+  test("cut: the part already sent arrives, then the stream breaks", async () => {
     const call = await testCall(engineBody(scripted({ text: "abcdef", chunk: 2, cutAfter: 2 })));
     const deps = testDeps();
     const reader = ((await play(call, deps)).body as ReadableStream<Uint8Array>).getReader();
@@ -221,7 +221,7 @@ describe("an abort ends everything at once", () => {
     expect(call.usages).toHaveLength(1);
   });
 
-  test("while nobody reads", async () => {
+  test("while the stream is not read", async () => {
     const call = await testCall(engineBody(scripted({ text: "abcd" })));
     const response = await play(call);
     call.abort.abort(gone);

@@ -1,15 +1,15 @@
 /**
  * The demonstration model: an upstream without a provider.
  *
- * It speaks the Messages API and dictates text and tool calls, so that the real engine really writes files and runs
- * commands before anyone has a key. It never calls the network. What it does with a prompt: `docs/demo-model.md`.
+ * It speaks the Messages API and dictates text and tool calls, so that the real engine writes files and runs commands
+ * before a user has a key. It never calls the network. `docs/demo-model.md` says what it does with a prompt.
  */
-import { errorResponse } from "../errors.ts";
+import { errorResponse } from "../base/errors.ts";
 import type { Attempts } from "../demo/attempts.ts";
 import { createAttempts } from "../demo/attempts.ts";
+import { summaryStep, titleStep } from "../demo/chores.ts";
 import type { Conversation } from "../demo/conversation.ts";
 import { toConversation } from "../demo/conversation.ts";
-import { summaryStep, titleStep } from "../demo/chores.ts";
 import { estimateInputTokens, toMessage, toUsage } from "../demo/message.ts";
 import { ruleStep } from "../demo/rules.ts";
 import type { ScriptedStep } from "../demo/script.ts";
@@ -17,7 +17,7 @@ import { scriptedStep } from "../demo/script.ts";
 import { toSse } from "../demo/sse.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** One demonstration model. `attempts` is all it remembers between calls. */
+/** Makes a demonstration model. It remembers only `attempts` between calls. */
 export function createDemoUpstream(attempts: Attempts = createAttempts()): Upstream {
   return async (call, deps) => {
     const { request, requestId, signal } = call;
@@ -64,7 +64,7 @@ export function createDemoUpstream(attempts: Attempts = createAttempts()): Upstr
   };
 }
 
-/** The one that the router uses. */
+/** The demonstration model that the router uses. */
 export const demoUpstream: Upstream = createDemoUpstream();
 
 function chooseStep(conversation: Conversation): ScriptedStep {

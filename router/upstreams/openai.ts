@@ -1,28 +1,30 @@
 /**
- * Providers that speak OpenAI's chat completions: the request translated, asked once, the answer translated back.
+ * Providers that speak OpenAI's chat completions: translates the request, asks once, and translates the answer back.
  *
- * The stream is pulled: each read of the client takes one read of the provider's socket, so a slow client slows the
- * provider down and nothing piles up in between.
+ * The client's reads pull the stream: each one reads the provider's socket once, so a slow client slows the provider down
+ * and nothing accumulates in between.
  */
-import { errorResponse, type RouterFailure } from "../errors.ts";
-import { CallIds } from "../translate/call-ids.ts";
-import { countTokensResponse, estimateTokens } from "../translate/count.ts";
-import { kindOf, notAnAnswer, toFailure, type FailureSource } from "../translate/failure.ts";
-import { parseJson } from "../translate/json.ts";
-import { StreamPump } from "../translate/pump.ts";
-import { dialectOf } from "../translate/providers.ts";
-import { relax } from "../translate/relax.ts";
-import { toChatCall, type ChatCall } from "../translate/request.ts";
-import { toMessage, type AnswerContext } from "../translate/response.ts";
-import { MessageStream } from "../translate/stream.ts";
-import { toUsage } from "../translate/usage.ts";
-import type { Upstream, UpstreamCall, UpstreamDeps } from "./upstream.ts";
+import type { Effects } from "../base/effects.ts";
+import { errorResponse, type RouterFailure } from "../base/errors.ts";
+import { parseJson } from "../base/json.ts";
+import { kindOf, notAnAnswer, toFailure, type FailureSource } from "../translate/answer/failure.ts";
+import { StreamPump } from "../translate/answer/pump.ts";
+import { toMessage, type AnswerContext } from "../translate/answer/response.ts";
+import { MessageStream } from "../translate/answer/stream.ts";
+import { toUsage } from "../translate/answer/usage.ts";
+import { toChatCall, type ChatCall } from "../translate/request/chat-call.ts";
+import { countTokensResponse, estimateTokens } from "../translate/request/count.ts";
+import { dialectOf } from "../translate/request/dialects.ts";
+import { relax } from "../translate/request/relax.ts";
+import { CallIds } from "../translate/round-trip/call-ids.ts";
+import type { Upstream, UpstreamCall } from "./upstream.ts";
 
-/** How long a stream's first words are waited for before the headers go out. */
+/** How long to wait for a stream's first words before sending the headers. */
 const PEEK_MS = 3000;
-/** Most of an error's body that is read. */
+/** Most bytes read of an error's body. */
 const ERROR_BODY_LIMIT = 64 * 1024;
 
+/** The upstream for `api_format: openai`. */
 export const openaiUpstream: Upstream = async (call, deps) => {
   const asked = await call.request.body();
   if (!asked.ok) return refuse(asked.failure, call);
@@ -61,7 +63,7 @@ export const openaiUpstream: Upstream = async (call, deps) => {
   return call.request.streams ? answerStream(call, deps, response, context) : answerWhole(call, response, context);
 };
 
-async function ask(call: UpstreamCall, deps: UpstreamDeps, chat: ChatCall): Promise<Response> {
+async function ask(call: UpstreamCall, deps: Effects, chat: ChatCall): Promise<Response> {
   const { apiBase, apiKey, auth, params } = call.deployment;
   const headers = new Headers({
     "content-type": "application/json",
@@ -104,12 +106,12 @@ async function answerWhole(call: UpstreamCall, response: Response, context: Answ
 }
 
 /**
- * Waits a moment for the model's first words before it answers, so that an error in the first event is still a status
- * with all that belongs to it.
+ * Waits a moment for the model's first words before answering, so that an error in the first event can still become an
+ * HTTP status.
  */
 async function answerStream(
   call: UpstreamCall,
-  deps: UpstreamDeps,
+  deps: Effects,
   response: Response,
   context: AnswerContext,
 ): Promise<Response> {
@@ -144,14 +146,14 @@ async function answerStream(
   return new Response(body, { headers: answerHeaders(call, "text/event-stream; charset=utf-8") });
 }
 
-/** The next text there is; empty at the end. */
+/** The next text of the stream; empty at the end. */
 async function readWords(pump: StreamPump): Promise<string> {
   let text = "";
   while (text === "" && !pump.done) text = await pump.read();
   return text;
 }
 
-/** At most `limit` bytes of a body, however long it is. */
+/** About the first `limit` characters of a body. */
 async function readSome(response: Response, limit: number): Promise<string> {
   if (response.body === null) return "";
   const reader = response.body.getReader();

@@ -1,5 +1,5 @@
 import type { ModelUsage } from "@gantry/protocol/run-end.ts";
-import type { UsageRecord } from "@gantry/router/usage.ts";
+import type { UsageRecord } from "@gantry/router/base/usage.ts";
 import { objectOf } from "../base/env.ts";
 import type { Env } from "../base/env.ts";
 import { Later } from "../base/later.ts";

@@ -1,6 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
-import type { Estimate, Reservation } from "@gantry/router/budget.ts";
-import type { UsageRecord } from "@gantry/router/usage.ts";
+import type { Estimate, Reservation } from "@gantry/router/money/budget.ts";
+import type { UsageRecord } from "@gantry/router/base/usage.ts";
 import { objectOf } from "../base/env.ts";
 import type { Env, Stub } from "../base/env.ts";
 

@@ -1,4 +1,4 @@
-import { sleep } from "@gantry/router/effects.ts";
+import { sleep } from "@gantry/router/base/effects.ts";
 
 /**
  * Small things that an answer brings with it and that nobody waits for: they are done together, a little later. Done at

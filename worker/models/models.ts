@@ -1,10 +1,10 @@
 import { waitUntil } from "cloudflare:workers";
-import { parseRouterConfig } from "@gantry/router/config.ts";
-import { effects } from "@gantry/router/effects.ts";
+import { parseRouterConfig } from "@gantry/router/config/config.ts";
+import { effects } from "@gantry/router/base/effects.ts";
 import { createRouter } from "@gantry/router/router.ts";
 import type { Router } from "@gantry/router/router.ts";
-import { compileRoutes } from "@gantry/router/routes.ts";
-import type { RouteTable } from "@gantry/router/routes.ts";
+import { compileRoutes } from "@gantry/router/routes/routes.ts";
+import type { RouteTable } from "@gantry/router/routes/routes.ts";
 import { newId } from "@gantry/protocol/ids.ts";
 import bundledRoutes from "../../litellm_config.yaml";
 import { count, countLater } from "../accounts/counting.ts";

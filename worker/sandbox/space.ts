@@ -1,6 +1,6 @@
 import { waitUntil } from "cloudflare:workers";
 import { RequestRefused } from "@gantry/protocol/error.ts";
-import { sleep } from "@gantry/router/effects.ts";
+import { sleep } from "@gantry/router/base/effects.ts";
 import type { Env } from "../base/env.ts";
 import { localRunner, runnerPort } from "./local.ts";
 

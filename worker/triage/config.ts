@@ -1,5 +1,5 @@
-import { readYaml } from "@gantry/router/config-lines.ts";
-import type { Path } from "@gantry/router/config-lines.ts";
+import { readYaml } from "@gantry/router/config/yaml.ts";
+import type { Path } from "@gantry/router/config/yaml.ts";
 import { z } from "zod";
 import { sqlProblem } from "./sql-text.ts";
 

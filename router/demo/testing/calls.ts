@@ -1,14 +1,15 @@
-/** Calls of the demonstration model for tests: a Messages request, and effects without a clock or a network. */
-import type { Deployment } from "../../deployment.ts";
-import type { MessagesBody } from "../../messages-request.ts";
+/** Calls the demonstration model in tests: a Messages request, and effects without a clock or a network. */
+import type { Effects } from "../../base/effects.ts";
+import type { Usage } from "../../base/usage.ts";
+import type { MessagesBody } from "../../request/request.ts";
+import type { Deployment } from "../../routes/deployment.ts";
 import { requestOf } from "../../testing/request-of.ts";
-import type { UpstreamCall, UpstreamDeps } from "../../upstreams/upstream.ts";
-import type { Usage } from "../../usage.ts";
+import type { UpstreamCall } from "../../upstreams/upstream.ts";
 
 export const ENVIRONMENT =
   "# Environment\nYou have been invoked in the following environment: \n - Primary working directory: /workspace\n - Is a git repository: false\n - Platform: linux";
 
-/** As Claude Code sends a first prompt. */
+/** A first prompt as Claude Code sends it. */
 export function engineBody(prompt: string, ...more: unknown[]): MessagesBody {
   return {
     model: "demo/claude",
@@ -34,7 +35,7 @@ export function scripted(...steps: unknown[]): string {
   return `Go on. <<script${JSON.stringify(steps)}script>>`;
 }
 
-/** One tool call and its result, as the engine puts them into the next request. */
+/** A tool call and its result, as the engine puts them into the next request. */
 export function exchange(name: string, input: unknown, content: unknown, isError = false): unknown[] {
   const id = `toolu_${name}_${JSON.stringify(input).length}`;
   return [
@@ -79,14 +80,14 @@ export async function testCall(body: MessagesBody, kind: UpstreamCall["kind"] = 
   };
 }
 
-export interface TestDeps extends UpstreamDeps {
-  /** Every wait that was asked for, in order. */
+export interface TestDeps extends Effects {
+  /** Every requested wait, in order. */
   readonly waits: number[];
-  /** Waits that neither ended nor were given up. */
+  /** Waits that neither ended nor were aborted. */
   open(): number;
 }
 
-/** Waits end at once, except those of `blockingMs`: they end by their signal alone. */
+/** Waits end at once, except those of `blockingMs`, which end only through their signal. */
 export function testDeps(blockingMs?: number): TestDeps {
   const waits: number[] = [];
   let open = 0;

@@ -1,6 +1,6 @@
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import { isId } from "@gantry/protocol/ids.ts";
-import type { Caller } from "@gantry/router/router.ts";
+import type { Caller } from "@gantry/router/request/caller.ts";
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import { modelsOf } from "../../models/models.ts";
