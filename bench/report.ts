@@ -13,13 +13,13 @@ export interface Table {
 /** One group: `node bench/main.ts NAME`. */
 export interface Group {
   readonly name: string;
-  /** Where its table stands; `docs/benchmarks.md` unless given. */
+  /** Where its table stands; `docs/internals/benchmarks.md` unless given. */
   readonly page?: string;
   /** Measures. `say` tells the person who waits what happens; it is no part of the result. */
   run(say: (line: string) => void): Promise<Table>;
 }
 
-const PAGE = "docs/benchmarks.md";
+const PAGE = "docs/internals/benchmarks.md";
 
 /** Text of a table in Markdown, with columns that line up on a screen too. */
 export function render(table: Table): string {
