@@ -70,14 +70,14 @@ export const containers: Group = {
       columns: ["", "n", "ms"],
       rows: [
         row("cold: prompt of a new session → first text", cold),
-        row("of each start: container begun → its runner answers", started),
+        row("of each start: container started → its runner answers", started),
         row("warm: next prompt → first text", warm),
         row("stop: SIGTERM → container gone", stop),
         row("restore: prompt after a stop, 1 MB of files → first text", restored),
       ],
       notes: [
-        "Medians, [least..90th percentile]. wrangler's local runtime with real Docker containers and the network sidecar beside each; the scripted model answers at once. Cloudflare's own times for placing a container and fetching its image are not in these figures.",
-        "Both starts include an engine that starts in the new container.",
+        "Medians, [least..90th percentile]. wrangler's local runtime with real Docker containers and the network sidecar beside each; the scripted model answers at once. The time Cloudflare takes to place a container and fetch its image is not included.",
+        "Both starts include the start of an engine in the new container.",
       ],
     };
   },

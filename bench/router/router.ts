@@ -77,10 +77,10 @@ export const router: Group = {
     const load = await startLoad(scope);
     const { lanes, missing } = await allLanes(scope);
     const notes = [
-      "One request after another, slices of 1.5 s in rotating order; processor time of the gateway's processes, user and system, from `/proc`. Medians, [least..90th percentile].",
-      "The request is 34 KB with 14 tools, as Claude Code sends it. A stream is 100 pieces of text and a tool call in 100 pieces of arguments, each written in a turn of its own; µs / chunk is the whole stream, request included, divided by 200.",
-      `The rest: a fresh process under ${STREAMS.toLocaleString("en")} streams at once, ${SLOW_CHUNKS} pieces 200 ms apart, once; processor time per piece (less that of the request), resident memory at most, and streams that came to their proper end. In the columns before, pieces come as fast as they are read, and a gateway may find several at once; here each comes alone.`,
-      "The first floor is a Worker in bare workerd that passes request and answer on without looking. The second hands each piece of the answer through its JavaScript, unread: what workerd itself takes for that, whoever translates. Ours runs in the same bare workerd, built as it is deployed; its API key is checked. Targets: ≤ 3 × floor per request, ≤ 30 µs per chunk.",
+      "One request after another, slices of 1.5 s in rotating order; CPU time of the gateway's processes, user and system, from `/proc`. Medians, [least..90th percentile].",
+      "The request is 34 KB with 14 tools, as Claude Code sends it. A stream is 100 pieces of text and a tool call in 100 pieces of arguments, each written in its own turn of the event loop; µs / chunk is the whole stream, request included, divided by 200.",
+      `The remaining columns: a fresh process with ${STREAMS.toLocaleString("en")} streams at once, ${SLOW_CHUNKS} pieces 200 ms apart, measured once; CPU time per piece (without the request), peak resident memory, and streams that ended properly. In the columns before, pieces arrive as fast as they are read, and a gateway may find several at once; here each arrives alone.`,
+      "The first floor is a Worker in bare workerd that passes request and answer on unread. The second passes each piece of the answer through JavaScript, unread: the least that any translating Worker must spend. Gantry's router runs in the same bare workerd, built as it is deployed, and checks its API key. Targets: ≤ 3 × floor per request, ≤ 30 µs per chunk.",
       ...missing,
     ];
     const { costs, failures } = await measureCpu(lanes, `${provider.url}/long`, load, say);

@@ -179,8 +179,8 @@ function toTable(sizes: readonly Size[]): Table {
       size.isExact ? "yes" : "NO",
     ]),
     notes: [
-      `Files of our own dependencies below ${LARGEST_FILE / 1024} KB. A save is measured by the session, from the question what there is to the commit, encryption and store included; what is new is the changed file, what the conversation grew by, and the pages of the list that changed. Medians of ${ROUNDS}, [least..90th percentile], in turns with \`zip\`.`,
-      "Restored after the sandbox's whole disk was taken away, once; the same for `unzip`. Exact: names, modes, times and contents are as before.",
+      `The files are Gantry's own dependencies, those below ${LARGEST_FILE / 1024} KB. The session measures a save, from asking for the scan to the commit, including encryption and the store. New data are the changed file, the growth of the conversation, and the pages of the list that changed. Medians of ${ROUNDS}, [least..90th percentile], alternating with \`zip\`.`,
+      "Restored once, after the sandbox's whole disk was removed; `unzip` likewise. Exact: names, modes, times and contents are as before.",
     ],
   };
 }
