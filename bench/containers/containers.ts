@@ -4,12 +4,12 @@ import type { Line } from "../../e2e/client.ts";
 import type { Group } from "../report.ts";
 import { summarize, withSpread } from "../statistics.ts";
 
-/** What a container costs whoever waits: its first start, the prompts after, its end, and the start that brings files back. */
+/** How long a user waits for a container: its first start, later prompts, its stop, and a start with a restore. */
 
 const ROUNDS = 5;
 const WARM = 3;
 
-/** A workspace to bring back: forty files of 25 KB. */
+/** A workspace to restore: forty files of 25 KB. */
 const FILES = script(
   {
     tool: "Bash",

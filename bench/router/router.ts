@@ -11,9 +11,9 @@ import type { Memory } from "./memory.ts";
 import { measureSpread } from "./spread.ts";
 import type { Share, Spread } from "./spread.ts";
 
-/** What the model router costs, beside the least that anything in its place can cost, and beside others. */
+/** What the model router costs, compared with the least any gateway can cost, and with other gateways. */
 
-/** Pieces of the streams whose processor time is measured. */
+/** Pieces of the streams whose CPU time is measured. */
 const CHUNKS = 200;
 
 const COLUMNS = [
@@ -61,7 +61,7 @@ function toWords({ even, uneven, failed }: Spread): string {
   return `Least-busy, 900 streams, 30 at once, each deployment answering after the milliseconds in its name; calls (most in hand at once): ${words(even)}; and ${words(uneven)}. Failed: ${failed}.`;
 }
 
-/** How much of the cost of a piece is ours, and how much is workerd's. */
+/** How much of the cost of a piece is Gantry's, and how much is workerd's. */
 function overFloor(costs: ReadonlyMap<string, Costs>): string {
   const chunkUs = (name: string): number =>
     (summarize(costs.get(name)?.stream ?? [Number.NaN]).median * 1_000) / CHUNKS;

@@ -59,7 +59,7 @@ export interface RunCounts {
   readonly engineCpuSeconds: number;
 }
 
-/** Dollars for a thousand runs, by what they are asked for. */
+/** Dollars per thousand runs, by part of the platform. */
 export function costOfThousand(
   counts: RunCounts,
   instance: InstanceType,

@@ -16,7 +16,7 @@ export interface Rules {
   readonly stopIdleWhenFull: boolean;
   /** Start of a machine with its runner and engine. */
   readonly startMs: number;
-  /** A started one takes over a session. */
+  /** A sandbox from the pool takes over a session. */
   readonly adoptMs: number;
   /** Files and conversation of a session that had a sandbox before. */
   readonly restoreMs: number;
@@ -55,14 +55,14 @@ interface Session {
   state: SandboxState;
   had: boolean;
   promptAt: number;
-  /** Rises with every change, so that a timer set before is known to be stale. */
+  /** Incremented with every change, so that an older timer can tell it is stale. */
   turn: number;
-  /** Where the sandbox of the prompt in hand came from, and whether it had to wait for a slot first. */
+  /** Where the sandbox of the current prompt came from, and whether it had to wait for a slot first. */
   source: "live" | "pooled" | "started";
   waited: boolean;
 }
 
-/** A number that changes at moments: its highest value and its area, from a moment on. */
+/** A value that changes in steps: its peak and its integral over time, from a given moment on. */
 class Gauge {
   value = 0;
   peak = 0;
@@ -137,7 +137,7 @@ export function simulate(visits: readonly Visit[], rules: Rules, warmUpMs: numbe
   };
 
   const fillPool = (): void => {
-    // What waits for a start comes first: a pool must not make anybody wait.
+    // Waiting prompts come first: filling the pool must not delay them.
     while (pooled + pooledComing < rules.pool && taken.value < rules.capacity && startQueue.size === 0) {
       pooledComing += 1;
       taken.change(1);
@@ -170,7 +170,7 @@ export function simulate(visits: readonly Visit[], rules: Rules, warmUpMs: numbe
       session.source = "live";
       return work(session, rules.liveMs);
     }
-    // One that is being stopped begins anew when that is done.
+    // A sandbox that is being stopped starts again when that is done.
     if (session.state === "none") begin(session);
   };
 

@@ -19,13 +19,13 @@ import type { Started } from "./start.ts";
 import { PROMPT } from "./timing.ts";
 import type { Timing } from "./timing.ts";
 
-/** What our service adds to the Agent SDK, and what it takes away by keeping engines alive. */
+/** What Gantry adds to the Agent SDK's time, and what it saves by keeping engines alive. */
 
 const ROUNDS = 15;
-/** Pairs of live prompts a round: the two sides differ by less than each of them varies, so there are more of them. */
+/** Pairs of live prompts per round: the sides differ by less than each of them varies, so there are many. */
 const LIVE_A_ROUND = 10;
 const STARTS = 9;
-/** After an engine has ended or begun: the system's own tidying is not ours to measure. */
+/** Pause after an engine has ended or started, so that the system's own clean-up is not measured. */
 const SETTLE_MS = 150;
 
 interface Measured {

@@ -10,7 +10,7 @@ import { byLines, byWebSocket } from "./listeners.ts";
 import type { Listeners } from "./listeners.ts";
 import { EVENTS_A_COMMIT } from "./scripted-runner.ts";
 
-/** How fast what happens in one session reaches a hundred listeners. */
+/** How fast the events of one session reach a hundred listeners. */
 
 const LISTENERS = 100;
 const EVENTS = 2_000;
@@ -27,7 +27,7 @@ interface Lane {
   readonly rates: number[];
 }
 
-/** Starts a program of this folder; resolves with the address that it says. */
+/** Starts a program of this folder; resolves with its address. */
 function start(scope: Scope, file: URL, args: readonly string[]): Promise<string> {
   const child = scope.spawn(process.execPath, [fileURLToPath(file), ...args], {
     stdio: ["ignore", "inherit", "inherit", "ipc"],

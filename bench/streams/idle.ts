@@ -4,12 +4,12 @@ import { rssMb } from "../processes.ts";
 import type { Group, Table } from "../report.ts";
 import { Scope } from "../scope.ts";
 
-/** What a thousand sessions cost that nobody talks to, each with a listener. */
+/** What a thousand unused sessions cost, each with a listener. */
 
 const SESSIONS = 1_000;
-/** Sessions that come in a second. */
+/** Sessions that arrive per second. */
 const A_SECOND = 10;
-/** What is awake at once while they come: an object sleeps after ten seconds without anything to do. */
+/** Sessions awake at once while they arrive: an object sleeps after ten idle seconds. */
 const AWAKE = 150;
 const EVICTION_MS = 25_000;
 
@@ -17,7 +17,7 @@ type Memory = Record<"launcher" | "workerd" | "runner", number>;
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Waits until everything that can be put out of memory is. */
+/** Waits until everything that can be evicted from memory is. */
 async function settled(gantry: Gantry): Promise<Memory> {
   await pause(EVICTION_MS);
   const { launcher, workerd, runner } = gantry.processes();
