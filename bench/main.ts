@@ -10,7 +10,7 @@ import { snapshots } from "./snapshots/snapshots.ts";
 import { fanout } from "./streams/fanout.ts";
 import { idle } from "./streams/idle.ts";
 
-/** `npm run bench`, or `npm run bench -- sessions`: measures, prints a table a group and writes it on its page. */
+/** `npm run bench`, or `npm run bench -- sessions`: measures, prints one table per group, and writes it to the group's page. */
 
 const GROUPS: readonly Group[] = [
   sessions,

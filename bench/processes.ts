@@ -1,6 +1,6 @@
 import { readFileSync, readdirSync } from "node:fs";
 
-/** What Linux says of running processes. Numbers of processes that ended in between are left out. */
+/** What Linux reports about running processes. Processes that end meanwhile are left out. */
 
 /** `getconf CLK_TCK` on every Linux there is. */
 const MS_PER_TICK = 10;
@@ -19,7 +19,7 @@ export function treeOf(root: number): number[] {
   return tree;
 }
 
-/** Processor time of a process tree since it began, ended children included, in steps of 10 ms. */
+/** CPU time of a process tree since it started, including children that ended, in steps of 10 ms. */
 export function cpuMs(root: number): number {
   const tree = new Set(treeOf(root));
   let ticks = 0;
@@ -27,7 +27,7 @@ export function cpuMs(root: number): number {
   return ticks * MS_PER_TICK;
 }
 
-/** Resident memory of these processes together, in MB (10⁶ bytes). Pages they share are counted for each. */
+/** Resident memory of these processes together, in MB (10⁶ bytes). Shared pages are counted once per process. */
 export function rssMb(pids: readonly number[]): number {
   let kib = 0;
   for (const pid of pids) kib += Number(/^VmRSS:\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0);
@@ -43,7 +43,7 @@ function allStats(): Stat[] {
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     const text = read(`/proc/${name}/stat`);
-    // The name in parentheses may hold anything, so fields are counted from its end.
+    // The name in parentheses may contain anything, so fields are counted from its end.
     const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
     if (fields.length < 15) continue;
     const [parent, ...ticks] = [1, 11, 12, 13, 14].map((index) => Number(fields[index]));

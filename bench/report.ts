@@ -2,24 +2,24 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, loadavg } from "node:os";
 import { ROOT } from "./scope.ts";
 
-/** What a group of measurements leaves behind. */
+/** Result of a group of measurements. */
 export interface Table {
   readonly columns: readonly string[];
   readonly rows: readonly (readonly string[])[];
-  /** What a reader has to know to read the table rightly: how it was measured, and what could not be. */
+  /** What a reader must know to interpret the table: how it was measured, and what could not be measured. */
   readonly notes: readonly string[];
 }
 
 /** One group: `node bench/main.ts NAME`. */
 export interface Group {
   readonly name: string;
-  /** Where its table stands; `docs/benchmarks.md` unless given. */
+  /** The page of its table; `docs/internals/benchmarks.md` unless given. */
   readonly page?: string;
-  /** Measures. `say` tells the person who waits what happens; it is no part of the result. */
+  /** Measures. `say` prints progress; it is not part of the result. */
   run(say: (line: string) => void): Promise<Table>;
 }
 
-const PAGE = "docs/benchmarks.md";
+const PAGE = "docs/internals/benchmarks.md";
 
 /** Text of a table in Markdown, with columns that line up on a screen too. */
 export function render(table: Table): string {
@@ -37,19 +37,19 @@ export function render(table: Table): string {
   ].join("\n");
 }
 
-/** When and where: what two tables must share to be compared. */
+/** When and where it was measured: two tables are comparable only if these agree. */
 export function circumstances(name: string, loadBefore: number): string {
   const date = new Date().toISOString().slice(0, 10);
   const load = `load ${loadBefore.toFixed(1)} before, ${loadNow().toFixed(1)} after`;
   return `\`npm run bench -- ${name}\`, ${date}, ${process.platform}, ${availableParallelism()} cores, Node ${process.versions.node}, ${load}.`;
 }
 
-/** Processes that wanted a core, averaged over the last minute. */
+/** Load average of the last minute. */
 export function loadNow(): number {
   return loadavg()[0] ?? 0;
 }
 
-/** Puts a group's text between its marks on its page; everything around them stays as it was written. */
+/** Replaces the text between a group's marks on its page; the rest of the page stays. */
 export function publish({ name, page: file = PAGE }: Group, text: string): void {
   const path = `${ROOT}/${file}`;
   const begin = `<!-- bench:${name} -->`;

@@ -8,15 +8,15 @@ import { fileURLToPath } from "node:url";
 /** The repository. */
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Ends a child with us, also when we are killed (Linux only). */
+/** Makes a child end with this process, even when this process is killed (Linux only). */
 const SETPRIV = ["/usr/bin/setpriv", "/bin/setpriv"].find((path) => process.platform === "linux" && existsSync(path));
 
 /**
- * Everything a measurement starts or writes: ended and removed in reverse order when it is over, and at once when the
- * program is interrupted or fails.
+ * Everything a measurement starts or writes. It is ended and removed in reverse order when the measurement is over, or when
+ * the program is interrupted or fails.
  */
 export class Scope implements AsyncDisposable {
-  /** Gone with the scope. */
+  /** Removed with the scope. */
   readonly folder = mkdtempSync(join(tmpdir(), "gantry-bench-"));
   readonly #ends: (() => Promise<unknown> | void)[] = [];
   readonly #children = new Set<ChildProcess>();
@@ -65,7 +65,7 @@ export class Scope implements AsyncDisposable {
   }
 }
 
-/** An interrupted benchmark leaves nothing either: `exit` is where scopes end what they started. */
+/** An interrupted benchmark leaves nothing behind: on `exit` each scope ends what it started. */
 export function endOnSignals(): void {
   for (const [signal, code] of [
     ["SIGINT", 130],

@@ -1,4 +1,4 @@
-/** What a row says of its measurements: the middle, and how wide they lie. */
+/** Summary of a row's measurements: the median, and the spread. */
 export interface Summary {
   readonly n: number;
   readonly median: number;
@@ -23,7 +23,7 @@ export function withSpread(summary: Summary, digits = 0): string {
   return `${summary.median.toFixed(digits)} [${summary.min.toFixed(digits)}..${summary.p90.toFixed(digits)}]`;
 }
 
-/** What lies between the two sides of pairs: the middle, and where nine of ten such measurements would have it. */
+/** Paired difference: the median, and its 90 % confidence interval. */
 export interface Difference {
   readonly median: number;
   readonly low: number;
@@ -33,8 +33,8 @@ export interface Difference {
 const RESAMPLES = 2_000;
 
 /**
- * How much more `these` are than `those`, pair by pair: what makes the machine slower for a while is in both sides of a
- * pair. The bounds come from drawing as many of the same pairs again and again (bootstrap).
+ * How much more `these` are than `those`, pair by pair: a slow minute of the machine affects both sides of a pair. The bounds
+ * come from resampling the pairs (bootstrap).
  */
 export function differenceOf(these: readonly number[], those: readonly number[]): Difference {
   const differences = these.map((value, index) => value - (those[index] ?? Number.NaN));

@@ -4,12 +4,12 @@ import type { Line } from "../../e2e/client.ts";
 import type { Group } from "../report.ts";
 import { summarize, withSpread } from "../statistics.ts";
 
-/** What a container costs whoever waits: its first start, the prompts after, its end, and the start that brings files back. */
+/** How long a user waits for a container: its first start, later prompts, its stop, and a start with a restore. */
 
 const ROUNDS = 5;
 const WARM = 3;
 
-/** A workspace to bring back: forty files of 25 KB. */
+/** A workspace to restore: forty files of 25 KB. */
 const FILES = script(
   {
     tool: "Bash",
@@ -70,14 +70,14 @@ export const containers: Group = {
       columns: ["", "n", "ms"],
       rows: [
         row("cold: prompt of a new session → first text", cold),
-        row("of each start: container begun → its runner answers", started),
+        row("of each start: container started → its runner answers", started),
         row("warm: next prompt → first text", warm),
         row("stop: SIGTERM → container gone", stop),
         row("restore: prompt after a stop, 1 MB of files → first text", restored),
       ],
       notes: [
-        "Medians, [least..90th percentile]. wrangler's local runtime with real Docker containers and the network sidecar beside each; the scripted model answers at once. Cloudflare's own times for placing a container and fetching its image are not in these figures.",
-        "Both starts include an engine that starts in the new container.",
+        "Medians, [least..90th percentile]. wrangler's local runtime with real Docker containers and the network sidecar beside each; the scripted model answers at once. The time Cloudflare takes to place a container and fetch its image is not included.",
+        "Both starts include the start of an engine in the new container.",
       ],
     };
   },

@@ -1,10 +1,10 @@
-/** What the load generator is told, and what it answers. */
+/** A job for the load generator, and its result. */
 
 export interface Job {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
-  /** Stands in the last bytes of a good answer. */
+  /** Text that the last bytes of a good answer contain. */
   readonly ending: string;
   /** Requests at once; each one is followed by the next when it has been read to its end. */
   readonly atOnce: number;

@@ -1,7 +1,7 @@
 import { Agent, request } from "node:http";
 import type { Job, Outcome } from "./job.ts";
 
-/** The clients: a program of its own on loopback that takes a job by IPC, one after another, and says how it went. */
+/** The clients: a separate program on loopback that takes one job after another by IPC, and reports each result. */
 
 /** A request that takes longer has failed. */
 const PATIENCE_MS = 120_000;

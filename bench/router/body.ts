@@ -1,6 +1,6 @@
 /**
  * A request of the size and shape that Claude Code sends: long instructions, fourteen tools with their schemas, and a
- * conversation of a few rounds with tool calls. Made from a list of words, so it says nothing, but always the same.
+ * conversation of a few rounds with tool calls. Made from a list of words: meaningless, but always the same.
  */
 
 const WORDS =

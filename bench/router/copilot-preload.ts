@@ -1,6 +1,6 @@
 /**
- * Loaded into copilot-api before it starts: its two providers' addresses are written into it, so what it fetches from
- * them is sent to the scripted provider (`BENCH_UPSTREAM`), and everything else is refused.
+ * Loaded into copilot-api before it starts: the addresses of its two providers are built in, so requests to
+ * them are redirected to the scripted provider (`BENCH_UPSTREAM`), and all others are refused.
  */
 
 const real = globalThis.fetch;

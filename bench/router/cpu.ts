@@ -5,14 +5,14 @@ import { rotate } from "../statistics.ts";
 import { chatBody, messagesBody } from "./body.ts";
 import type { Gateway, Lane } from "./gateway.ts";
 
-/** Processor time of gateways per request, one request after another. */
+/** CPU time of gateways per request, one request after another. */
 
 const ROUNDS = 9;
-/** Processor time comes in steps of 10 ms: a slice is long enough to make them small. */
+/** CPU time has a resolution of 10 ms; a slice is long enough to make that small. */
 const SLICE_MS = 1_500;
 const WARM_UP_MS = 3_000;
 
-/** Processor milliseconds per request; a value a round. */
+/** CPU milliseconds per request; one value per round. */
 export interface Costs {
   readonly whole: number[];
   readonly stream: number[];

@@ -9,7 +9,7 @@ export interface Gateway {
 /** Which conversation a client has with a gateway. */
 export interface Lane {
   readonly name: string;
-  /** Lanes of one program share a process where processor time is measured, as they do in use. */
+  /** Lanes of one program share a process where CPU time is measured, as they do in use. */
   readonly program: string;
   /** Starts the gateway behind this lane, its provider being the one at `upstream` (an address with a path). */
   readonly start: (upstream: string) => Promise<Gateway>;

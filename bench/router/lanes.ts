@@ -3,7 +3,7 @@ import type { Lane } from "./gateway.ts";
 import { installPeers, startClaudeCodeRouter, startCopilotApi } from "./peers.ts";
 import { ROUTER_KEY, startFloor, startRouter } from "./workerd.ts";
 
-/** Routes of our router in a benchmark: one for each lane, all to the same provider. */
+/** Routes of Gantry's router in a benchmark: one per lane, all to the same provider. */
 function routes(upstream: string): string {
   return `model_list:
   - model_name: anthropic/*
@@ -23,12 +23,12 @@ const ANTHROPIC_HEADERS = {
 const OPENAI_HEADERS = { "content-type": "application/json", authorization: `Bearer ${ROUTER_KEY}` };
 
 export const FLOOR = "floor: pass-through Worker";
-/** What workerd takes for any Worker that looks at each piece. */
+/** What workerd needs for any Worker that looks at each piece. */
 export const FLOOR_EACH_PIECE = "floor: reads and writes each piece";
 export const OURS_PASSED_THROUGH = "ours: Anthropic in, passed through";
 export const OURS_TRANSLATED = "ours: Anthropic in, OpenAI upstream";
 
-/** Everything that is measured, and in words what could not be. */
+/** All lanes that are measured, and a note for each that could not be. */
 export async function allLanes(scope: Scope): Promise<{ lanes: Lane[]; missing: string[] }> {
   const ours = {
     program: "ours",

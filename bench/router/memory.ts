@@ -4,7 +4,7 @@ import type { Scope } from "../scope.ts";
 import { jobFor } from "./cpu.ts";
 import type { Lane } from "./gateway.ts";
 
-/** Gateways under many streams at once: memory and processor time, each in a program of its own that has done nothing before. */
+/** Gateways under many streams at once: memory and CPU time, each in a fresh process. */
 
 export const STREAMS = 1_000;
 /** Pieces of a stream of the provider's `/slow`. */
@@ -15,7 +15,7 @@ const LIMIT_MS = 90_000;
 export interface Memory {
   readonly idleMb: number;
   readonly mostMb: number;
-  /** Processor milliseconds per stream, its request included: here each piece finds the gateway asleep, or busy with others. */
+  /** CPU milliseconds per stream, including its request: here each piece finds the gateway asleep, or busy with others. */
   readonly cpuMs: number;
   readonly done: number;
   readonly failed: number;

@@ -7,13 +7,13 @@ import { promisify } from "node:util";
 import type { Scope } from "../scope.ts";
 import type { Gateway } from "./gateway.ts";
 
-/** Other gateways that a Claude Code user may install from npm; they are no dependency of ours. */
+/** Other gateways that a Claude Code user may install from npm; they are not dependencies of Gantry. */
 
 const PACKAGES = ["copilot-api@0.7.0", "@musistudio/claude-code-router@2.0.0"];
 const INSTALL_MS = 180_000;
 const START_MS = 30_000;
 
-/** Installs them into a folder of the scope. Rejects where there is no registry, or it lacks one. */
+/** Installs them into a folder of the scope. Rejects if the registry cannot be reached or lacks one of them. */
 export async function installPeers(scope: Scope): Promise<string> {
   const folder = join(scope.folder, "peers");
   mkdirSync(folder);
@@ -81,7 +81,7 @@ function freePort(): Promise<number> {
   });
 }
 
-/** Any answer at all means that it listens. */
+/** Any response means that it is listening. */
 async function whenOpen(gateway: Gateway): Promise<Gateway> {
   const deadline = Date.now() + START_MS;
   while (gateway.child.exitCode === null && Date.now() < deadline) {

@@ -11,9 +11,9 @@ import type { Memory } from "./memory.ts";
 import { measureSpread } from "./spread.ts";
 import type { Share, Spread } from "./spread.ts";
 
-/** What the model router costs, beside the least that anything in its place can cost, and beside others. */
+/** What the model router costs, compared with the least any gateway can cost, and with other gateways. */
 
-/** Pieces of the streams whose processor time is measured. */
+/** Pieces of the streams whose CPU time is measured. */
 const CHUNKS = 200;
 
 const COLUMNS = [
@@ -61,7 +61,7 @@ function toWords({ even, uneven, failed }: Spread): string {
   return `Least-busy, 900 streams, 30 at once, each deployment answering after the milliseconds in its name; calls (most in hand at once): ${words(even)}; and ${words(uneven)}. Failed: ${failed}.`;
 }
 
-/** How much of the cost of a piece is ours, and how much is workerd's. */
+/** How much of the cost of a piece is Gantry's, and how much is workerd's. */
 function overFloor(costs: ReadonlyMap<string, Costs>): string {
   const chunkUs = (name: string): number =>
     (summarize(costs.get(name)?.stream ?? [Number.NaN]).median * 1_000) / CHUNKS;
@@ -77,10 +77,10 @@ export const router: Group = {
     const load = await startLoad(scope);
     const { lanes, missing } = await allLanes(scope);
     const notes = [
-      "One request after another, slices of 1.5 s in rotating order; processor time of the gateway's processes, user and system, from `/proc`. Medians, [least..90th percentile].",
-      "The request is 34 KB with 14 tools, as Claude Code sends it. A stream is 100 pieces of text and a tool call in 100 pieces of arguments, each written in a turn of its own; µs / chunk is the whole stream, request included, divided by 200.",
-      `The rest: a fresh process under ${STREAMS.toLocaleString("en")} streams at once, ${SLOW_CHUNKS} pieces 200 ms apart, once; processor time per piece (less that of the request), resident memory at most, and streams that came to their proper end. In the columns before, pieces come as fast as they are read, and a gateway may find several at once; here each comes alone.`,
-      "The first floor is a Worker in bare workerd that passes request and answer on without looking. The second hands each piece of the answer through its JavaScript, unread: what workerd itself takes for that, whoever translates. Ours runs in the same bare workerd, built as it is deployed; its API key is checked. Targets: ≤ 3 × floor per request, ≤ 30 µs per chunk.",
+      "One request after another, slices of 1.5 s in rotating order; CPU time of the gateway's processes, user and system, from `/proc`. Medians, [least..90th percentile].",
+      "The request is 34 KB with 14 tools, as Claude Code sends it. A stream is 100 pieces of text and a tool call in 100 pieces of arguments, each written in its own turn of the event loop; µs / chunk is the whole stream, request included, divided by 200.",
+      `The remaining columns: a fresh process with ${STREAMS.toLocaleString("en")} streams at once, ${SLOW_CHUNKS} pieces 200 ms apart, measured once; CPU time per piece (without the request), peak resident memory, and streams that ended properly. In the columns before, pieces arrive as fast as they are read, and a gateway may find several at once; here each arrives alone.`,
+      "The first floor is a Worker in bare workerd that passes request and answer on unread. The second passes each piece of the answer through JavaScript, unread: the least that any translating Worker must spend. Gantry's router runs in the same bare workerd, built as it is deployed, and checks its API key. Targets: ≤ 3 × floor per request, ≤ 30 µs per chunk.",
       ...missing,
     ];
     const { costs, failures } = await measureCpu(lanes, `${provider.url}/long`, load, say);

@@ -15,7 +15,7 @@ const AT_ONCE = 30;
 export interface Share {
   readonly deployment: string;
   readonly requests: number;
-  /** Most calls it had in hand at once. */
+  /** Most calls it had in progress at once. */
   readonly most: number;
 }
 

@@ -8,9 +8,9 @@ import { ROOT } from "../scope.ts";
 import type { Scope } from "../scope.ts";
 import type { Gateway } from "./gateway.ts";
 
-/** Workers in bare workerd: no wrangler, no Miniflare, whose proxies cost more than what is measured. */
+/** Workers in bare workerd: no wrangler, no Miniflare, whose proxies would cost more than what is measured. */
 
-/** The least a Worker in the way can cost: it passes the request on and the answer back, and looks at neither. */
+/** The least a Worker can cost: it passes the request on and the answer back, both unread. */
 const PASS_THROUGH = `export default {
   fetch(request, env) {
     return fetch(env.UPSTREAM + new URL(request.url).pathname, request);
@@ -18,7 +18,7 @@ const PASS_THROUGH = `export default {
 };
 `;
 
-/** The least that looking at an answer can cost: its JavaScript is woken for each piece, and hands it on unread. */
+/** The least that reading an answer can cost: JavaScript is woken for each piece, and passes it on unread. */
 const PIECE_BY_PIECE = `export default {
   async fetch(request, env) {
     const answer = await fetch(env.UPSTREAM + new URL(request.url).pathname, request);
@@ -39,7 +39,7 @@ const PIECE_BY_PIECE = `export default {
 const FLOORS = { passThrough: PASS_THROUGH, pieceByPiece: PIECE_BY_PIECE };
 
 interface WorkerFiles {
-  /** Holds `worker.js` and its text modules; our configuration is written beside them. */
+  /** Holds `worker.js` and its text modules; the configuration is written next to them. */
   readonly folder: string;
   readonly bindings: Readonly<Record<string, string>>;
 }

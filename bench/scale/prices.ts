@@ -1,13 +1,13 @@
 /**
- * What Cloudflare asks, in US dollars, beyond the allowances of the paid plan (5 dollars a month). Read 2026-08 to
+ * What Cloudflare charges, in US dollars, beyond the allowances of the paid plan (5 dollars a month). Read 2026-08 to
  * 2026-11 from the pages named; they change.
  */
 export const PRICES = {
-  /** developers.cloudflare.com/containers/pricing: memory and disk for as long as an instance runs, processor by use. */
+  /** developers.cloudflare.com/containers/pricing: memory and disk for as long as an instance runs, CPU by use. */
   containerGibSecond: 0.0000025,
   containerDiskGbSecond: 0.00000007,
   containerVcpuSecond: 0.00002,
-  /** developers.cloudflare.com/durable-objects/platform/pricing: 128 MB an object while it is active or cannot hibernate. */
+  /** developers.cloudflare.com/durable-objects/platform/pricing: 128 MB per object while it is active or cannot hibernate. */
   objectGbSecond: 12.5 / 1e6,
   objectRequest: 0.15 / 1e6,
   rowWritten: 1 / 1e6,
@@ -35,18 +35,18 @@ export const INSTANCES: readonly InstanceType[] = [
 
 const ACCOUNT = { memoryGib: 6 * 1024, vcpu: 1500, diskGb: 30_000 };
 
-/** How many of a type one account may run at once, and which of its limits says so. */
-export function placesOf(instance: InstanceType): { places: number; limit: string } {
+/** How many instances of a type one account may run at once, and which limit of the account decides. */
+export function slotsOf(instance: InstanceType): { slots: number; limit: string } {
   const limits = [
-    { limit: "memory", places: ACCOUNT.memoryGib / instance.memoryGib },
-    { limit: "vCPU", places: ACCOUNT.vcpu / instance.vcpu },
-    { limit: "disk", places: ACCOUNT.diskGb / instance.diskGb },
-  ].sort((a, b) => a.places - b.places);
+    { limit: "memory", slots: ACCOUNT.memoryGib / instance.memoryGib },
+    { limit: "vCPU", slots: ACCOUNT.vcpu / instance.vcpu },
+    { limit: "disk", slots: ACCOUNT.diskGb / instance.diskGb },
+  ].sort((a, b) => a.slots - b.slots);
   const [least] = limits;
-  return { places: Math.floor(least?.places ?? 0), limit: least?.limit ?? "" };
+  return { slots: Math.floor(least?.slots ?? 0), limit: least?.limit ?? "" };
 }
 
-/** What one run makes the platform do beside the container; counted as `docs/scale.md` says. */
+/** What one run uses besides the container; `docs/scale.md` says how it was counted. */
 export interface RunCounts {
   readonly workerRequests: number;
   readonly workerCpuMs: number;
@@ -59,7 +59,7 @@ export interface RunCounts {
   readonly engineCpuSeconds: number;
 }
 
-/** Dollars for a thousand runs, by what they are asked for. */
+/** Dollars per thousand runs, by part of the platform. */
 export function costOfThousand(
   counts: RunCounts,
   instance: InstanceType,

@@ -1,10 +1,10 @@
 /**
- * Records who came when: `node bench/scale/record.ts http://127.0.0.1:8787 API_KEY > trace.csv`, then
- * `TRACE=trace.csv npm run bench -- scale`. Writes ids of sessions and times, no content.
+ * Records when prompts came: `npx node bench/scale/record.ts http://127.0.0.1:8787 API_KEY > trace.csv`, then
+ * `TRACE=trace.csv npm run bench -- scale`. Writes ids of sessions and times, but no content.
  */
 const [url, key] = process.argv.slice(2);
 if (!url || !key) {
-  console.error("usage: node bench/scale/record.ts URL API_KEY > trace.csv");
+  console.error("usage: npx node bench/scale/record.ts URL API_KEY > trace.csv");
   process.exit(2);
 }
 

@@ -1,5 +1,5 @@
 import type { Group, Table } from "../report.ts";
-import { INSTANCES, costOfThousand, placesOf } from "./prices.ts";
+import { INSTANCES, costOfThousand, slotsOf } from "./prices.ts";
 import type { InstanceType, RunCounts } from "./prices.ts";
 import { simulate } from "./simulate.ts";
 import type { Outcome, Rules } from "./simulate.ts";
@@ -7,12 +7,12 @@ import { ASSUMED, assumedVisits, recordedVisits } from "./visits.ts";
 import type { Visit } from "./visits.ts";
 
 /**
- * Sandboxes at scale, on paper: a discrete-event simulation of admission, warm pool and idle time-outs.
- * `TRACE=file.csv` plays a recording instead (`node bench/scale/record.ts`).
+ * Sandboxes at scale, on paper: a discrete-event simulation of admission, spare pool and idle time-outs.
+ * `TRACE=file.csv` replays a recording instead (`npx node bench/scale/record.ts`).
  */
 
 const MINUTE = 60_000;
-/** Long enough that sessions and sandboxes have come to their balance. */
+/** Long enough for the numbers of sessions and sandboxes to become steady. */
 const WARM_UP_MS = 120 * MINUTE;
 const COUNTED_MS = 60 * MINUTE;
 const SEED = 20261121;
@@ -34,7 +34,7 @@ const CLOUD = { startMs: 3_000, adoptMs: 300, restoreMs: 1_000, liveMs: 60, stop
 
 const base = (instance: InstanceType): Rules => ({
   ...CLOUD,
-  capacity: placesOf(instance).places,
+  capacity: slotsOf(instance).slots,
   startsAtOnce: Infinity,
   pool: 0,
   sleepAfterMs: 10 * MINUTE,
@@ -61,7 +61,7 @@ function cases(): Case[] {
     { name: "10,000 sessions", perHour: 24_000, instance: standard, rules: {} },
     { name: "10,000, `basic`", perHour: 24_000, instance: basic, rules: {} },
     {
-      name: "10,000, `basic`, idle ones keep their place",
+      name: "10,000, `basic`, idle ones keep their slot",
       perHour: 24_000,
       instance: basic,
       rules: { stopIdleWhenFull: false },
@@ -94,8 +94,8 @@ function row(name: string, instance: InstanceType, outcome: Outcome): string[] {
     String(outcome.peakSandboxes),
     percent(outcome.live, prompts),
     outcome.neverBegan > 0 && outcome.neverBegan > prompts / 100
-      ? "the queue only grows"
-      : percent(outcome.waitedForPlace, prompts),
+      ? "the queue never empties"
+      : percent(outcome.waitedForSlot, prompts),
     `${seconds(at(outcome.firstMs, 0.5))} / ${seconds(at(outcome.firstMs, 0.95))} / ${seconds(at(outcome.firstMs, 0.99))}`,
     `${cost.container.toFixed(2)} + ${(cost.objects + cost.worker + cost.r2).toFixed(2)}`,
   ];
@@ -121,21 +121,21 @@ function run(say: (line: string) => void): Table {
     });
   return {
     columns: [
-      "sessions at once",
-      "prompts in an hour",
-      "sessions at most",
-      "runs at most",
-      "sandboxes at most",
-      "found alive",
-      "waited for a place",
-      "first event: half / 95 % / 99 % within",
-      "$ for 1,000 runs: container + rest",
+      "case: sessions at once",
+      "prompts per hour",
+      "peak sessions",
+      "peak runs",
+      "peak sandboxes",
+      "sandbox was alive",
+      "waited for a slot",
+      "first event within: 50 % / 95 % / 99 %",
+      "$ per 1,000 runs: container + rest",
     ],
     rows,
     notes: [
-      `Visits come at a steady rate for three hours, of which the last is counted. Assumed: ${ASSUMED.meanPrompts} prompts a visit (geometric), a run of ${ASSUMED.runMedianMs / 1000} s in the middle (log-normal, σ ${ASSUMED.runSigma}, at most ${ASSUMED.runMaxMs / MINUTE} min), ${ASSUMED.thinkMedianMs / 1000} s between a run's end and the next prompt (log-normal, σ ${ASSUMED.thinkSigma}); seed ${SEED}. \`TRACE=file.csv\` plays a recording of your own instead.`,
-      `Rules: asleep after 10 min, no pool, the longest idle sandbox is stopped when all places are taken; start ${CLOUD.startMs / 1000} s (cited: 1 to 3 s), restore ${CLOUD.restoreMs / 1000} s, live ${CLOUD.liveMs} ms, stop ${CLOUD.stopMs / 1000} s. \`standard-1\` unless named. Places of an account: ${INSTANCES.map((instance) => `\`${instance.name}\` ${placesOf(instance).places} (its ${placesOf(instance).limit})`).join(", ")}.`,
-      "The model's own cost is not in it: it is the larger part of every bill. Allowances of the paid plan are not taken off.",
+      `Visits arrive at a steady rate for three hours; only the last hour is counted. Assumptions: ${ASSUMED.meanPrompts} prompts per visit (geometric), a median run of ${ASSUMED.runMedianMs / 1000} s (log-normal, σ ${ASSUMED.runSigma}, at most ${ASSUMED.runMaxMs / MINUTE} min), a median of ${ASSUMED.thinkMedianMs / 1000} s from the end of a run to the next prompt (log-normal, σ ${ASSUMED.thinkSigma}); random seed ${SEED}. \`TRACE=file.csv\` replays your own recording instead.`,
+      `Rules: a sandbox sleeps after 10 min, there is no pool, and when all slots are taken the sandbox that has been idle longest is stopped. Start ${CLOUD.startMs / 1000} s (the platform says 1 to 3 s), restore ${CLOUD.restoreMs / 1000} s, prompt to a live sandbox ${CLOUD.liveMs} ms, stop ${CLOUD.stopMs / 1000} s. \`standard-1\` unless named. Slots per account: ${INSTANCES.map((instance) => `\`${instance.name}\` ${slotsOf(instance).slots} (limited by ${slotsOf(instance).limit})`).join(", ")}.`,
+      "The cost of the model is not included; it is the larger part of every bill. The allowances of the paid plan are not deducted.",
     ],
   };
 }

@@ -36,7 +36,7 @@ test.each<[string, Visit[], Partial<Rules>, number[]]>([
   ],
   // Started at 3 s, at work until 4.05 s, asleep at 14.05 s, gone at 16.05 s; then 3 s of start.
   [
-    "all places taken: it waits for the other to fall asleep",
+    "all slots taken: it waits for the other to fall asleep",
     [visit(0, 0), visit(0, 0)],
     { capacity: 1 },
     [3_050, 19_100],
@@ -53,7 +53,7 @@ test("a sandbox is paid for from its start to its end", () => {
   expect(outcome.busySeconds).toBeCloseTo(1.05);
 });
 
-test("what waits for a place for ever is told", () => {
+test("reports sessions that wait for a slot for ever", () => {
   const visits = Array.from({ length: 5 }, () => visit(0, 0));
   expect(simulate(visits, { ...RULES, capacity: 1 }, 0, 10_000).neverBegan).toBe(4);
 });

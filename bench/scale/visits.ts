@@ -3,8 +3,8 @@ import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 
 /**
- * One session's visit: when its first prompt comes, and then how long each run takes and how long the user thinks
- * before the next prompt. Relative times, so that a sandbox that is slow shifts what follows, as it does in life.
+ * One session's visit: when its first prompt arrives, then how long each run takes and how long the user thinks
+ * before the next prompt. Times are relative, so that a slow sandbox delays what follows, as in reality.
  */
 export interface Visit {
   /** Milliseconds from the beginning. */
@@ -12,7 +12,7 @@ export interface Visit {
   readonly prompts: readonly { readonly thinkMs: number; readonly runMs: number }[];
 }
 
-/** Who is assumed to come where no recording is given; every figure of the table hangs on these. */
+/** Assumed visits, used without a recording; every figure of the table depends on these. */
 export const ASSUMED = {
   /** Prompts in a visit: geometric. */
   meanPrompts: 6,
@@ -26,13 +26,13 @@ export const ASSUMED = {
   thinkMaxMs: 4 * 3_600_000,
 } as const;
 
-/** Random numbers from a seed: the same visits every time. */
+/** Random numbers from a random seed: the same visits every time. */
 function randomFrom(seed: number): () => number {
   const generator = xoroshiro128plus(seed);
   return () => uniformFloat64(generator);
 }
 
-/** Visits that come independently of each other at a steady rate, for some hours. */
+/** Visits that arrive independently of each other at a steady rate, for some hours. */
 export function assumedVisits(perHour: number, hours: number, seed: number): Visit[] {
   const random = randomFrom(seed);
   const exponential = (mean: number): number => -mean * Math.log(1 - random());
@@ -54,8 +54,8 @@ export function assumedVisits(perHour: number, hours: number, seed: number): Vis
 }
 
 /**
- * Visits as `bench/scale/record.ts` wrote them: a line `session,created_at,started_at,ended_at` a run, times in
- * milliseconds, sorted by session and time. Throws on a line that is none, with its number.
+ * Visits as `bench/scale/record.ts` wrote them: one line `session,created_at,started_at,ended_at` per run, times in
+ * milliseconds, sorted by session and time. Throws on an invalid line, with its number.
  */
 export function recordedVisits(path: string): Visit[] {
   const sessions = new Map<string, { created: number; started: number; ended: number }[]>();

@@ -7,7 +7,7 @@ import type { Scope } from "../scope.ts";
 import type { Timing } from "./timing.ts";
 import { MAX_TURNS, MODEL, PERMISSION_MODE } from "./timing.ts";
 
-/** The Agent SDK by itself, with the options and the environment that our runner gives it: what ours is held against. */
+/** The Agent SDK by itself, with the options and environment that the runner gives it: the baseline. */
 
 /** Folders are new for each engine, as they are for a new session. */
 function options(scope: Scope, baseUrl: string, name: string): Options {

@@ -67,8 +67,8 @@ export async function runPrompt(
 const agent = new Agent({ keepAlive: true });
 
 /**
- * By `node:http`, which has the measuring program take as much processor for a prompt as the bare SDK does (1.6 ms); with
- * `fetch` it took twice that, and it was counted as ours.
+ * Uses `node:http`, which costs the measuring program as much CPU per prompt as the bare SDK does (1.6 ms). `fetch` costs twice
+ * that, and would be counted as Gantry's.
  */
 async function post(gantry: Gantry, body: object, headers: Record<string, string>): Promise<IncomingMessage> {
   const own = { authorization: `Bearer ${gantry.key}`, "content-type": "application/json" };
@@ -78,7 +78,7 @@ async function post(gantry: Gantry, body: object, headers: Record<string, string
   return response;
 }
 
-/** One prompt to a new session that no spare engine is taken for: what is to be the same when repeated has its own id. */
+/** One prompt to a new session that takes no spare engine: a request with an idempotency key has an id of its own. */
 export function runPromptWithoutSpare(gantry: Gantry, prompt: string): Promise<Timing & { sessionId: string }> {
   return runPrompt(gantry, prompt, undefined, { "idempotency-key": randomUUID() });
 }

@@ -19,13 +19,13 @@ import type { Started } from "./start.ts";
 import { PROMPT } from "./timing.ts";
 import type { Timing } from "./timing.ts";
 
-/** What our service adds to the Agent SDK, and what it takes away by keeping engines alive. */
+/** What Gantry adds to the Agent SDK's time, and what it saves by keeping engines alive. */
 
 const ROUNDS = 15;
-/** Pairs of live prompts a round: the two sides differ by less than each of them varies, so there are more of them. */
+/** Pairs of live prompts per round: the sides differ by less than each of them varies, so there are many. */
 const LIVE_A_ROUND = 10;
 const STARTS = 9;
-/** After an engine has ended or begun: the system's own tidying is not ours to measure. */
+/** Pause after an engine has ended or started, so that the system's own clean-up is not measured. */
 const SETTLE_MS = 150;
 
 interface Measured {
@@ -163,10 +163,10 @@ function toTable(measured: Measured): Table {
       ["its memory without engines, MB", String(memory.n), withSpread(memory), "", "", "≤ 400"],
     ],
     notes: [
-      "Medians, [least..90th percentile]; of what lies between the two of a pair, where nine of ten such measurements would have it. The times run from the prompt. Both sides call the same scripted provider on loopback, interleaved, in rotating order.",
-      "Bare: the Agent SDK in the measuring program, with the runner's options and environment. Ours: `POST /claude-code` by `node:http`, with authentication, lease, log and the router in the way.",
-      `Live prompts come in ten pairs a round, one side after the other. The first of each round, after a rest, took ${rested(bareLive)} ms bare and ${rested(oursLive)} ms with us.`,
-      `Memory is resident memory summed over the process tree a second after start: launcher ${part("launcher")}, workerd ${part("workerd")}, runner ${part("runner")}, npm and its shell ${part("npm")}; pages they share are counted for each. After all prompts of this table launcher, workerd and runner took ${measured.workedMb.toFixed(0)} MB.`,
+      "Medians, [least..90th percentile]; for paired differences the brackets are 90 % confidence intervals. Times start at the prompt. Both sides call the same scripted provider on loopback, interleaved, in rotating order.",
+      "Bare: the Agent SDK in the measuring program, with the runner's options and environment. Gantry: `POST /claude-code` by `node:http`, including authentication, lease, log and router.",
+      `Live prompts come in ten pairs per round, one side after the other. The first prompt of each round, after a pause, took ${rested(bareLive)} ms bare and ${rested(oursLive)} ms with Gantry.`,
+      `Memory is resident memory, summed over the process tree one second after the start: launcher ${part("launcher")}, workerd ${part("workerd")}, runner ${part("runner")}, npm and its shell ${part("npm")}; shared pages are counted once per process. After all prompts of this table, launcher, workerd and runner used ${measured.workedMb.toFixed(0)} MB.`,
     ],
   };
 }

@@ -1,4 +1,4 @@
-/** What both sides are asked with, and what is noted of each answer. */
+/** The prompts for both sides, and the times noted for each answer. */
 
 /** Milliseconds from the prompt. */
 export interface Timing {

@@ -18,7 +18,7 @@ import { ROOT, Scope } from "../scope.ts";
 import { rotate, summarize, withSpread } from "../statistics.ts";
 import type { Summary } from "../statistics.ts";
 
-/** What it costs to save a workspace of which one file has changed, beside zipping all of it, and to bring it back. */
+/** What it costs to save a workspace in which one file has changed, compared with zipping all of it, and to restore it. */
 
 const SMALLEST = 12_500;
 const TIMES = [1, 2, 4, 8];
@@ -38,7 +38,7 @@ interface Size {
   readonly isExact: boolean;
 }
 
-/** Files of our own dependencies, until there are so many; once more in another folder where they do not suffice. */
+/** Files of Gantry's own dependencies, up to this number; copied again into another folder if there are too few. */
 function makeWorkspace(folder: string, files: number): void {
   let made = 0;
   for (let copy = 1; made < files; copy++) {
@@ -85,7 +85,7 @@ async function timed(scope: Scope, program: string, args: readonly string[], cwd
   return performance.now() - startedAt;
 }
 
-/** After long work of our own: connections that were closed meanwhile are noticed. */
+/** After long work in this program: gives closed connections time to be noticed. */
 function settled(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 200));
 }
@@ -128,7 +128,7 @@ async function measure(scope: Scope, times: number): Promise<Size> {
     mkdirSync(unzipped);
     const unzipMs = await timed(scope, "unzip", ["-q", archive, "-d", unzipped], scope.folder);
     await gantry.stop();
-    // Moved away and not removed: right after a removal ext4 looks a minute for inodes that are not the removed ones.
+    // Moved away, not removed: after a removal ext4 spends a minute looking for other inodes.
     renameSync(join(gantry.state, "sandboxes"), join(gantry.state, "lost"));
     await gantry.start();
     await gantry.run({ prompt: "What is 7 * 6?", sessionId });
@@ -179,8 +179,8 @@ function toTable(sizes: readonly Size[]): Table {
       size.isExact ? "yes" : "NO",
     ]),
     notes: [
-      `Files of our own dependencies below ${LARGEST_FILE / 1024} KB. A save is measured by the session, from the question what there is to the commit, encryption and store included; what is new is the changed file, what the conversation grew by, and the pages of the list that changed. Medians of ${ROUNDS}, [least..90th percentile], in turns with \`zip\`.`,
-      "Restored after the sandbox's whole disk was taken away, once; the same for `unzip`. Exact: names, modes, times and contents are as before.",
+      `The files are Gantry's own dependencies, those below ${LARGEST_FILE / 1024} KB. The session measures a save, from asking for the scan to the commit, including encryption and the store. New data are the changed file, the growth of the conversation, and the pages of the list that changed. Medians of ${ROUNDS}, [least..90th percentile], alternating with \`zip\`.`,
+      "Restored once, after the sandbox's whole disk was removed; `unzip` likewise. Exact: names, modes, times and contents are as before.",
     ],
   };
 }

@@ -2,8 +2,8 @@ import type { AddressInfo } from "node:net";
 import { WebSocketServer } from "ws";
 
 /**
- * The least that fan-out can be: a `ws` server that sends each event to each client as it happens, and keeps nothing. A
- * message `N` from anybody begins N events.
+ * The least that fan-out can cost: a `ws` server that sends each event to each client as it happens, and keeps nothing. A
+ * message `N` from any client starts N events.
  */
 const server = new WebSocketServer({ host: "127.0.0.1", port: 0, perMessageDeflate: false });
 server.on("connection", (socket) => {
@@ -16,7 +16,7 @@ async function send(events: number): Promise<void> {
     const id = `sevt_${String(seq).padStart(36, "0")}`;
     const text = JSON.stringify({ type: "agent.message", id, seq, run_id: id, processed_at: new Date(), content });
     for (const client of server.clients) client.send(text);
-    // A loop that never rests would send nothing before its end.
+    // A loop that never yields would send nothing before its end.
     if (seq % 10 === 0) await new Promise((resolve) => setImmediate(resolve));
   }
 }

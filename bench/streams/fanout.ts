@@ -10,7 +10,7 @@ import { byLines, byWebSocket } from "./listeners.ts";
 import type { Listeners } from "./listeners.ts";
 import { EVENTS_A_COMMIT } from "./scripted-runner.ts";
 
-/** How fast what happens in one session reaches a hundred listeners. */
+/** How fast the events of one session reach a hundred listeners. */
 
 const LISTENERS = 100;
 const EVENTS = 2_000;
@@ -27,7 +27,7 @@ interface Lane {
   readonly rates: number[];
 }
 
-/** Starts a program of this folder; resolves with the address that it says. */
+/** Starts a program of this folder; resolves with its address. */
 function start(scope: Scope, file: URL, args: readonly string[]): Promise<string> {
   const child = scope.spawn(process.execPath, [fileURLToPath(file), ...args], {
     stdio: ["ignore", "inherit", "inherit", "ipc"],
@@ -44,7 +44,7 @@ async function bareLane(scope: Scope): Promise<Lane> {
   await new Promise((resolve) => starter.once("open", resolve));
   starter.on("message", () => null);
   const listeners = await byWebSocket(LISTENERS - 1, url, {});
-  return { name: "bare `ws`, a frame an event", listeners, start: () => starter.send(String(EVENTS)), rates: [] };
+  return { name: "bare `ws`, one frame per event", listeners, start: () => starter.send(String(EVENTS)), rates: [] };
 }
 
 async function ourLane(url: string, name: string, listen: (sessionId: string) => Promise<Listeners>): Promise<Lane> {
@@ -67,7 +67,7 @@ async function measure(scope: Scope, say: (line: string) => void): Promise<Lane[
   const ws = url.replace("http", "ws");
   const lanes = [
     await bareLane(scope),
-    await ourLane(url, "ours, WebSocket, a frame a commit", (id) =>
+    await ourLane(url, "ours, WebSocket, one frame per commit", (id) =>
       byWebSocket(LISTENERS, `${ws}/v1/sessions/${id}/events/ws`, AUTH),
     ),
     await ourLane(url, "ours, NDJSON", (id) =>
@@ -76,7 +76,7 @@ async function measure(scope: Scope, say: (line: string) => void): Promise<Lane[
     await ourLane(url, "ours, server-sent events", (id) =>
       byLines(LISTENERS, `${url}/v1/sessions/${id}/events/stream`, { ...AUTH, accept: "text/event-stream" }),
     ),
-    await ourLane(url, "ours, the seeds' WebSocket, a frame an event", (id) =>
+    await ourLane(url, "ours, `/demo/ws`, one frame per event", (id) =>
       byWebSocket(LISTENERS, `${ws}/demo/ws/${id}`, AUTH, '"type":"result"'),
     ),
   ];
@@ -104,8 +104,8 @@ function toTable(lanes: readonly Lane[]): Table {
       return [name, String(rate.n), withSpread(rate), (rate.median / floor).toFixed(2), at === 1 ? "≥ 1.0" : ""];
     }),
     notes: [
-      `${EVENTS} events of about 250 bytes to ${LISTENERS} listeners in one program; from the prompt to the last event at the last listener. Medians, [least..90th percentile], lanes in rotating order.`,
-      `Ours: a runner that makes events as fast as they are stored, ${EVENTS_A_COMMIT} a commit; each is in SQLite before anybody sees it, and any listener may be cut off and read on. The bare server keeps nothing.`,
+      `${EVENTS} events of about 250 bytes to ${LISTENERS} listeners in one program; measured from the prompt to the last event at the last listener. Medians, [least..90th percentile], lanes in rotating order.`,
+      `Gantry: a runner makes events as fast as they are stored, ${EVENTS_A_COMMIT} per commit; each is in SQLite before any listener sees it, and a listener that is cut off can resume. The bare server keeps nothing.`,
     ],
   };
 }

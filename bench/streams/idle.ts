@@ -4,12 +4,12 @@ import { rssMb } from "../processes.ts";
 import type { Group, Table } from "../report.ts";
 import { Scope } from "../scope.ts";
 
-/** What a thousand sessions cost that nobody talks to, each with a listener. */
+/** What a thousand unused sessions cost, each with a listener. */
 
 const SESSIONS = 1_000;
-/** Sessions that come in a second. */
+/** Sessions that arrive per second. */
 const A_SECOND = 10;
-/** What is awake at once while they come: an object sleeps after ten seconds without anything to do. */
+/** Sessions awake at once while they arrive: an object sleeps after ten idle seconds. */
 const AWAKE = 150;
 const EVICTION_MS = 25_000;
 
@@ -17,7 +17,7 @@ type Memory = Record<"launcher" | "workerd" | "runner", number>;
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Waits until everything that can be put out of memory is. */
+/** Waits until everything that can be evicted from memory is. */
 async function settled(gantry: Gantry): Promise<Memory> {
   await pause(EVICTION_MS);
   const { launcher, workerd, runner } = gantry.processes();
@@ -62,10 +62,10 @@ async function measure(scope: Scope, say: (line: string) => void): Promise<Table
     ...rest,
   ];
   return {
-    columns: ["MB resident", "launcher", "workerd", "runner", "over the start", "over nobody listening", "target"],
+    columns: ["MB resident", "launcher", "workerd", "runner", "over the start", "over no listeners", "target"],
     rows: [
       row("started, one prompt", fresh, "", "", ""),
-      row(`${AWAKE} sessions were awake at once, nobody listens`, worked, over(worked, fresh), "", ""),
+      row(`${AWAKE} sessions were awake at once, no listeners`, worked, over(worked, fresh), "", ""),
       row(
         `${SESSIONS} more with an open WebSocket each, asleep`,
         asleep,
@@ -75,7 +75,7 @@ async function measure(scope: Scope, say: (line: string) => void): Promise<Table
       ),
     ],
     notes: [
-      `Once, on the started product, each row ${EVICTION_MS / 1000} s after the last request; the sessions come ${A_SECOND} a second, and their sockets were open at the end. The second row is what the allocators have taken for as many objects as are awake at once while they come, and keep for the next; how many are awake at a time decides it, not how many there are. Sessions were made and never prompted: one that was has its conversation on disk and nothing more in memory once its engine has slept.`,
+      `Measured once, on the started product, each row ${EVICTION_MS / 1000} s after the last request. Sessions arrive at ${A_SECOND} per second, and all sockets were still open at the end. The second row is memory that the allocators retain after the peak; it depends on how many sessions are awake at the same time, not on how many there are. The sessions never had a prompt: once its engine sleeps, a session that had one keeps its conversation on disk and nothing more in memory.`,
     ],
   };
 }

@@ -1,7 +1,7 @@
 import { request } from "node:http";
 import { WebSocket } from "ws";
 
-/** Clients of one session. Each counts what it is shown. */
+/** Clients of one session. Each counts the events it gets. */
 export interface Listeners {
   /** Resolves when each has seen this many more since the last time. */
   until(events: number): Promise<void>;
@@ -40,7 +40,7 @@ export async function byLines(count: number, url: string, headers: Record<string
         response.on("data", (chunk: Buffer) => {
           const data = Buffer.concat([rest, chunk]);
           counter.add(at, occurrences(data, WORD));
-          // A word may be cut: what is too short for one is looked at again.
+          // A word may be cut: the rest of a piece is searched again with the next one.
           rest = data.subarray(Math.max(0, data.length - WORD.length + 1));
         });
         resolve();

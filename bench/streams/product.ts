@@ -1,7 +1,7 @@
 import { startWorker } from "@gantry/local/workerd.ts";
 import { startScriptedRunner } from "./scripted-runner.ts";
 
-/** The product without engines, in a process of its own. Says its address by IPC. */
+/** The product without engines, in a process of its own. Reports its address by IPC. */
 
 const [state = "", key = ""] = process.argv.slice(2);
 const runnerPort = await startScriptedRunner();

@@ -8,13 +8,13 @@ import { WebSocketServer } from "ws";
 import type { WebSocket } from "ws";
 
 /**
- * A runner without an engine: the prompt says how many events a run has, and they come as fast as they are stored. So
- * what is measured is the session and what reads it.
+ * A runner without an engine: the prompt says how many events a run has, and they arrive as fast as they are stored. So
+ * only the session and its readers are measured.
  */
 
-/** Events a frame, and so a commit. */
+/** Events per frame, and so per commit. */
 export const EVENTS_A_COMMIT = 10;
-/** Frames under way before the first of them must be acknowledged. */
+/** Frames in flight before the first of them must be acknowledged. */
 const IN_FLIGHT = 4;
 
 export async function startScriptedRunner(): Promise<number> {

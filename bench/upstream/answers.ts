@@ -1,6 +1,6 @@
 /**
- * What the scripted provider says: the same text and the same tool call in both dialects, ready as bytes before anyone
- * asks, so that its own work is the same for whoever is measured.
+ * What the scripted provider says: the same text and the same tool call in both dialects, prepared as bytes in advance,
+ * so that its own work is the same in every measurement.
  */
 
 export interface Script {
@@ -10,7 +10,7 @@ export interface Script {
   readonly argumentParts: readonly string[];
 }
 
-/** What is sent: one piece a write for a stream, or one body. */
+/** What is sent: one piece per write for a stream, or one body. */
 export interface Answer {
   readonly frames: readonly Uint8Array[];
   readonly whole: Uint8Array;

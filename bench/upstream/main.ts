@@ -5,11 +5,11 @@ import { script, toChat, toMessages } from "./answers.ts";
 import type { Answer, Script } from "./answers.ts";
 
 /**
- * The provider behind everything that is measured: a program of its own on loopback, started with an IPC channel, over
+ * The provider behind everything that is measured: a separate program on loopback, started with an IPC channel, over
  * which it says its port and with which it ends.
  *
  * The first part of a path chooses how it answers, the end of it the dialect:
- * `/short` a few words · `/long` 200 pieces, each in a turn of the event loop of its own · `/slow` 100 pieces with a
+ * `/short` a few words · `/long` 200 pieces, each in its own turn of the event loop · `/slow` 100 pieces with a
  * pause between them · anything else a few words after a pause, counted under that name (`GET /counts` reads and
  * clears).
  */
@@ -67,7 +67,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   for (const frame of said.frames) {
     if (response.destroyed) return;
     response.write(frame);
-    // One piece a read at the other end, as from a real provider, but as fast as that allows.
+    // The other end reads one piece at a time, as from a real provider, but as fast as it can.
     if (name === "slow") await sleep(SLOW_PAUSE_MS);
     else await nextTurn();
   }
