@@ -1,39 +1,124 @@
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { ERROR_STATUS } from "@gantry/protocol/error.ts";
+import { RunErrorType } from "@gantry/protocol/event.ts";
 import { describe, expect, it } from "vitest";
 import { ROOT } from "./gantry.ts";
 
-/** What the documents name exists. */
+/** What the documents name exists, every page is in the index, and reference pages leave nothing out. */
 
+const read = (document: string): string => readFileSync(join(ROOT, document), "utf8");
+
+/** Files below a folder with an ending, as paths from the root. */
+function filesIn(folder: string, ending: string): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(ending) && !name.includes("node_modules"))
+    .map((name) => join(folder, name));
+}
+
+const pages = filesIn("docs", ".md");
 const documents = [
   "README.md",
   "AGENTS.md",
-  ...readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".md"))
-    .map((name) => join("docs", name)),
+  ...["CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "examples/README.md"].filter((name) =>
+    existsSync(join(ROOT, name)),
+  ),
+  ...pages,
 ];
 
+/** Links of a document to files of the repository: path from the root, and anchor. */
+function linksOf(document: string): { path: string; anchor: string }[] {
+  return [...read(document).matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)]*))?\)/g)].map(
+    ([, link = "", anchor = ""]) => ({
+      path: link === "" ? document : join(dirname(document), link),
+      anchor,
+    }),
+  );
+}
+
+/** Anchors of a page's headings, as GitHub makes them. */
+function anchorsOf(document: string): string[] {
+  return [...read(document).matchAll(/^#+ (.+)$/gm)].map(([, heading = ""]) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, "")
+      .trim()
+      .replaceAll(" ", "-"),
+  );
+}
+
 describe.each(documents)("%s", (document) => {
-  const text = readFileSync(join(ROOT, document), "utf8");
+  const text = read(document);
 
   it("links to files that are there", () => {
-    const links = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)/g)].map((match) => match[1] ?? "");
-    expect(links.filter((link) => !existsSync(join(ROOT, dirname(document), link)))).toEqual([]);
+    const links = linksOf(document).map(({ path }) => path);
+    expect(links.filter((link) => !existsSync(join(ROOT, link)))).toEqual([]);
+  });
+
+  it("links to headings that are there", () => {
+    const links = linksOf(document).filter(
+      ({ path, anchor }) => anchor !== "" && path.endsWith(".md") && existsSync(join(ROOT, path)),
+    );
+    expect(links.filter(({ path, anchor }) => !anchorsOf(path).includes(anchor))).toEqual([]);
   });
 
   it("names source files that are there", () => {
-    const names = [...text.matchAll(/`((?:protocol|worker|router|runner|local|e2e|bench|docs|\.ci)\/[\w./-]*)`/g)].map(
-      (match) => match[1] ?? "",
-    );
+    const names = [
+      ...text.matchAll(/`((?:protocol|worker|router|runner|local|scripts|examples|e2e|bench|docs|\.ci)\/[\w./-]*)`/g),
+    ].map((match) => match[1] ?? "");
     expect(names.filter((name) => !existsSync(join(ROOT, name)))).toEqual([]);
   });
 
   it("names npm scripts that are there", () => {
-    const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
-      scripts: Record<string, string>;
-    };
-    const names = [...text.matchAll(/npm run ([\w:-]+)/g)].map((match) => match[1] ?? "");
+    const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
+    const names = [...text.matchAll(/npm (?:run ([\w:-]+)|(test|start)\b)/g)].map(
+      (match) => match[1] ?? match[2] ?? "",
+    );
     expect(names.filter((name) => !(name in scripts))).toEqual([]);
+  });
+});
+
+describe("docs/README.md", () => {
+  it("leads to every page", () => {
+    // Decisions have an index of their own.
+    const linked = ["docs/README.md", "docs/decisions/README.md"]
+      .filter((index) => existsSync(join(ROOT, index)))
+      .flatMap((index) => [index, ...linksOf(index).map(({ path }) => path)]);
+    expect(pages.filter((page) => !linked.includes(page))).toEqual([]);
+  });
+});
+
+describe("docs/settings.md", () => {
+  it("explains every setting that the launcher reads", () => {
+    const names = [...read("local/settings.ts").matchAll(/"((?:GANTRY_[A-Z_]+)|PORT|HOST|MODEL|[A-Z]+_CONFIG)"/g)];
+    const settings = read("docs/settings.md");
+    expect(
+      [...new Set(names.map((match) => match[1] ?? ""))].filter((name) => !settings.includes(`\`${name}\``)),
+    ).toEqual([]);
+  });
+});
+
+describe("docs/events.md", () => {
+  const events = read("docs/events.md");
+  const sources = filesIn("protocol", ".ts").filter((name) => /event/.test(name) && !name.endsWith(".test.ts"));
+
+  it("explains every event", () => {
+    const types = sources.flatMap((name) =>
+      [...read(name).matchAll(/type: z\.literal\("([a-z_]+\.[a-z_]+|event_\w+)"\)/g)].map((match) => match[1] ?? ""),
+    );
+    expect(types).toContain("run.ended");
+    expect([...new Set(types)].filter((type) => !events.includes(`\`${type}\``))).toEqual([]);
+  });
+
+  it("explains every way in which a run fails", () => {
+    expect(RunErrorType.options.filter((type) => !events.includes(`| \`${type}\` |`))).toEqual([]);
+  });
+});
+
+describe("docs/api.md", () => {
+  it("explains every error code", () => {
+    const api = read("docs/api.md");
+    expect(Object.keys(ERROR_STATUS).filter((code) => !api.includes(`\`${code}\``))).toEqual([]);
   });
 });
 

@@ -12,8 +12,9 @@ import { VAULTS } from "./sdk-table/vaults.ts";
 import { WORK } from "./sdk-table/work.ts";
 
 /**
- * Every method of Anthropic's own client for Managed Agents, found by looking at the client, and whether it works here.
- * The table in docs/managed-agents.md is what this finds: another finding fails, `UPDATE_TABLE=1` writes it anew.
+ * Every method of Anthropic's own client for Managed Agents, found by inspecting the client, and whether it works here.
+ * The tables and the count in docs/managed-agents.md are generated from the findings. The suite fails when the page says
+ * anything else; `UPDATE_TABLE=1` rewrites the page.
  */
 
 const CHECKS: Readonly<Record<string, Check>> = {
@@ -27,7 +28,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   ...WORK,
 };
 
-/** Resources of `client.beta` that the table is about. */
+/** Resources of `client.beta` that the tables cover. */
 const RESOURCES = [
   "agents",
   "environments",
@@ -49,7 +50,7 @@ interface Method {
   readonly call: (...args: unknown[]) => unknown;
 }
 
-/** Methods of a resource and of those below it. */
+/** Methods of a resource and of the resources below it. */
 function methodsOf(resource: object, path: string): Method[] {
   const own = Object.getOwnPropertyNames(Object.getPrototypeOf(resource)).filter((name) => name !== "constructor");
   const methods = own.map((name) => ({
@@ -64,7 +65,7 @@ const isResource = (value: unknown): boolean => typeof value === "object" && val
 
 const ALL = RESOURCES.flatMap((name) => methodsOf(new Anthropic({ apiKey: "x" }).beta[name], name));
 
-/** What a client is told that calls a method nobody has made: must be an error it can read. */
+/** The error that a method without an implementation answers. It must be one the client can read. */
 async function refusalOf({ name, call }: Method): Promise<string> {
   const ids = {
     environment_id: "x",
@@ -107,11 +108,45 @@ beforeAll(async () => {
 });
 afterAll(() => context.gantry.remove());
 
+/** Methods by the resource they belong to, `sessions.threads`; `depth` shortens that name. */
+function byResource(found: readonly Row[], depth = Infinity): Map<string, Row[]> {
+  return Map.groupBy(found, ({ name }) => name.split(".").slice(0, -1).slice(0, depth).join("."));
+}
+
+const listed = (names: readonly string[]): string => names.map((name) => `\`${name}\``).join(", ");
+
+/** How many methods work, as the page's first paragraph says it. */
+function countOf(found: readonly Row[]): string {
+  return `${found.filter(({ verdict }) => verdict !== "not yet").length} of ${found.length} methods`;
+}
+
 function tableOf(found: readonly Row[]): string {
-  const lines = found.map(
-    ({ name, verdict, note }) => `| \`${name}\` | ${verdict} |${note === "" ? "" : ` ${note}`} |`,
+  const of = (verdict: Row["verdict"]) => found.filter((row) => row.verdict === verdict);
+  const works = [...byResource(of("works"))].map(
+    ([resource, rows]) => `| \`${resource}\` | ${listed(rows.map(({ name }) => name.slice(resource.length + 1)))} |`,
   );
-  return [BEGIN, "", "| method | | |", "|---|---|---|", ...lines, "", END].join("\n");
+  const differs = of("differs").map(({ name, note }) => `| \`${name}\` | ${note} |`);
+  const missing = [...byResource(of("not yet"), 1)].map(([resource, rows]) => {
+    const notes = [...new Set(rows.map(({ note }) => note))].join(", ");
+    return `| \`${resource}\` | ${listed(rows.map(({ name }) => name.slice(resource.length + 1)))} | ${notes} |`;
+  });
+  return [
+    BEGIN,
+    "",
+    "| resource | methods that work |",
+    "|---|---|",
+    ...works,
+    "",
+    "| method | how it differs |",
+    "|---|---|",
+    ...differs,
+    "",
+    "| resource | methods that are missing | what they answer |",
+    "|---|---|---|",
+    ...missing,
+    "",
+    END,
+  ].join("\n");
 }
 
 describe("every method of the client", () => {
@@ -142,7 +177,7 @@ describe("every method of the client", () => {
     const doc = readFileSync(DOC, "utf8");
     const [before = "", rest = ""] = doc.split(BEGIN, 2);
     const after = rest.split(END, 2)[1] ?? "";
-    const wanted = `${before}${tableOf(found)}${after}`;
+    const wanted = `${before.replace(/\d+ of \d+ methods/, countOf(found))}${tableOf(found)}${after}`;
     if (process.env["UPDATE_TABLE"]) writeFileSync(DOC, wanted);
     expect(readFileSync(DOC, "utf8")).toBe(wanted);
   });
