@@ -10,7 +10,7 @@ if [ -f "$ca" ]; then cat /etc/ssl/certs/ca-certificates.crt "$ca" >"$bundle"; e
 
 path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
-# A container of no session runs alone: requests to its own routes fall back to its environment (container-routes.ts).
+# A container of no session runs alone: requests to its own routes fall back to its environment (http/container-routes.ts).
 session=
 variables='{}'
 if [ -n "${GANTRY_SESSION:-}" ]; then

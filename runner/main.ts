@@ -1,8 +1,8 @@
 import { createInterface } from "node:readline";
 import { mkdir } from "node:fs/promises";
-import { sweepSpares } from "./pool.ts";
-import { killMarked } from "./processes.ts";
-import { startRunner } from "./server.ts";
+import { sweepSpares } from "./host/pool.ts";
+import { killMarked } from "./processes/processes.ts";
+import { startRunner } from "./http/server.ts";
 
 /**
  * The program in the sandbox. Its settings come as the first line of standard input, so that the token is in nobody's

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import type { Mount, RunStart } from "@gantry/protocol/link.ts";
-import { MARKER } from "../environment.ts";
+import { MARKER } from "../engine/environment.ts";
 import { gitEnvironment, gitSettings } from "./git-settings.ts";
 import { ResourceUnavailable } from "./unavailable.ts";
 

@@ -5,9 +5,9 @@ import type { RunnerEvent } from "@gantry/protocol/event.ts";
 import { MountPath } from "@gantry/protocol/api/resources.ts";
 import type { Mount, RunStart } from "@gantry/protocol/link.ts";
 import { z } from "zod";
-import type { SessionFolders } from "../environment.ts";
+import type { SessionFolders } from "../engine/environment.ts";
 import { cloneRepository } from "./git.ts";
-import { look, makeParents, placeOf } from "./places.ts";
+import { look, makeParents, placeOf } from "./mount-paths.ts";
 import { ResourceUnavailable } from "./unavailable.ts";
 import type { WorkerClient } from "./worker-client.ts";
 

@@ -3,9 +3,9 @@ import { open, readFile, readdir, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { RunnerEvent } from "@gantry/protocol/event.ts";
 import { z } from "zod";
-import type { SessionFolders } from "../environment.ts";
+import type { SessionFolders } from "../engine/environment.ts";
 import { OUTPUTS } from "./mounts.ts";
-import { placeOf } from "./places.ts";
+import { placeOf } from "./mount-paths.ts";
 import type { WorkerClient } from "./worker-client.ts";
 
 /** What one run may hand over, and the largest file. */

@@ -1,7 +1,7 @@
 import type { RunnerEvent } from "@gantry/protocol/event.ts";
 import type { RunStart } from "@gantry/protocol/link.ts";
-import type { SessionFolders } from "../environment.ts";
-import { hasTranscript } from "../workspace.ts";
+import type { SessionFolders } from "../engine/environment.ts";
+import { hasTranscript } from "../folders/session-folders.ts";
 import { describeMounts, ensureMounts } from "./mounts.ts";
 import { toEnginePrompt } from "./prompt-files.ts";
 import type { EngineBlock } from "./prompt-files.ts";

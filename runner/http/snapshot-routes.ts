@@ -5,8 +5,8 @@ import { FRAME, FRAMES_TYPE, frameHeader, frameOf } from "@gantry/protocol/frame
 import { DoneRequest, ObjectsRequest, ScanRequest } from "@gantry/protocol/snapshot.ts";
 import type { SnapshotRefusal } from "@gantry/protocol/snapshot.ts";
 import { ZodError } from "zod";
-import type { SessionHost } from "../session-host.ts";
-import { Refused } from "./refused.ts";
+import type { SessionHost } from "../host/session-host.ts";
+import { Refused } from "../snapshot/refused.ts";
 
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 

@@ -1,6 +1,6 @@
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import type { SessionFolders } from "./environment.ts";
-import { transcriptOf } from "./workspace.ts";
+import { transcriptOf } from "../folders/session-folders.ts";
 
 /**
  * Transcripts of the engine as files: lines of JSON, each naming the one before it. What a full disk or a kill kept

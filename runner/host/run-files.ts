@@ -1,16 +1,16 @@
 import type { RunnerEvent } from "@gantry/protocol/event.ts";
 import type { Report } from "@gantry/protocol/link.ts";
 import type { Restored } from "@gantry/protocol/snapshot.ts";
-import type { SessionFolders } from "./environment.ts";
+import type { SessionFolders } from "../engine/environment.ts";
 import type { ActiveRun, HostSettings } from "./host-settings.ts";
-import { collectOutputs, hasOutputs } from "./mounts/outputs.ts";
-import { prepare } from "./mounts/prepare.ts";
-import { ResourceUnavailable } from "./mounts/unavailable.ts";
-import { WorkerClient } from "./mounts/worker-client.ts";
-import { placeOf } from "./snapshot/place.ts";
-import { SessionFiles } from "./snapshot/session-files.ts";
-import { isWrittenDown } from "./resume.ts";
-import { openFolders } from "./workspace.ts";
+import { collectOutputs, hasOutputs } from "../mounts/outputs.ts";
+import { prepare } from "../mounts/prepare.ts";
+import { ResourceUnavailable } from "../mounts/unavailable.ts";
+import { WorkerClient } from "../mounts/worker-client.ts";
+import { placeOf } from "../snapshot/place.ts";
+import { SessionFiles } from "../snapshot/session-files.ts";
+import { isWrittenDown } from "../engine/resume.ts";
+import { openFolders } from "../folders/session-folders.ts";
 
 /** Who hears of a run's files, and of the session's. */
 interface Listener {

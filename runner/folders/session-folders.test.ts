@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newId } from "@gantry/protocol/ids.ts";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { hasTranscript, openFolders } from "./workspace.ts";
+import { hasTranscript, openFolders } from "./session-folders.ts";
 
 let root: string;
 beforeEach(() => void (root = mkdtempSync(join(tmpdir(), "gantry-workspace-"))));

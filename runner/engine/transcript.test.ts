@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { mend, mendTranscript } from "./transcript.ts";
-import { openFolders } from "./workspace.ts";
+import { openFolders } from "../folders/session-folders.ts";
 
 const id = (n: number): string => `00000000-0000-0000-0000-${String(n).padStart(12, "0")}`;
 const entry = (n: number, parent: number | null, fields: object = { type: "user" }): string =>

@@ -4,9 +4,9 @@ import { newId } from "@gantry/protocol/ids.ts";
 import { PROTOCOL_VERSION } from "@gantry/protocol/link.ts";
 import type { Report, RunOptions } from "@gantry/protocol/link.ts";
 import type { ActiveRun, HostSettings } from "./host-settings.ts";
-import { ResourceUnavailable } from "./mounts/unavailable.ts";
-import { toRawEvent } from "./raw.ts";
-import type { TranslatedEvent } from "./translate.ts";
+import { ResourceUnavailable } from "../mounts/unavailable.ts";
+import { toRawEvent } from "../engine/translate/raw.ts";
+import type { TranslatedEvent } from "../engine/translate.ts";
 
 /** What a session's host says of itself and of its runs. */
 

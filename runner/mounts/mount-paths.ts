@@ -1,7 +1,7 @@
 import { lstat, mkdir } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import type { Stats } from "node:fs";
-import type { SessionFolders } from "../environment.ts";
+import type { SessionFolders } from "../engine/environment.ts";
 
 /** Where a path of the API (`/workspace/...`, `/mnt/...`) lies on this machine. */
 export function placeOf(folders: SessionFolders, path: string): { readonly root: string; readonly place: string } {

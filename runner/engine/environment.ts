@@ -1,5 +1,5 @@
 import type { Mount, RunStart } from "@gantry/protocol/link.ts";
-import { gitEnvironment, gitSettings } from "./mounts/git-settings.ts";
+import { gitEnvironment, gitSettings } from "../mounts/git-settings.ts";
 
 /** Folders of one session on this machine. */
 export interface SessionFolders {

@@ -4,23 +4,23 @@ import type { Command, EngineStart, Frame, Report, RunStart, ToolAnswer } from "
 import { nextSandboxState } from "@gantry/protocol/sandbox.ts";
 import type { SandboxChange, SandboxReport, SandboxState } from "@gantry/protocol/sandbox.ts";
 import type { Pass, StartReason } from "./admission.ts";
-import { Engine } from "./agent.ts";
-import type { EngineWants } from "./agent.ts";
-import type { ToolRequest } from "./agent.ts";
+import { Engine } from "../engine/agent.ts";
+import type { EngineWants } from "../engine/agent.ts";
+import type { ToolRequest } from "../engine/agent.ts";
 import { NotStarted, REMEMBERED_RUNS, WARM_PATIENCE_MS } from "./host-settings.ts";
 import type { ActiveRun, HostSettings } from "./host-settings.ts";
 import { Outbox } from "./outbox.ts";
-import { stopTurn } from "./interrupting.ts";
-import { killMarked } from "./processes.ts";
+import { stopTurn } from "./stop-turn.ts";
+import { killMarked } from "../processes/processes.ts";
 import { Questions, toEvents } from "./questions.ts";
-import { closeDeferred, prepareResume } from "./resume.ts";
-import { betweenRuns, initialState, nameToolCall, translate, withCalls } from "./translate.ts";
-import type { TranslateState, TranslatedEvent } from "./translate.ts";
-import { closeThreads, noThreads } from "./threads.ts";
+import { closeDeferred, prepareResume } from "../engine/resume.ts";
+import { betweenRuns, initialState, nameToolCall, translate, withCalls } from "../engine/translate.ts";
+import type { TranslateState, TranslatedEvent } from "../engine/translate.ts";
+import { closeThreads, noThreads } from "../engine/translate/threads.ts";
 import { RunFiles } from "./run-files.ts";
-import { Refused } from "./snapshot/refused.ts";
-import { endOf, interruption, rawEvents, welcomeOf, whyNotBegun } from "./telling.ts";
-import { mendTranscript } from "./transcript.ts";
+import { Refused } from "../snapshot/refused.ts";
+import { endOf, interruption, rawEvents, welcomeOf, whyNotBegun } from "./run-reports.ts";
+import { mendTranscript } from "../engine/transcript.ts";
 
 type Hello = Extract<Command, { type: "hello" }>;
 

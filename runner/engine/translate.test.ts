@@ -11,7 +11,7 @@ import type { TranslatedEvent, TranslateState } from "./translate.ts";
  * `samples/golden/<case>.json`; `UPDATE_GOLDEN=1` writes those files anew, and whoever does it reads the difference.
  */
 
-const SAMPLES = join(import.meta.dirname, "samples");
+const SAMPLES = join(import.meta.dirname, "../samples");
 const GOLDEN = join(SAMPLES, "golden");
 const CASES = readdirSync(SAMPLES)
   .filter((name) => name.endsWith(".ndjson"))

@@ -10,12 +10,12 @@ import { WebSocketServer } from "ws";
 import type { WebSocket } from "ws";
 import { answerContainer, processHealth } from "./container-routes.ts";
 import type { ContainerVariables } from "./container-routes.ts";
-import { Admission } from "./admission.ts";
-import { Pool } from "./pool.ts";
-import { SessionHost } from "./session-host.ts";
-import { placeOf, removeFolder } from "./snapshot/place.ts";
-import { answerFiles, matchFileRoute } from "./files.ts";
-import { answerSnapshots, matchSnapshotRoute } from "./snapshot/routes.ts";
+import { Admission } from "../host/admission.ts";
+import { Pool } from "../host/pool.ts";
+import { SessionHost } from "../host/session-host.ts";
+import { placeOf, removeFolder } from "../snapshot/place.ts";
+import { answerFiles, matchFileRoute } from "./file-routes.ts";
+import { answerSnapshots, matchSnapshotRoute } from "./snapshot-routes.ts";
 
 export interface RunnerSettings {
   readonly host: string;

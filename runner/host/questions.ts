@@ -1,9 +1,9 @@
 import type { AnsweredCall, ToolAnswer } from "@gantry/protocol/link.ts";
 import { PeerTool } from "@gantry/protocol/peers.ts";
-import type { ToolRequest } from "./agent.ts";
-import { clipInput } from "./clip.ts";
-import { takeAnswer } from "./resume.ts";
-import type { TranslatedEvent } from "./translate.ts";
+import type { ToolRequest } from "../engine/agent.ts";
+import { clipInput } from "../engine/translate/clip.ts";
+import { takeAnswer } from "../engine/resume.ts";
+import type { TranslatedEvent } from "../engine/translate.ts";
 
 /** An engine that dies withdraws what it asked a moment before it is known to be gone: the question outlives that. */
 const WITHDRAWN_MS = 250;

@@ -8,7 +8,7 @@ import type { FramedEvent, Report, RunOptions, RunStart } from "@gantry/protocol
 import { SeedLines, runErrorStatus } from "@gantry/protocol/seed-lines.ts";
 import type { SeedLine } from "@gantry/protocol/seed-lines.ts";
 import type { z } from "zod";
-import type { SessionHost } from "./session-host.ts";
+import type { SessionHost } from "../host/session-host.ts";
 
 /**
  * The container server's own routes: a prompt in and its story out, with nothing but this program. For whoever has only

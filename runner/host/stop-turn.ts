@@ -1,4 +1,4 @@
-import type { Engine } from "./agent.ts";
+import type { Engine } from "../engine/agent.ts";
 
 /** How long an interrupted engine may take to say so before its input is closed, and then before it is killed. */
 const INTERRUPT_GRACE_MS = 1_500;

@@ -4,12 +4,12 @@ import { join } from "node:path";
 import type { AgentSetup, EngineStart, PermissionMode, ToolPolicy } from "@gantry/protocol/link.ts";
 import type { EngineHandlers } from "./agent.ts";
 import { peerLimitsOf } from "@gantry/protocol/peers.ts";
-import { clientTools } from "./client-tools.ts";
+import { clientTools } from "./tools/client-tools.ts";
 import { engineModel } from "./environment.ts";
 import type { SessionFolders } from "./environment.ts";
-import { peerTools } from "./peer-tools.ts";
+import { peerTools } from "./tools/peer-tools.ts";
 import { CUSTOM_PREFIX, WORKER_PREFIX } from "./translate.ts";
-import { workerTools } from "./worker-tools.ts";
+import { workerTools } from "./tools/worker-tools.ts";
 
 /** The engine's tool that starts a sub-agent. */
 const AGENT_TOOL = "Agent";

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { isId } from "@gantry/protocol/ids.ts";
-import type { SessionFolders } from "./environment.ts";
+import type { SessionFolders } from "../engine/environment.ts";
 
 /**
  * Makes (or finds) the folders of a session under `root`; with `workspace`, all of `root` is this session's. Throws on an

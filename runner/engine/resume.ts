@@ -2,11 +2,11 @@ import { randomUUID } from "node:crypto";
 import { appendFile, open, readFile } from "node:fs/promises";
 import type { RunnerEvent } from "@gantry/protocol/event.ts";
 import type { AnsweredCall, EngineStart, ToolAnswer } from "@gantry/protocol/link.ts";
-import { clipInput, toResultContent } from "./clip.ts";
+import { clipInput, toResultContent } from "./translate/clip.ts";
 import type { SessionFolders } from "./environment.ts";
 import { isMain, parseEntry } from "./transcript.ts";
 import { isServerTool } from "./translate.ts";
-import { transcriptOf } from "./workspace.ts";
+import { transcriptOf } from "../folders/session-folders.ts";
 
 /**
  * Going on with a conversation whose engine ended while tool calls waited for somebody. The engine resumes from its

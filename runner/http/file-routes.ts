@@ -15,7 +15,7 @@ import type { Buffer } from "node:buffer";
 import { randomUUID } from "node:crypto";
 import { dirname, join } from "node:path";
 import { isSavedPath } from "@gantry/protocol/snapshot.ts";
-import type { SessionHost } from "./session-host.ts";
+import type { SessionHost } from "../host/session-host.ts";
 
 /**
  * Files that somebody puts into, or takes out of, a session's workspace from outside:

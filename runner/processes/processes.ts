@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { promisify } from "node:util";
-import { MARKER } from "./environment.ts";
+import { MARKER } from "../engine/environment.ts";
 
 /**
  * Finding and ending what a session started. Every Bash call of the engine is a session and process group of its own,

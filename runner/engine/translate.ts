@@ -1,8 +1,8 @@
 import type { SDKMessage } from "@anthropic-ai/claude-agent-sdk";
 import type { ModelUsage, RunEnded, RunError, RunnerEvent } from "@gantry/protocol/event.ts";
-import { clip, clipInput, toResultContent } from "./clip.ts";
-import { closeThreads, noThreads, onTaskEnded, onTaskStarted, threadOf } from "./threads.ts";
-import type { ThreadState } from "./threads.ts";
+import { clip, clipInput, toResultContent } from "./translate/clip.ts";
+import { closeThreads, noThreads, onTaskEnded, onTaskStarted, threadOf } from "./translate/threads.ts";
+import type { ThreadState } from "./translate/threads.ts";
 
 /**
  * SDK message → events, as a pure function over a small state. It never throws: the engine sends message types that

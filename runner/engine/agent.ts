@@ -4,7 +4,7 @@ import { query } from "@anthropic-ai/claude-agent-sdk";
 import type { HookJSONOutput, Options, Query, SDKMessage, SDKUserMessage } from "@anthropic-ai/claude-agent-sdk";
 import type { AnsweredCall, EngineStart, PermissionMode, ToolAnswer } from "@gantry/protocol/link.ts";
 import { SpokenPlan, attended, toolsOf } from "./attended.ts";
-import type { EngineBlock } from "./mounts/prompt-files.ts";
+import type { EngineBlock } from "../mounts/prompt-files.ts";
 import { engineEnvironment, engineModel, engineTools, isClaude } from "./environment.ts";
 import type { SessionFolders } from "./environment.ts";
 import type { Resumption } from "./resume.ts";

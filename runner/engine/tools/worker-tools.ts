@@ -4,7 +4,7 @@ import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { CallToolRequestSchema, ListToolsRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 import { toCallResult } from "./client-tools.ts";
 import type { ClientCall } from "./client-tools.ts";
-import { clipInput } from "./clip.ts";
+import { clipInput } from "../translate/clip.ts";
 
 /** Name of the server under which the engine sees them: `mcp__self_hosted__bash`. */
 const SERVER = "self_hosted";

@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { engineSessionIdOf, engineToken, isId, newId } from "@gantry/protocol/ids.ts";
 import type { EngineWish } from "@gantry/protocol/link.ts";
-import { engineProfile } from "./agent.ts";
+import { engineProfile } from "../engine/agent.ts";
 import type { SessionHost } from "./session-host.ts";
 
 /**

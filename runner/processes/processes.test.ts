@@ -3,7 +3,7 @@ import type { ChildProcess } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { afterEach, describe, expect, it } from "vitest";
-import { MARKER } from "./environment.ts";
+import { MARKER } from "../engine/environment.ts";
 import { findMarked, killMarked } from "./processes.ts";
 
 /** Processes of a real system; the way they are found is that of Linux. */
