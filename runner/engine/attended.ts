@@ -2,26 +2,27 @@ import type { AgentDefinition, McpHttpServerConfig, Options, SDKMessage } from "
 import { lstat, readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { AgentSetup, EngineStart, PermissionMode, ToolPolicy } from "@gantry/protocol/link.ts";
-import type { EngineHandlers } from "./agent.ts";
+import type { EngineHandlers } from "./contract.ts";
 import { peerLimitsOf } from "@gantry/protocol/peers.ts";
 import { clientTools } from "./tools/client-tools.ts";
 import { engineModel } from "./environment.ts";
-import type { SessionFolders } from "./environment.ts";
+import type { SessionFolders } from "../folders/session-folders.ts";
 import { peerTools } from "./tools/peer-tools.ts";
-import { CUSTOM_PREFIX, WORKER_PREFIX } from "./translate.ts";
+import { CUSTOM_PREFIX, WORKER_PREFIX } from "./translate/tool-names.ts";
 import { workerTools } from "./tools/worker-tools.ts";
 
 /** The engine's tool that starts a sub-agent. */
 const AGENT_TOOL = "Agent";
 
-/** The engine's tool that asks to leave the plan mode. */
+/** The engine's tool that asks to leave plan mode. */
 const PLAN_TOOL = "ExitPlanMode";
 
-/** The plan as the model gave it with its call; the engine passes it on to nobody. */
-export class SpokenPlan {
+/** The plan in the model's call of `ExitPlanMode`. The engine does not pass it on with its question. */
+export class ProposedPlan {
+  /** The latest plan; empty before the first. */
   plan = "";
 
-  /** Looks for one in a message of the engine. */
+  /** Remembers the plan if the message contains one. */
   hear(message: SDKMessage): void {
     if (message.type !== "assistant") return;
     for (const block of message.message.content) {
@@ -34,23 +35,23 @@ export class SpokenPlan {
 
 const MAX_PLAN_CHARS = 100_000;
 
-/** The built-in tools an agent has, by the engine's names. */
+/** The agent's built-in tools, by the engine's names. */
 export function toolsOf(agent: AgentSetup, mode: PermissionMode): string[] {
   return [
     ...Object.keys(agent.tools),
     ...(agent.subAgents ? [AGENT_TOOL] : []),
-    // The way out of planning.
+    // The only way out of plan mode.
     ...(mode === "plan" ? [PLAN_TOOL] : []),
   ];
 }
 
-/** Options of a run that somebody answers for: policies of tools, permissions that are asked for, the client's tools. */
+/** SDK options of a run that a user or client attends: tool policies, permission questions, and tools they answer. */
 export function attended(
   agent: AgentSetup,
   models: EngineStart["models"],
   ask: EngineHandlers["onToolRequest"],
   folders: SessionFolders,
-  spoken: SpokenPlan,
+  proposed: ProposedPlan,
 ): Partial<Options> {
   return {
     mcpServers: {
@@ -80,7 +81,7 @@ export function attended(
       ],
     },
     canUseTool: async (tool, input, { toolUseID, agentID, signal }) => {
-      const shown = tool === PLAN_TOOL ? { ...input, plan: (await readPlan(folders)) ?? spoken.plan } : input;
+      const shown = tool === PLAN_TOOL ? { ...input, plan: (await readPlan(folders)) ?? proposed.plan } : input;
       const request = { kind: "permission" as const, toolUseId: toolUseID, tool, input: shown, agentId: agentID };
       const answer = await ask(request, signal);
       if (answer.type === "allow") {
@@ -97,7 +98,7 @@ export function attended(
   };
 }
 
-/** The plan that the engine has the model write into a file; null when there is none. */
+/** The plan from the file that the engine lets the model write; null when there is none. */
 async function readPlan({ config }: SessionFolders): Promise<string | null> {
   const folder = join(config, "plans");
   try {
@@ -127,7 +128,10 @@ function toDefinition(agent: SubAgent, models: EngineStart["models"]): [string, 
   return [name, definition];
 }
 
-/** With a place, a server is asked through the Worker: the session's token opens it there, and no other ever comes here. */
+/**
+ * MCP servers as the SDK wants them. One with a `place` is called through the Worker, which adds the credentials, so none
+ * ever reaches this process.
+ */
 function toServers(
   servers: AgentSetup["mcpServers"],
   models: EngineStart["models"],
@@ -148,7 +152,7 @@ function toServers(
   );
 }
 
-/** Who decides about a tool, by the engine's name for it; `agentType` is set in a sub-agent. */
+/** The policy for a tool, given the engine's name of it. `agentType` is set when a sub-agent makes the call. */
 export function policyOf(agent: AgentSetup, tool: string, input: unknown, agentType?: string): ToolPolicy | "off" {
   if (tool === AGENT_TOOL) return mayStart(agent, input) && agentType === undefined ? "allow" : "off";
   const sub = agent.subAgents?.agents.find((each) => each.name === agentType);
@@ -162,7 +166,7 @@ export function policyOf(agent: AgentSetup, tool: string, input: unknown, agentT
   return builtIn[tool] ?? "auto";
 }
 
-/** Sub-agents that the agent's roster does not name are started only where it says that others may be. */
+/** Whether the agent may start this sub-agent: one of its own, or any other where its set-up allows those. */
 function mayStart({ subAgents }: AgentSetup, input: unknown): boolean {
   if (!subAgents) return false;
   const kind = typeof input === "object" && input !== null ? (input as Record<string, unknown>)["subagent_type"] : null;

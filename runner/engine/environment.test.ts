@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { MARKER, engineEnvironment, engineModel, engineTools, isClaude } from "./environment.ts";
+import { MARKER } from "../processes/processes.ts";
+import { engineEnvironment, engineModel, engineTools, isClaude } from "./environment.ts";
 
 const folders = {
   workspace: "/s/workspace",
@@ -20,7 +21,7 @@ const environment = (args: Partial<Parameters<typeof engineEnvironment>[0]> = {}
     ...args,
   });
 
-/** The engine's whole environment for a Claude model: a variable more or less is a decision. */
+/** The engine's whole environment for a Claude model. Adding or removing a variable is a decision. */
 const CLAUDE = {
   PATH: "/usr/bin:/bin",
   HOME: "/s/home",
@@ -66,12 +67,12 @@ describe("the engine's environment", () => {
         CLAUDE_CODE_MAX_CONTEXT_TOKENS: "32000",
       },
     ],
-    ["root, which may not bypass permissions otherwise", { isRoot: true }, { ...CLAUDE, IS_SANDBOX: "1" }],
+    ["root, which could not bypass permissions otherwise", { isRoot: true }, { ...CLAUDE, IS_SANDBOX: "1" }],
   ])("for %s", (_name, args, wanted) => {
     expect(environment(args)).toEqual(wanted);
   });
 
-  it("inherits nothing", () => {
+  it("inherits nothing from the runner", () => {
     const secret = "sk-ant-secret";
     for (const name of ["ANTHROPIC_API_KEY", "OPENROUTER_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "GANTRY_API_KEY", "LANG"])
       vi.stubEnv(name, secret);
@@ -79,12 +80,12 @@ describe("the engine's environment", () => {
     expect(environment()).toEqual(CLAUDE);
   });
 
-  it("marks every process by the variable that processes are found by", () => {
+  it("carries the marker by which processes are found", () => {
     expect(environment()[MARKER]).toBe("abc:sesn_1");
   });
 });
 
-describe("models as the engine sees them", () => {
+describe("model names for the engine", () => {
   it.each<[model: string, name: string, claude: boolean]>([
     ["anthropic/claude-sonnet-5", "claude-sonnet-5", true],
     ["claude-opus-5-5", "claude-opus-5-5", true],
@@ -99,7 +100,7 @@ describe("models as the engine sees them", () => {
     expect(engineTools(model) === undefined).toBe(claude);
   });
 
-  it("names plain tools only to a model that is not Claude", () => {
+  it("offers plain tools only to models other than Claude", () => {
     expect(engineTools("groq/x")).toEqual(expect.arrayContaining(["Bash", "Read", "Edit", "Write"]));
     expect(engineTools("groq/x")).not.toContain("ToolSearch");
   });

@@ -1,23 +1,9 @@
 import type { Mount, RunStart } from "@gantry/protocol/link.ts";
+import type { SessionFolders } from "../folders/session-folders.ts";
 import { gitEnvironment, gitSettings } from "../mounts/git-settings.ts";
+import { MARKER } from "../processes/processes.ts";
 
-/** Folders of one session on this machine. */
-export interface SessionFolders {
-  /** The agent's working directory. */
-  readonly workspace: string;
-  /** Its HOME: private, so that nothing of the machine's user is configuration. */
-  readonly home: string;
-  /** The engine's own state, with the transcript. */
-  readonly config: string;
-  readonly tmp: string;
-  /** What the API calls `/mnt`: uploads that are mounted, and what the agent leaves for the user. */
-  readonly mnt: string;
-}
-
-/** Name of the variable by which every process of a session is found again, however it detached itself. */
-export const MARKER = "GANTRY_SANDBOX";
-
-/** Tools for models that are not Claude: the ones every model can use, without Claude-only machinery. */
+/** Tools for models other than Claude: those that every model can use, without Claude-only machinery. */
 const LEAN_TOOLS = [
   "Agent",
   "Bash",
@@ -32,10 +18,10 @@ const LEAN_TOOLS = [
   "TaskGet",
 ];
 
-/** Window assumed where nobody said: too large a guess and the engine never compacts in time. */
+/** Context window, in tokens, of a model whose window is unknown. If it is too large, the engine compacts too late. */
 const DEFAULT_CONTEXT_TOKENS = 131_072;
 
-/** Where programs look for certificates: OpenSSL and most others, Node, curl, git, Python's requests and pip, Cargo. */
+/** Variables that name the certificate file: for OpenSSL and most programs, Node, curl, git, Python's requests, pip, Cargo. */
 const CA_VARIABLES = [
   "SSL_CERT_FILE",
   "NODE_EXTRA_CA_CERTS",
@@ -47,26 +33,26 @@ const CA_VARIABLES = [
 ];
 
 /**
- * Name for the engine: `anthropic/claude-x` is `claude-x` to it, so that it uses what it knows of that model.
- * Every other name goes out verbatim; the router knows both spellings.
+ * The model's name for the engine: `anthropic/claude-x` becomes `claude-x`, so that the engine recognizes the model.
+ * Every other name is passed on as it is; the router knows both spellings.
  */
 export function engineModel(model: string): string {
   return model.startsWith("anthropic/claude-") ? model.slice("anthropic/".length) : model;
 }
 
-/** Whether the engine knows this model's abilities by itself. */
+/** Whether the engine knows this model's abilities. */
 export function isClaude(model: string): boolean {
   return engineModel(model).startsWith("claude-");
 }
 
-/** The built-in tools to name to the engine, or undefined for its own choice. */
+/** The built-in tools to offer, or undefined for the engine's own choice. */
 export function engineTools(model: string): string[] | undefined {
   return isClaude(model) ? undefined : LEAN_TOOLS;
 }
 
 /**
- * The engine's whole environment, built from nothing: it inherits no variable of the runner, so no key can come along.
- * Each line has a measured reason.
+ * The engine's whole environment. It inherits no variable of the runner, so no key can leak into it. Each line has a measured
+ * reason.
  */
 export function engineEnvironment(args: {
   readonly folders: SessionFolders;
@@ -98,19 +84,19 @@ export function engineEnvironment(args: {
     CLAUDE_CONFIG_DIR: folders.config,
     ANTHROPIC_BASE_URL: models.baseUrl,
     ANTHROPIC_AUTH_TOKEN: models.token,
-    // Otherwise each new session costs one more model request and half a second.
+    // Without it each new session costs one more model request and half a second.
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
     DISABLE_AUTOUPDATER: "1",
-    // The router owns retries; the engine's own default is ten over three minutes.
+    // The router does the retries. The engine's default is ten over three minutes.
     CLAUDE_CODE_MAX_RETRIES: "2",
     API_TIMEOUT_MS: "120000",
-    // A client's own tool may take hours to be answered; the engine's limits are minutes.
+    // A client may take hours to answer its custom tool; the engine's default limits are minutes.
     MCP_TOOL_TIMEOUT: "86400000",
     CLAUDE_CODE_STREAM_CLOSE_TIMEOUT: "86400000",
     ...(args.caFile ? Object.fromEntries(CA_VARIABLES.map((name) => [name, args.caFile ?? ""])) : {}),
     // The agent's git reaches the session's repositories through the Worker.
     ...gitEnvironment(gitSettings(args.mounts, models)),
-    // Bypassing permissions as root is refused without it.
+    // Without it the engine refuses to bypass permissions as root.
     ...(args.isRoot ? { IS_SANDBOX: "1" } : {}),
     ...(isClaude(args.model) ? {} : lean),
   };

@@ -3,34 +3,33 @@ import { appendFile, open, readFile } from "node:fs/promises";
 import type { RunnerEvent } from "@gantry/protocol/event.ts";
 import type { AnsweredCall, EngineStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import { clipInput, toResultContent } from "./translate/clip.ts";
-import type { SessionFolders } from "./environment.ts";
+import type { SessionFolders } from "../folders/session-folders.ts";
 import { isMain, parseEntry } from "./transcript.ts";
-import { isServerTool } from "./translate.ts";
+import { isServerTool } from "./translate/tool-names.ts";
 import { transcriptOf } from "../folders/session-folders.ts";
 
 /**
- * Going on with a conversation whose engine ended while tool calls waited for somebody. The engine resumes from its
- * transcript, and what it finds at the end of that decides what it does: a call that is marked as deferred, as a
- * PreToolUse hook can have it, is run; a call with a result is over; any other is forgotten, and the model is told to
- * go on without.
+ * Continues a conversation whose engine ended while tool calls waited for answers. The engine resumes from its transcript,
+ * and the end of the transcript decides what it does: it runs a call that is marked as deferred (as a PreToolUse hook can
+ * do), it treats a call with a result as finished, and it drops any other call and tells the model to continue without it.
  */
 
-/** What a resumed engine is to know. */
+/** How a resumed engine continues. */
 export interface Resumption {
-  /** The call that the engine takes up itself, before it asks the model. */
+  /** The call that the engine runs itself before it asks the model. */
   readonly runs: AnsweredCall | null;
-  /** The results of all other calls, as the log is to tell them: the engine will not. */
+  /** Result events of all other calls; the engine will not report them. */
   readonly results: readonly Extract<RunnerEvent, { type: "agent.tool_result" | "agent.mcp_tool_result" }>[];
-  /** Answers that the engine, or a model that makes a call again, may still ask for; each is good for one call. */
+  /** Answers that the engine may still ask for, also when the model repeats a call. Each answers one call. */
   readonly answers: readonly AnsweredCall[];
 }
 
-/** What a model is told of an allowed call that the engine cannot take up itself. */
+/** Tells the model about an allowed call that the engine cannot run itself. */
 const AGAIN = "This was allowed, but the sandbox was restarted before it ran. If it is still needed, call it again.";
 
 /**
- * Writes what was answered to the end of the transcript. Nothing that was asked about has run. Throws when there is no
- * conversation to go on with.
+ * Appends the answers to the transcript. None of the calls has run yet. Throws when the conversation, or a call in it, is
+ * missing.
  */
 export async function prepareResume(
   folders: SessionFolders,
@@ -43,7 +42,7 @@ export async function prepareResume(
   if (!calls.every(({ call }) => holds(text, call)))
     throw new Error("The conversation did not come back with what was asked in it.");
   const found = calls.filter(({ call }) => isOpen(text, call));
-  // It takes up one call, and a server's tool may not be there yet when it does.
+  // The engine runs only one deferred call, and tools of MCP servers may not be ready when it does.
   const runs = found.findLast(({ answer, tool }) => answer.type === "allow" && !isServerTool(tool)) ?? null;
   const results = found.filter((each) => each !== runs).map(({ call, answer }) => resultEntry(call, resultOf(answer)));
   await append(file, text, runs ? [...results, deferredEntry(runs)] : results);
@@ -61,12 +60,13 @@ export async function prepareResume(
   };
 }
 
-/** What a model is told of a call that was under way when its engine ended. */
+/** Tells the model about a call that was running when its engine ended. */
 const CUT_OFF = "This was cut off while it was under way. How far it came is not known.";
 
 /**
- * Gives a result to every call that an earlier engine was to take up and did not finish. Its run has ended; the next
- * engine would run it again, and take what comes of it for the answer to another prompt. Resolves to nothing to go on with.
+ * Writes a result for every deferred call that an earlier engine did not finish. The run of such a call has ended, so the
+ * next engine must not run it again and take its result for the answer to another prompt. Resolves to null, because there is
+ * nothing to continue.
  */
 export async function closeDeferred(folders: SessionFolders, engineSessionId: string): Promise<null> {
   const file = transcriptOf(folders, engineSessionId);
@@ -82,15 +82,15 @@ export async function closeDeferred(folders: SessionFolders, engineSessionId: st
   return null;
 }
 
-/** How long the engine may take to write a call down, and how much of the end of the transcript is searched for it. */
+/** How long to wait for the engine to write a call, and how much of the transcript's end is searched for it. */
 const WRITE_MS = 2_000;
 const TAIL_BYTES = 4_000_000;
 
 /**
- * Resolves when the transcript holds a call, so that whoever answers it later finds it there: the engine asks before it
- * writes. False when it does not come: the call is a sub-agent's.
+ * Resolves to true when the transcript contains the call, so that another engine can continue from it. The engine asks before
+ * it writes, hence the wait. Resolves to false when the call does not appear, because a sub-agent made it.
  */
-export async function isWrittenDown(
+export async function isInTranscript(
   folders: SessionFolders,
   { engineSessionId }: EngineStart,
   call: string,
@@ -114,7 +114,10 @@ async function tailOf(file: string): Promise<string> {
   }
 }
 
-/** Takes the answer that belongs to a question of a resumed engine, once: by the call's id, else by what it does. */
+/**
+ * Removes and returns the answer to a question of a resumed engine, or null: found by the call's id, otherwise by the same
+ * tool and input.
+ */
 export function takeAnswer(
   answers: AnsweredCall[],
   question: { toolUseId: string; tool: string; input: Record<string, unknown> },
@@ -166,17 +169,17 @@ function deferredEntry({ call, tool, input }: AnsweredCall): object {
   return { type: "attachment", attachment };
 }
 
-/** The call that an entry of the transcript defers. */
+/** The id of the call that a line of the transcript defers, or null. */
 function deferredIn(line: string): string | null {
   const attachment = line.includes(DEFERRED) ? parseEntry(line)["attachment"] : null;
   const { type, toolUseID } = (attachment ?? {}) as Record<string, unknown>;
   return type === DEFERRED && typeof toolUseID === "string" ? toolUseID : null;
 }
 
-/** Writes entries to the end of the main conversation, each after the other. */
+/** Appends entries to the main conversation, each following the one before. */
 async function append(file: string, text: string, entries: readonly object[]): Promise<void> {
   if (entries.length === 0) return;
-  const { last, header } = endOf(text);
+  const { last, header } = lastEntryOf(text);
   let parent = last;
   const lines = entries.map((entry) => {
     const uuid = randomUUID();
@@ -184,20 +187,20 @@ async function append(file: string, text: string, entries: readonly object[]): P
     parent = uuid;
     return `${line}\n`;
   });
-  // A killed engine may have left half a line.
+  // A killed engine may have left an incomplete line.
   const start = text.endsWith("\n") ? "" : "\n";
   await appendFile(file, start + lines.join(""));
 }
 
 const holds = (text: string, call: string): boolean => text.includes(`"id":${JSON.stringify(call)}`);
 
-/** Whether the transcript holds the call and no result of it. */
+/** Whether the transcript contains the call but no result of it. */
 function isOpen(text: string, call: string): boolean {
   return holds(text, call) && !text.includes(`"tool_use_id":${JSON.stringify(call)}`);
 }
 
-/** The last entry of the main conversation, and what each entry repeats of it. */
-function endOf(text: string): { last: string | null; header: Record<string, unknown> } {
+/** The id of the last entry of the main conversation, and the fields that every entry repeats. */
+function lastEntryOf(text: string): { last: string | null; header: Record<string, unknown> } {
   const entries = text.split("\n").map(parseEntry);
   const last: Record<string, unknown> = entries.findLast(isMain) ?? {};
   const { sessionId, cwd, version, userType, entrypoint, gitBranch } = last;

@@ -13,7 +13,7 @@ const mark = (leaf: number, more: object = {}): string =>
   JSON.stringify({ type: "last-prompt", leafUuid: id(leaf), ...more });
 const file = (...lines: string[]): string => `${lines.join("\n")}\n`;
 
-/** Each entry of the main conversation and the one it follows. */
+/** Each entry of the main conversation, with the entry it follows. */
 const chain = (text: string): unknown[] =>
   text.split("\n").flatMap((line) => {
     try {
@@ -30,17 +30,17 @@ describe("a transcript", () => {
     ["branches", file(entry(1, null), entry(2, 1), entry(3, 1), entry(4, 3))],
     ["was compacted", file(entry(1, null), entry(2, null, { type: "system", logicalParentUuid: id(1) }), entry(3, 2))],
     ["ends in half a line", `${file(entry(1, null))}{"parentUuid":"${id(1)}","isSide`],
-    ["has a sub-agent's", file(entry(1, null), entry(2, 9, { isSidechain: true, type: "user" }), entry(3, 1))],
-  ])("that %s is left as it is", (_name, text) => {
+    ["has a sub-agent's entry", file(entry(1, null), entry(2, 9, { isSidechain: true, type: "user" }), entry(3, 1))],
+  ])("that %s stays as it is", (_name, text) => {
     expect(mend(text)).toBe(text);
   });
 
   it.each<[string, string]>([
     ["is empty", ""],
-    ["holds requests alone", file(SHAPE)],
-    ["holds half a prompt", `${SHAPE}\n${entry(1, null).slice(0, 60)}`],
-    ["holds no prompt", file(entry(1, null, { type: "attachment" }))],
-  ])("that %s is no conversation", (_name, text) => {
+    ["has only requests", file(SHAPE)],
+    ["has half a prompt", `${SHAPE}\n${entry(1, null).slice(0, 60)}`],
+    ["has no prompt", file(entry(1, null, { type: "attachment" }))],
+  ])("that %s has no conversation", (_name, text) => {
     expect(mend(text)).toBeNull();
   });
 
@@ -72,14 +72,14 @@ describe("a transcript", () => {
       ],
     ],
     [
-      "the end of a line, and the next was written behind it",
+      "the end of a line, with the next one written right after it",
       `${entry(1, null)}\n${entry(2, 1).slice(0, 40)}${entry(3, 2)}\n${entry(4, 3)}\n`,
       [
         [1, null],
         [4, 1],
       ],
     ],
-  ])("that has lost %s still leads to its beginning, and is as long as before", (_name, text, expected) => {
+  ])("that lost %s leads to its beginning again, and keeps its length", (_name, text, expected) => {
     const mended = mend(text) ?? "";
     expect(chain(mended)).toEqual(expected.map(([n, parent]) => [id(n), parent === null ? null : id(parent)]));
     expect(mended.length).toBe(text.length);
@@ -87,17 +87,17 @@ describe("a transcript", () => {
   });
 });
 
-describe("the mark of where to go on", () => {
+describe("the mark of where to resume", () => {
   const error = { type: "system", subtype: "api_error" };
   const said = [entry(1, null), entry(2, 1, { type: "assistant" })];
   it.each<[string, string[], number]>([
-    ["at the newest stays", [...said, mark(2)], 2],
-    ["at one that the newest follows on stays", [said[0] ?? "", mark(1), said[1] ?? ""], 1],
-    ["at a failed call stays while nothing follows", [...said, entry(3, 2, error), mark(3)], 3],
-    ["at a failed call is moved to what was said since", [...said, entry(3, 2, error), mark(3), entry(4, 2)], 4],
-    ["at what is not there is moved", [...said, mark(9), entry(4, 2)], 4],
-    ["that somebody has set stays", [...said, entry(3, 2, error), mark(3, { explicit: true }), entry(4, 2)], 3],
-    ["before another does not count", [mark(9), ...said, mark(2), entry(4, 2)], 2],
+    ["at the newest entry stays", [...said, mark(2)], 2],
+    ["at an entry that the newest follows stays", [said[0] ?? "", mark(1), said[1] ?? ""], 1],
+    ["at a failed call stays while nothing follows it", [...said, entry(3, 2, error), mark(3)], 3],
+    ["at a failed call moves to the newest message", [...said, entry(3, 2, error), mark(3), entry(4, 2)], 4],
+    ["at a missing entry moves", [...said, mark(9), entry(4, 2)], 4],
+    ["that was set explicitly stays", [...said, entry(3, 2, error), mark(3, { explicit: true }), entry(4, 2)], 3],
+    ["before another mark does not count", [mark(9), ...said, mark(2), entry(4, 2)], 2],
   ])("%s", (_name, lines, leaf) => {
     const text = file(...lines);
     const mended = mend(text) ?? "";
@@ -112,7 +112,7 @@ describe("the file of a conversation", () => {
   it.each<[string, string | null, boolean, string | null]>([
     ["is not there", null, false, null],
     ["is empty", "", false, null],
-    ["has nothing said in it", file(SHAPE), false, null],
+    ["has no messages", file(SHAPE), false, null],
     ["is whole", file(entry(1, null)), true, file(entry(1, null))],
     ["lacks a line", file(entry(1, null), entry(3, 2)), true, file(entry(1, null), entry(3, 1))],
   ])("that %s", async (_name, text, resumes, after) => {

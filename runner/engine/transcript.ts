@@ -1,17 +1,17 @@
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
-import type { SessionFolders } from "./environment.ts";
+import type { SessionFolders } from "../folders/session-folders.ts";
 import { transcriptOf } from "../folders/session-folders.ts";
 
 /**
- * Transcripts of the engine as files: lines of JSON, each naming the one before it. What a full disk or a kill kept
- * the engine from writing is missing for good, and takes more with it than itself: an engine that finds a file and no
- * conversation in it does not start, and one that resumes knows nothing from before a line that is missing. Where to go on
- * it marks now and then; a mark at a call that failed leads nowhere, and hides what came after it.
+ * Repairs the engine's transcripts before an engine reads them. A transcript is a file of JSON lines, each of which names the
+ * line before it. When a full disk or a kill keeps the engine from writing a line, more than that line is lost: an engine
+ * that finds a file without a conversation does not start, and one that resumes forgets everything before a missing line.
+ * Some lines mark where to resume; a mark at a failed API call hides everything that came after it.
  */
 
 type Entry = Readonly<Record<string, unknown>>;
 
-/** An entry of a line; an empty one for half a line, or none. */
+/** Parses a line; an incomplete or empty one becomes an empty entry. */
 export function parseEntry(line: string): Entry {
   try {
     const value: unknown = JSON.parse(line);
@@ -27,8 +27,8 @@ export function isMain(entry: Entry): entry is Entry & { readonly uuid: string }
 }
 
 /**
- * Puts the conversation of that id in order before an engine starts. Returns whether there is one to resume; a file
- * without one is removed, because its id could not be used.
+ * Repairs the transcript of a conversation before an engine starts. Returns whether there is a conversation to resume. A file
+ * without one is removed, because the engine could not use its id otherwise.
  */
 export async function mendTranscript(folders: SessionFolders, engineSessionId: string): Promise<boolean> {
   const file = transcriptOf(folders, engineSessionId);
@@ -47,14 +47,14 @@ export async function mendTranscript(folders: SessionFolders, engineSessionId: s
 }
 
 /**
- * A transcript in which every entry of the main conversation follows on one that is there, and whose mark of where to go
- * on leads to the newest. Its length stays the same: the session has a copy up to some byte. Null when nothing was said
- * in it.
+ * Returns the transcript repaired: every entry of the main conversation follows an existing one, and the mark of where to
+ * resume leads to the newest entry. The length stays the same, because the session may have a copy of its beginning. Returns
+ * null when it contains no message of the user or the model.
  */
 export function mend(text: string): string | null {
   const lines = text.split("\n");
   const entries = lines.map(parseEntry);
-  const newest = entries.findLastIndex(isSaid);
+  const newest = entries.findLastIndex(isMessage);
   if (newest < 0) return null;
   const known = new Set(entries.map((entry) => entry["uuid"]));
   const parents = new Map<unknown, unknown>();
@@ -77,9 +77,10 @@ export function mend(text: string): string | null {
   return lines.join("\n");
 }
 
-const isSaid = (entry: Entry): boolean => isMain(entry) && (entry["type"] === "user" || entry["type"] === "assistant");
+const isMessage = (entry: Entry): boolean =>
+  isMain(entry) && (entry["type"] === "user" || entry["type"] === "assistant");
 
-/** Whether one comes to `to` from an entry by way of those it follows on. */
+/** Whether `to` is the entry `from` or one that it follows, directly or not. */
 function leadsTo(parents: ReadonlyMap<unknown, unknown>, from: string, to: string): boolean {
   const seen = new Set<unknown>();
   for (let at: unknown = from; parents.has(at) && !seen.has(at); at = parents.get(at)) {
@@ -89,7 +90,7 @@ function leadsTo(parents: ReadonlyMap<unknown, unknown>, from: string, to: strin
   return false;
 }
 
-/** A line with another id in a field, and of the same length: an id is as long as another, and for none there are blanks. */
+/** A line with another id in a field. The length stays the same: ids are equally long, and `null` is padded with blanks. */
 function renamed(line: string, field: string, from: string, to: string | null): string {
   const found = `"${field}":${JSON.stringify(from)}`;
   return line.replace(found, `"${field}":${JSON.stringify(to)}`.padEnd(found.length));

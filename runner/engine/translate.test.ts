@@ -3,8 +3,9 @@ import { join } from "node:path";
 import type { SDKMessage } from "@anthropic-ai/claude-agent-sdk";
 import { MAX_EVENT_CHARS, RunnerEvent } from "@gantry/protocol/event.ts";
 import { describe, expect, it } from "vitest";
-import { initialState, translate } from "./translate.ts";
-import type { TranslatedEvent, TranslateState } from "./translate.ts";
+import { translate } from "./translate.ts";
+import { initialState } from "./translate/state.ts";
+import type { TranslatedEvent, TranslateState } from "./translate/state.ts";
 
 /**
  * Every recorded stream of the engine goes through the translation. What comes out is compared with

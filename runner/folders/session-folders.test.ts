@@ -9,8 +9,8 @@ let root: string;
 beforeEach(() => void (root = mkdtempSync(join(tmpdir(), "gantry-workspace-"))));
 afterEach(() => rmSync(root, { recursive: true }));
 
-describe("folders of a session", () => {
-  it("are made below the root, for this user alone, and found again", async () => {
+describe("the folders of a session", () => {
+  it("are created below the root for this user alone, and found again", async () => {
     const id = newId("session");
     const folders = await openFolders(root, id);
     const base = join(root, id);
@@ -30,29 +30,33 @@ describe("folders of a session", () => {
   const id = newId("session");
   it.each([
     ["nothing", ""],
-    ["a path upwards", "../outside"],
-    ["a path upwards in an id", `sesn_${"../".repeat(12)}`],
+    ["a path that leads up", "../outside"],
+    ["an id that leads up", `sesn_${"../".repeat(12)}`],
     ["an absolute path", "/etc"],
-    ["an id and a path", `${id}/../x`],
+    ["an id followed by a path", `${id}/../x`],
     ["an id with a null byte", `${id}\0`],
-    ["an id with a line end", `${id}\n`],
-    ["another kind's id", newId("run")],
+    ["an id with a line break", `${id}\n`],
+    ["the id of a run", newId("run")],
     ["the root itself", "."],
-  ])("are refused for %s, and nothing is made", async (_name, bad) => {
+  ])("are refused for %s, and nothing is created", async (_name, bad) => {
     await expect(openFolders(root, bad)).rejects.toThrow("not a session id");
     expect(readdirSync(root)).toEqual([]);
   });
 });
 
-describe("whether there is a conversation to resume", () => {
+describe("a conversation can be resumed with", () => {
   const engineSession = "5f0c6ad3-6cbb-4f0a-9d6e-3b7a52d0c1aa";
   it.each<[string, Record<string, string>, boolean]>([
     ["no state at all", {}, false],
     ["no projects", { "other.json": "{}" }, false],
     ["its transcript", { [`projects/-workspace/${engineSession}.jsonl`]: "{}\n" }, true],
-    ["its transcript in the second folder", { "projects/a/x": "", [`projects/b/${engineSession}.jsonl`]: "{}" }, true],
+    [
+      "its transcript in the second of two folders",
+      { "projects/a/x": "", [`projects/b/${engineSession}.jsonl`]: "{}" },
+      true,
+    ],
     ["an empty transcript, which cannot be resumed", { [`projects/a/${engineSession}.jsonl`]: "" }, false],
-    ["another's transcript", { "projects/a/another.jsonl": "{}" }, false],
+    ["another conversation's transcript", { "projects/a/another.jsonl": "{}" }, false],
     ["a file where folders are expected", { "projects/a": "{}" }, false],
   ])("%s", async (_name, files, found) => {
     const folders = await openFolders(root, newId("session"));

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Admission } from "./admission.ts";
 import type { Pass, StartReason } from "./admission.ts";
 
-/** Starts by name; what was admitted, and who was told to wait behind how many. */
+/** Requests starts by name. Records the order of admission, and how many starts each one had to wait for. */
 function setUp(startsAtOnce: number, maxEngines: number, makeRoom: (reason: StartReason) => void = () => {}) {
   const admission = new Admission({ startsAtOnce, maxEngines, makeRoom });
   const order: string[] = [];
@@ -23,7 +23,7 @@ function setUp(startsAtOnce: number, maxEngines: number, makeRoom: (reason: Star
 }
 
 describe("admission of engine starts", () => {
-  it("lets about one a core begin, the others in the order of their coming", async () => {
+  it("lets a fixed number start at once, and the others in order of arrival", async () => {
     const { admission, order, positions, passes, enter, settled } = setUp(2, 10);
     for (const name of ["a", "b", "c", "d"]) enter(name);
     await settled();
@@ -40,7 +40,7 @@ describe("admission of engine starts", () => {
     expect(admission.counts).toEqual({ engines: 3, starting: 2, waiting: 0, max: 10 });
   });
 
-  it("puts a run before a warm-up and that before a spare", async () => {
+  it("prefers a run to a warm-up, and a warm-up to a spare", async () => {
     const { order, passes, enter, settled } = setUp(1, 10);
     for (const [name, reason] of [
       ["first", "run"],
@@ -57,7 +57,7 @@ describe("admission of engine starts", () => {
     expect(order).toEqual(["first", "run", "run 2", "warm", "spare"]);
   });
 
-  it("asks for room when all places are taken, and goes on when an engine is gone", async () => {
+  it("asks for room when the limit is reached, and continues when an engine is gone", async () => {
     const asked: StartReason[] = [];
     const { admission, order, passes, enter, settled } = setUp(2, 1, (reason) => asked.push(reason));
     enter("a");
@@ -75,7 +75,7 @@ describe("admission of engine starts", () => {
     expect(admission.counts).toMatchObject({ engines: 1, waiting: 0 });
   });
 
-  it("forgets whoever no longer wants to start", async () => {
+  it("forgets a start that was called off", async () => {
     const { admission, order, passes, aborts, enter, settled } = setUp(1, 10);
     for (const name of ["a", "b", "c"]) enter(name);
     aborts["b"]?.abort();

@@ -1,17 +1,17 @@
 /**
- * Who may start an engine, and when. A start takes nearly a second of a core, so about one a core begins at a time; an
- * engine takes memory for as long as it lives, so there is a limit to how many there are.
+ * Decides which engine may start next. A start takes nearly a second of a core, so about one per core starts at a time. An
+ * engine uses memory as long as it lives, so the number of engines is limited.
  */
 
-/** Why an engine is wanted. The order is that of precedence: somebody waits for a run, nobody yet for a spare. */
+/** Why an engine is started, in order of precedence: a user waits for a run, but no one waits for a spare. */
 const REASONS = ["run", "warm", "pool"] as const;
 export type StartReason = (typeof REASONS)[number];
 
-/** A place among the living engines. */
+/** Permission for one engine to start and to live. The holder reports its start and its end. */
 export interface Pass {
-  /** The engine has started, or failed to: the next one may begin. */
+  /** The engine has started or failed to start, so the next one may begin. */
   started(): void;
-  /** The engine is gone with all it had started. */
+  /** The engine and everything it started is gone. */
   gone(): void;
 }
 
@@ -21,6 +21,7 @@ interface Ticket {
   readonly admit: (pass: Pass | null) => void;
 }
 
+/** Admits engine starts of all sessions on this runner. */
 export class Admission {
   readonly #startsAtOnce: number;
   readonly #maxEngines: number;
@@ -30,8 +31,8 @@ export class Admission {
   #engines = 0;
 
   /**
-   * @param makeRoom called when all places are taken and somebody waits: may end an engine that can be spared, whose
-   * pass will then say that it is gone. May be called again before that.
+   * @param makeRoom called when a start waits and `maxEngines` engines are alive. It may stop an engine that can be given up;
+   * that engine's pass then reports that it is gone. It may be called again before that.
    */
   constructor(args: { startsAtOnce: number; maxEngines: number; makeRoom: (reason: StartReason) => void }) {
     this.#startsAtOnce = args.startsAtOnce;
@@ -39,7 +40,7 @@ export class Admission {
     this.#makeRoom = args.makeRoom;
   }
 
-  /** Engines there are, the ones that start now included; of them those; and who waits. */
+  /** `engines` are alive, of which `starting` are still starting; `waiting` starts wait for admission. */
   get counts(): { engines: number; starting: number; waiting: number; max: number } {
     return {
       engines: this.#engines,
@@ -49,22 +50,22 @@ export class Admission {
     };
   }
 
-  /** How many starts come before the one that waits with this signal; null when none does. */
+  /** How many starts come before the one with this signal; null when it does not wait. */
   positionOf(signal: AbortSignal): number | null {
     const at = this.#waiting.findIndex((ticket) => ticket.signal === signal);
     return at < 0 ? null : at;
   }
 
-  /** Whether a start would begin at once, and nothing starts now. */
+  /** Whether a start would begin at once and nothing is starting now. */
   get quiet(): boolean {
     return this.#waiting.length === 0 && this.#starting === 0 && this.#engines < this.#maxEngines;
   }
 
   /**
-   * Waits for a place: first those with a run, each in the order of their coming.
+   * Waits for admission: in order of precedence of the reasons, then first come, first served.
    *
-   * @param onWait called once when it cannot begin now, with the number of starts that come before.
-   * @returns null when the signal was aborted first.
+   * @param onWait called once if the start cannot begin now, with the number of starts that come before it.
+   * @returns null when the signal is aborted first.
    */
   enter(reason: StartReason, signal: AbortSignal, onWait: (position: number) => void = () => {}): Promise<Pass | null> {
     if (signal.aborted) return Promise.resolve(null);
@@ -87,7 +88,7 @@ export class Admission {
     });
   }
 
-  /** Looks again who may begin: call when an engine has become idle, and so could be spared. */
+  /** Admits whatever may start now. Call it when an engine has become idle, because it can then be given up. */
   pump(): void {
     while (this.#waiting[0] && this.#starting < this.#startsAtOnce) {
       if (this.#engines >= this.#maxEngines) return this.#makeRoom(this.#waiting[0].reason);

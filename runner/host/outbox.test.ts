@@ -24,7 +24,7 @@ const delta = (of: string, text: string): FramedEvent => ({
   delta: { type: "content_delta", index: 0, content: { type: "text", text } },
 });
 
-/** An outbox and every frame it has sent. */
+/** An outbox, and every frame it has sent. */
 function outbox(): { box: Outbox; sent: Frame[] } {
   const sent: Frame[] = [];
   return { box: new Outbox((frame) => sent.push(frame)), sent };
@@ -44,10 +44,10 @@ afterEach(() => void vi.useRealTimers());
 
 describe("gathering", () => {
   it.each<[string, (box: Outbox) => void, string[]]>([
-    ["an event leaves at once", (box) => box.push("r", message("a")), ["1:a"]],
-    ["the first piece of a text leaves at once", (box) => box.push("r", delta("m", "x")), ["1:x"]],
+    ["an event is sent at once", (box) => box.push("r", message("a")), ["1:a"]],
+    ["the first piece of a text is sent at once", (box) => box.push("r", delta("m", "x")), ["1:x"]],
     [
-      "and takes its announcement along",
+      "together with its announcement",
       (box) => {
         box.push("r", begin("m"));
         box.push("r", delta("m", "x"));
@@ -55,14 +55,14 @@ describe("gathering", () => {
       ["1:m+,x"],
     ],
     [
-      "the pieces after it wait",
+      "later pieces wait",
       (box) => {
         for (const text of ["x", "y", "z"]) box.push("r", delta("m", text));
       },
       ["1:x"],
     ],
     [
-      "pieces of one text become one piece",
+      "pieces of one text are joined",
       (box) => {
         for (const text of ["x", "y", "z"]) box.push("r", delta("m", text));
         vi.advanceTimersByTime(20);
@@ -70,7 +70,7 @@ describe("gathering", () => {
       ["1:x", "2:yz"],
     ],
     [
-      "pieces of two texts stay two",
+      "pieces of two texts stay separate",
       (box) => {
         for (const of of ["m", "n", "m"]) box.push("r", delta(of, of));
         vi.advanceTimersByTime(20);
@@ -78,7 +78,7 @@ describe("gathering", () => {
       ["1:m", "2:n", "3:m"],
     ],
     [
-      "an event takes the waiting pieces along",
+      "an event is sent together with waiting pieces",
       (box) => {
         box.push("r", delta("m", "x"));
         box.push("r", delta("m", "y"));
@@ -88,7 +88,7 @@ describe("gathering", () => {
       ["1:x", "2:y,a"],
     ],
     [
-      "a frame is of one run",
+      "a frame belongs to one run",
       (box) => {
         box.push("r", delta("m", "x"));
         box.push("s", delta("m", "y"));
@@ -97,13 +97,13 @@ describe("gathering", () => {
       ["1:x", "2:y", "3:a"],
     ],
     [
-      "so much text that it does not wait",
+      "a long text does not wait",
       (box) => {
         for (let i = 0; i < 300; i++) box.push("r", delta("m", "x".repeat(1_000)));
       },
       [`1:${"x".repeat(1_000)}`, `2:${"x".repeat(250_000)}`],
     ],
-    ["nothing sends nothing", (box) => box.flush(), []],
+    ["an empty outbox sends nothing", (box) => box.flush(), []],
   ])("%s", (_name, act, wanted) => {
     const { box, sent } = outbox();
     act(box);
@@ -111,7 +111,7 @@ describe("gathering", () => {
     for (const frame of sent) expect(Frame.parse(frame)).toEqual(frame);
   });
 
-  it("waits fifteen milliseconds from the first piece on, however many follow", () => {
+  it("waits fifteen milliseconds from the first waiting piece, however many follow", () => {
     const { box, sent } = outbox();
     for (let ms = 0; ms < 60; ms += 5) {
       box.push("r", delta("m", "x"));
@@ -120,7 +120,7 @@ describe("gathering", () => {
     expect(shape(sent)).toEqual(["1:x", "2:xxx", "3:xxx", "4:xxx"]);
   });
 
-  it("does not change what was pushed", () => {
+  it("does not modify pushed events", () => {
     const { box } = outbox();
     const first = delta("m", "x");
     box.push("r", first);
@@ -128,7 +128,7 @@ describe("gathering", () => {
     expect(first).toEqual(delta("m", "x"));
   });
 
-  it("names the run of each frame", () => {
+  it("names the run in each frame", () => {
     const { box, sent } = outbox();
     box.push("r", message("a"));
     box.push(null, message("b"));
@@ -158,7 +158,7 @@ describe("acknowledging", () => {
     expect(shape(box.since(after))).toEqual(again);
   });
 
-  it("a new link's cursor acknowledges what the session has stored", () => {
+  it("a new link's cursor acknowledges stored frames", () => {
     const { box } = filled();
     expect(box.since(4)).toEqual([]);
     expect(box.pending).toBe(false);
@@ -171,7 +171,7 @@ describe("acknowledging", () => {
     expect(shape(box.since(0))).toEqual(["4:d"]);
   });
 
-  it("is pending until all is stored, and while something is gathered", () => {
+  it("is pending until everything is stored, and while it gathers", () => {
     const { box, sent } = filled();
     expect(box.pending).toBe(true);
     box.ack(4);
@@ -186,19 +186,19 @@ describe("acknowledging", () => {
     expect(box.pending).toBe(false);
   });
 
-  it("gives a new link what is being gathered in its place, once", () => {
+  it("sends gathered events on a new link in order, and once", () => {
     const { box, sent } = filled();
     box.push("r", delta("m", "x"));
     box.push("r", delta("m", "y"));
     expect(shape(box.since(2))).toEqual(["3:c", "4:d", "5:x", "6:y"]);
-    // Sent by itself it would come before the older ones, and be a gap.
+    // A separate frame would come before the older ones, as a gap.
     vi.advanceTimersByTime(1_000);
     expect(shape(sent)).toEqual(["1:a", "2:b", "3:c", "4:d", "5:x"]);
   });
 });
 
-describe("more than can be kept", () => {
-  it("drops previews alone, oldest frames included, and keeps the numbers", () => {
+describe("too much unacknowledged text", () => {
+  it("drops only previews, from the oldest frames too, and keeps the numbers", () => {
     const { box } = outbox();
     box.push("r", begin("m"));
     box.push("r", message("a"));
@@ -214,7 +214,7 @@ describe("more than can be kept", () => {
     expect(chars).toBeLessThan(64_000_000);
   });
 
-  it("shows no more of a text once a piece of it was dropped, and the text itself comes", () => {
+  it("sends no more pieces of a text once one was dropped, but sends the text itself", () => {
     const { box, sent } = outbox();
     box.push("r", begin("m"));
     box.push("r", delta("m", "seen"));
@@ -227,7 +227,7 @@ describe("more than can be kept", () => {
     expect(shape(sent.slice(before))).toEqual([`${before + 1}:another`, `${before + 2}:m`]);
   });
 
-  it("never drops what matters, however much", () => {
+  it("never drops messages, however long", () => {
     const { box } = outbox();
     const text = "x".repeat(1_000_000);
     for (let i = 0; i < 70; i++) box.push("r", message(`m${i}`, text));
@@ -236,8 +236,8 @@ describe("more than can be kept", () => {
 });
 
 /**
- * The other side: stores the next frame, acknowledges again what it has, and gives the link up when one is missing.
- * A link carries frames up and acknowledgements down in order, until it is cut anywhere.
+ * The session's side: it stores the next frame, acknowledges a repeated one again, and closes the link when a frame is missing.
+ * A link carries frames up and acks down, in order, until it is cut at any point.
  */
 class Reader {
   readonly stored: Frame[] = [];
@@ -284,7 +284,7 @@ function anEvent(): fc.Arbitrary<FramedEvent> {
 }
 
 describe("any history", () => {
-  it("delivers every event once and in order, and a new link never begins with a gap", () => {
+  it("delivers every event once and in order, and no new link begins with a gap", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
         const reader = new Reader();
@@ -342,7 +342,7 @@ describe("any history", () => {
   });
 });
 
-/** Pieces of one text that follow each other are one piece, on either side. */
+/** Joins adjacent pieces of one text, so that both sides can be compared. */
 function merged(entries: readonly { runId: string | null; event: FramedEvent }[]): string[] {
   const out: { key: string; text: string }[] = [];
   for (const { runId, event } of entries) {

@@ -1,9 +1,9 @@
 import type { Frame, FramedEvent } from "@gantry/protocol/link.ts";
 
-/** How long pieces of text gather before they leave: a frame, a commit and an ack for each would cost more. */
+/** How long pieces of text are gathered into one frame, because each frame costs a commit and an ack. */
 const GATHER_MS = 15;
 
-/** What may wait that long: nobody sees anything of it before the text comes. */
+/** Events that may wait that long, because a reader sees nothing of them before the text comes. */
 const MAY_WAIT: ReadonlySet<string> = new Set([
   "event_delta",
   "event_start",
@@ -11,15 +11,15 @@ const MAY_WAIT: ReadonlySet<string> = new Set([
   "span.model_request_end",
 ]);
 
-/** A frame that is being gathered leaves when it is this long: it travels in one message. */
+/** A frame is sent when it reaches this length, because it must fit one message. */
 const MAX_FRAME_CHARS = 250_000;
 
-/** Unacknowledged text above which previews are given up. What matters (messages, results, the end) is never dropped. */
+/** When more unacknowledged text than this is kept, previews are dropped. Messages, results and the end never are. */
 const MAX_UNACKED_CHARS = 64_000_000;
 
 /**
- * Numbered frames, kept until the session says it has stored them. A frame may be sent many times; the number tells
- * the session what it has. Lives as long as the runner holds the session, over any number of links.
+ * Numbered frames, kept until the session has stored them. A frame may be sent many times; by its number the session knows
+ * whether it has it. The outbox lives as long as the runner has the session, across any number of links.
  */
 export class Outbox {
   #nextFrame = 1;
@@ -29,17 +29,17 @@ export class Outbox {
   #gatheringFor: string | null = null;
   #gatheringChars = 0;
   #timer: NodeJS.Timeout | null = null;
-  /** The text of which a piece came last. */
+  /** Id of the text whose piece was pushed last. */
   #lastText: string | null = null;
-  /** Texts whose preview lost a piece: the rest of it would not fit on what was shown. */
+  /** Ids of texts whose preview lost a piece. The rest is dropped too, because it would not fit what was shown. */
   #givenUp = new Set<string>();
   readonly #send: (frame: Frame) => void;
   readonly #soon: (flush: () => void) => void;
-  #leaving = false;
+  #flushing = false;
 
   /**
-   * @param send hands a new frame to the link, if there is one. Must not throw.
-   * @param soon calls back when what came at one time has been pushed: a frame for each of it would cost a commit each.
+   * @param send passes a new frame to the link, if there is one. Must not throw.
+   * @param soon calls back once all events that happened together are pushed, so that they share a frame and a commit.
    */
   constructor(send: (frame: Frame) => void, soon: (flush: () => void) => void = (flush) => flush()) {
     this.#send = send;
@@ -47,8 +47,8 @@ export class Outbox {
   }
 
   /**
-   * Adds an event of a run (null: between runs). Pieces of a text after its first wait up to 15 ms for company; the
-   * first piece, which somebody is waiting for, and everything of weight leave now.
+   * Adds an event of a run, or of none (null). The first piece of a text, which a reader is waiting for, and all important
+   * events are sent at once. Later pieces wait up to 15 ms, so that several share a frame.
    */
   push(runId: string | null, event: FramedEvent): void {
     if (event.type === "event_delta" && this.#givenUp.has(event.event_id)) return;
@@ -67,25 +67,25 @@ export class Outbox {
       this.#gathering.push(event);
       this.#gatheringChars += JSON.stringify(event).length;
     }
-    // A text that was shown in pieces may wait for company too, which mostly is what comes after it.
+    // A text that was shown in pieces may wait as well, because another event usually follows it.
     const mayWait = MAY_WAIT.has(event.type) || (event.type === "agent.message" && event.id === this.#lastText);
     const isFirstPiece = event.type === "event_delta" && event.event_id !== this.#lastText;
     if (event.type === "event_delta") this.#lastText = event.event_id;
     if (this.#gatheringChars > MAX_FRAME_CHARS) this.flush();
-    else if (isFirstPiece || !mayWait) this.#leave();
+    else if (isFirstPiece || !mayWait) this.#flushSoon();
     else this.#timer ??= setTimeout(() => this.flush(), GATHER_MS);
   }
 
-  #leave(): void {
-    if (this.#leaving) return;
-    this.#leaving = true;
+  #flushSoon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
     this.#soon(() => {
-      this.#leaving = false;
+      this.#flushing = false;
       this.flush();
     });
   }
 
-  /** Closes the frame that is being gathered and sends it. */
+  /** Sends the events gathered so far as one frame. */
   flush(): void {
     const frame = this.#close();
     if (frame) this.#send(frame);
@@ -110,28 +110,28 @@ export class Outbox {
     return frame;
   }
 
-  /** Everything after frame `after`, up to which the session has stored, to be sent again on a new link. */
+  /** The frames after `after`, which is the last that the session has stored. They are sent again on a new link. */
   since(after: number): Frame[] {
-    // Sent by itself it would overtake the older ones, and the session would take that for a gap.
+    // Sending it separately would let it overtake older frames, and the session would see a gap.
     this.#close();
-    // The acknowledgements may have been lost with the link before.
+    // Acks may have been lost with the previous link.
     this.ack(after);
     return this.#unacked.map((kept) => kept.frame);
   }
 
-  /** The session has stored all frames up to this one. */
+  /** The session has stored all frames up to and including this one. */
   ack(frame: number): void {
     while (this.#unacked[0] && this.#unacked[0].frame.frame <= frame) {
       this.#unackedChars -= this.#unacked.shift()?.chars ?? 0;
     }
   }
 
-  /** Number of the newest frame; 0 when there was none. */
+  /** Number of the newest frame; 0 before the first. */
   get last(): number {
     return this.#nextFrame - 1;
   }
 
-  /** Whether something waits to be stored. */
+  /** Whether something is not stored yet. */
   get pending(): boolean {
     return this.#unacked.length > 0 || this.#gathering.length > 0;
   }

@@ -3,28 +3,29 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { engineSessionIdOf, engineToken, isId, newId } from "@gantry/protocol/ids.ts";
 import type { EngineWish } from "@gantry/protocol/link.ts";
-import { engineProfile } from "../engine/agent.ts";
+import { engineProfile } from "../engine/profile.ts";
 import type { SessionHost } from "./session-host.ts";
 
 /**
- * Engines that have started before anybody asked for them. A spare has everything of a session, id and folders first:
- * whoever makes a session takes a spare's id, and finds an engine there that is waiting for its first prompt.
+ * Engines that are started before a session needs them. A spare is a complete session without a prompt: it has an id, folders
+ * and an engine. A new session takes over a spare's id, and finds an engine that is waiting for its first prompt.
  */
 
 export interface PoolSettings {
-  /** How many spares are kept; 0 for none. */
+  /** How many spares are kept; 0 turns the pool off. */
   readonly size: number;
-  /** What the first spares are like, before anybody has asked for anything. */
+  /** Settings of the first spares, before any session has asked for an engine. */
   readonly first: EngineWish | null;
-  /** Where the sessions' folders are. */
+  /** Folder of all sessions' folders. */
   readonly root: string;
-  /** Makes the host of a session that does not exist yet. */
+  /** Creates the host of a session that does not exist yet. */
   readonly open: (sessionId: string, token: string) => SessionHost;
-  /** Whether the machine has time for a start that nobody waits for. */
+  /** Whether the machine has time for a start that no one waits for. */
   readonly quiet: () => boolean;
   readonly log: (entry: Record<string, unknown>) => void;
 }
 
+/** An engine without a session. `bornAt` is in milliseconds since the epoch. */
 interface Spare {
   readonly sessionId: string;
   readonly host: SessionHost;
@@ -33,28 +34,29 @@ interface Spare {
   started: boolean;
 }
 
-/** How often it looks whether a spare is missing, dead or old. */
-const LOOK_MS = 500;
+/** How often the pool checks for missing, dead and old spares. */
+const CHECK_MS = 500;
 
-/** A spare that nobody took is replaced: what an engine read at its start grows old. */
+/** An unused spare is replaced after this time, because what its engine read at the start becomes outdated. */
 const MAX_AGE_MS = 30 * 60_000;
 
-/** Each wish makes the ones before count less: the pool follows what is asked for now. */
+/** Each request reduces the weight of all earlier ones by this factor, so that the pool follows current demand. */
 const FADE = 0.8;
 
-/** How much more a profile must be asked for before a spare of another one makes way. */
+/** How many times the demand for one profile must exceed another's before it replaces a spare of that one. */
 const LEAD = 1.5;
 
-/** Profiles that are remembered. */
+/** How many profiles are remembered. */
 const MAX_WISHES = 20;
 
-/** Folder in which a spare's folder is noted until somebody takes it: what a killed runner leaves is found by it. */
+/** Folder with one empty file per unused spare, by which the next runner finds the spares of a killed one. */
 const NOTES = ".pool";
 
+/** Keeps spares of the profiles that are in demand. */
 export class Pool {
   readonly #settings: PoolSettings;
   readonly #spares = new Map<string, Spare>();
-  /** How often each profile was asked for, the latest counting most. */
+  /** Demand for each profile; recent requests count most. */
   readonly #wishes = new Map<string, { wish: EngineWish; score: number }>();
   #timer: NodeJS.Timeout | null = null;
 
@@ -62,16 +64,17 @@ export class Pool {
     this.#settings = settings;
     if (settings.size === 0) return;
     if (settings.first) this.#wishes.set(profileOf(settings.first), { wish: settings.first, score: 1 });
-    this.#timer = setInterval(() => this.#look(), LOOK_MS);
+    this.#timer = setInterval(() => this.#check(), CHECK_MS);
     this.#timer.unref();
   }
 
+  /** For `GET /health`. */
   get counts(): { size: number; ready: number; starting: number } {
     const ready = [...this.#spares.values()].filter((spare) => spare.started).length;
     return { size: this.#settings.size, ready, starting: this.#spares.size - ready };
   }
 
-  /** Gives a spare of this kind away, or null. Either way the pool learns what is wanted. */
+  /** Hands over a spare with this profile, or returns null. Either way the request counts as demand. */
   claim(wish: EngineWish): { sessionId: string; host: SessionHost } | null {
     if (!this.#timer) return null;
     const profile = profileOf(wish);
@@ -85,14 +88,14 @@ export class Pool {
     return spare;
   }
 
-  /** Ends one spare, because its place is needed. False when there is none. */
+  /** Ends one spare to make room for another engine. Returns false when there is none. */
   drop(): boolean {
     const [spare] = this.#spares.values();
     if (spare) void this.#end(spare);
     return spare !== undefined;
   }
 
-  /** Ends all spares and makes no more. */
+  /** Ends all spares and starts no more. */
   async close(): Promise<void> {
     if (this.#timer) clearInterval(this.#timer);
     this.#timer = null;
@@ -108,7 +111,7 @@ export class Pool {
     }
   }
 
-  #look(): void {
+  #check(): void {
     for (const spare of this.#spares.values()) {
       const old = Date.now() - spare.bornAt > MAX_AGE_MS;
       if (old || (spare.started && !spare.host.engineAlive)) void this.#end(spare);
@@ -149,7 +152,7 @@ export class Pool {
   }
 }
 
-/** Removes the folders of spares that an earlier runner was killed with. */
+/** Removes the folders of spares that a killed runner left behind. */
 export function sweepSpares(root: string): void {
   const notes = join(root, NOTES);
   for (const name of readdirSync(root).includes(NOTES) ? readdirSync(notes) : []) {
@@ -159,8 +162,11 @@ export function sweepSpares(root: string): void {
 }
 
 /**
- * What to do next so that the spares are of the profiles that are asked for most: which profile to start one of, and
- * which to end one of when there is no room.
+ * The next step towards spares of the profiles in highest demand: the profile to start a spare of, and the one to end a spare
+ * of when there is no room.
+ *
+ * @param scores demand by profile.
+ * @param have the profile of each spare.
  */
 export function nextChange(
   scores: ReadonlyMap<string, number>,
@@ -168,11 +174,11 @@ export function nextChange(
   size: number,
 ): { start: string | null; end: string | null } {
   const nothing = { start: null, end: null };
-  // Each place goes to the profile with the most wishes for each spare it would have.
+  // Each spare in turn goes to the profile with the highest demand per spare.
   const wanted: string[] = [];
   const shareOf = (profile: string, among: readonly string[]): number =>
     (scores.get(profile) ?? 0) / (1 + among.filter((other) => other === profile).length);
-  for (let place = 0; place < size && scores.size > 0; place++) {
+  for (let count = 0; count < size && scores.size > 0; count++) {
     const best = [...scores.keys()].reduce((a, b) => (shareOf(b, wanted) > shareOf(a, wanted) ? b : a));
     wanted.push(best);
   }
@@ -190,6 +196,7 @@ export function nextChange(
   return { start, end };
 }
 
+/** The engine's profile without what differs for each session. */
 function profileOf(wish: EngineWish): string {
   return engineProfile({ ...wish, engineSessionId: "", models: { ...wish.models, token: "" } });
 }

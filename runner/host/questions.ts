@@ -1,52 +1,55 @@
 import type { AnsweredCall, ToolAnswer } from "@gantry/protocol/link.ts";
 import { PeerTool } from "@gantry/protocol/peers.ts";
-import type { ToolRequest } from "../engine/agent.ts";
+import type { ToolRequest } from "../engine/contract.ts";
 import { clipInput } from "../engine/translate/clip.ts";
 import { takeAnswer } from "../engine/resume.ts";
-import type { TranslatedEvent } from "../engine/translate.ts";
+import type { TranslatedEvent } from "../engine/translate/state.ts";
 
-/** An engine that dies withdraws what it asked a moment before it is known to be gone: the question outlives that. */
+/**
+ * How long a withdrawn question stays open. A dying engine withdraws its questions a moment before its exit is known, and they
+ * must survive that.
+ */
 const WITHDRAWN_MS = 250;
 
 interface WaitsFor {
-  /** Another engine could find the call again. */
+  /** Whether another engine could continue from this call. */
   readonly canBeParked: boolean;
-  /** Another session is to do it, and nobody is asked. */
+  /** Whether another session executes the call, so that no user is asked. */
   readonly isForPeer: boolean;
 }
 
-/** Tool calls of the run in progress that wait for somebody, and what was answered. */
+/** Tool calls of the run in progress that wait for an answer, and the answers that are not used yet. */
 export class Questions {
-  /** By event id: who waits, and for whom. */
+  /** Waiting calls by event id. */
   readonly #waiting = new Map<string, { resolve: (answer: ToolAnswer) => void } & WaitsFor>();
-  /** Calls that were answered and have no result yet: they may have begun. */
+  /** Event ids of calls that were answered and have no result yet, so they may have begun. */
   readonly #begun = new Set<string>();
-  /** Answers that came before this engine; each is good for one call. */
+  /** Answers that came before this engine started. Each answers one call. */
   #answers: AnsweredCall[] = [];
 
-  /** How many calls wait for somebody; what another session does is no waiting. */
+  /** How many calls wait for a user or client. Calls that another session executes do not count. */
   get waiting(): number {
     return [...this.#waiting.values()].filter((call) => !call.isForPeer).length;
   }
 
-  /** Whether everything that waits could go on with another engine: nothing that was answered may have begun. */
+  /** Whether another engine could continue from all waiting calls, and no answered call may have begun. */
   get canBeParked(): boolean {
     return (
       this.#waiting.size > 0 && this.#begun.size === 0 && [...this.#waiting.values()].every((call) => call.canBeParked)
     );
   }
 
-  /** The run goes on with answers that were given while it had no engine. */
+  /** Adds answers that were given while the run had no engine. */
   resumeWith(answers: readonly AnsweredCall[]): void {
     this.#answers = [...answers];
   }
 
-  /** The answer that is there already, or null. It is used up. */
+  /** Removes and returns the answer that is there already, or null. */
   take(question: { toolUseId: string; tool: string; input: Record<string, unknown> }): ToolAnswer | null {
     return takeAnswer(this.#answers, question);
   }
 
-  /** Resolves when somebody answers the call of this event id, or the engine withdraws it. */
+  /** Resolves when the call with this event id is answered, or a moment after the engine withdraws it. */
   async wait(id: string, waitsFor: WaitsFor, withdrawn: AbortSignal): Promise<ToolAnswer> {
     const answer = await new Promise<ToolAnswer>((resolve) => {
       this.#waiting.set(id, { resolve, ...waitsFor });
@@ -57,29 +60,29 @@ export class Questions {
     return answer;
   }
 
-  /** Takes an answer, once. */
+  /** Passes an answer on to its call, once. */
   answer(id: string, answer: ToolAnswer): void {
     const call = this.#waiting.get(id);
-    // The permission for a call is told again under the same id when the call itself already waits for its result.
+    // A permission may arrive again under the same id while the call itself already waits for its result.
     if (!call || (call.isForPeer && answer.type !== "result")) return;
     this.#waiting.delete(id);
     this.#begun.add(id);
     call.resolve(answer);
   }
 
-  /** A call is over. */
+  /** The call has a result. */
   over(id: string): void {
     this.#begun.delete(id);
     this.#answers = this.#answers.filter((call) => call.toolUseId !== id);
   }
 
-  /** The run has ended: whoever waits is told so. */
+  /** The run has ended. Denies all waiting calls. */
   end(): void {
     for (const { resolve } of this.#waiting.values()) resolve({ type: "deny", message: "The run has ended." });
     this.forget();
   }
 
-  /** The engine is gone, or about to be: nobody is told anything, because it would write that down as the answer. */
+  /** The engine is gone or about to be. Forgets all calls without an answer, because the engine would record it as one. */
   forget(): void {
     this.#waiting.clear();
     this.#begun.clear();
@@ -87,7 +90,7 @@ export class Questions {
   }
 }
 
-/** A question as the log tells it. */
+/** The events that record a question. */
 export function toEvents(
   { kind, tool, toolUseId, ...request }: ToolRequest,
   id: string,
@@ -104,7 +107,7 @@ export function toEvents(
   if (kind === "peer")
     return [{ type: "peer.requested", id: newEventId(), tool_use_id: id, tool: PeerTool.parse(tool), input }];
   return [
-    // Who answers reads the primary thread.
+    // The user reads the primary thread, so a sub-agent's call is shown there too.
     ...(thread === undefined
       ? []
       : [{ type: "agent.tool_use" as const, id, name: tool, input, session_thread_id: thread }]),

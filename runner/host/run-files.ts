@@ -1,29 +1,29 @@
 import type { RunnerEvent } from "@gantry/protocol/event.ts";
 import type { Report } from "@gantry/protocol/link.ts";
 import type { Restored } from "@gantry/protocol/snapshot.ts";
-import type { SessionFolders } from "../engine/environment.ts";
-import type { ActiveRun, HostSettings } from "./host-settings.ts";
+import type { SessionFolders } from "../folders/session-folders.ts";
+import type { ActiveRun } from "./active-run.ts";
+import type { HostSettings } from "./host-settings.ts";
 import { collectOutputs, hasOutputs } from "../mounts/outputs.ts";
 import { prepare } from "../mounts/prepare.ts";
 import { ResourceUnavailable } from "../mounts/unavailable.ts";
 import { WorkerClient } from "../mounts/worker-client.ts";
-import { placeOf } from "../snapshot/place.ts";
+import { openFolders, rootsOf } from "../folders/session-folders.ts";
 import { SessionFiles } from "../snapshot/session-files.ts";
-import { isWrittenDown } from "../engine/resume.ts";
-import { openFolders } from "../folders/session-folders.ts";
+import { isInTranscript } from "../engine/resume.ts";
 
-/** Who hears of a run's files, and of the session's. */
+/** Receives events of a run and reports about the session's files. */
 interface Listener {
   readonly tell: (run: ActiveRun, event: RunnerEvent) => void;
   readonly send: (report: Report) => void;
 }
 
-/** The folders of a session, and what goes into them and out of them with each run. */
+/** The folders of a session: what each run brings into them and takes out of them. */
 export class RunFiles {
   readonly #settings: HostSettings;
   readonly #marker: string;
   readonly #listener: Listener;
-  /** The same folders for those who save them. */
+  /** The same folders, as snapshots see them. */
   readonly saved: SessionFiles;
   #folders: SessionFolders | null = null;
 
@@ -31,10 +31,10 @@ export class RunFiles {
     this.#settings = settings;
     this.#marker = marker;
     this.#listener = listener;
-    this.saved = new SessionFiles(placeOf(settings), (piece) => listener.send({ type: "transcript", ...piece }));
+    this.saved = new SessionFiles(rootsOf(settings), (piece) => listener.send({ type: "transcript", ...piece }));
   }
 
-  /** Makes the folders, or finds them. */
+  /** Creates the folders if they are missing. Reports the folder's name to the session the first time. */
   async open(): Promise<SessionFolders> {
     if (this.#folders) return this.#folders;
     const { root, sessionId, workspace } = this.#settings;
@@ -43,13 +43,13 @@ export class RunFiles {
     return this.#folders;
   }
 
-  /** Replaces the folders by saved ones. */
+  /** Replaces the folders' contents by saved ones. Throws `Refused`. */
   restore(stream: AsyncIterable<Uint8Array>): Promise<Omit<Restored, "runnerId">> {
     this.#folders = null;
     return this.saved.restore(stream);
   }
 
-  /** What the run needs, in its place, and its prompt as the engine takes it. Throws `ResourceUnavailable`. */
+  /** Mounts what the run needs, and converts its prompt for the engine. Throws `ResourceUnavailable`. */
   async prepare(run: ActiveRun): ReturnType<typeof prepare> {
     await this.saved.beforeRun();
     const prepared = prepare({
@@ -67,16 +67,16 @@ export class RunFiles {
   }
 
   /**
-   * Resolves when a call that waits for somebody is in the transcript, and the session has been sent that: whoever goes
-   * on with the run, here or elsewhere, finds it there. False when it does not come.
+   * Resolves to true when a waiting call is in the transcript and that part of the transcript was sent to the session, so that
+   * any engine can continue from it, here or on another machine. Resolves to false when the call does not appear.
    */
   async keeps(run: ActiveRun, call: string): Promise<boolean> {
-    const isThere = await isWrittenDown(await this.open(), run.command, call);
+    const isThere = await isInTranscript(await this.open(), run.command, call);
     this.saved.mirror.look();
     return isThere;
   }
 
-  /** Hands over what the agent left for the user; null when it has left nothing. Never rejects. */
+  /** Uploads what the agent left for the user. Returns null when there is nothing. Never rejects. */
   handOver(run: ActiveRun): Promise<void> | null {
     if (run.state !== "prompted" || this.#folders === null || !hasOutputs(this.#folders)) return null;
     const { log, sessionId } = this.#settings;

@@ -1,10 +1,10 @@
 import type { Engine } from "../engine/agent.ts";
 
-/** How long an interrupted engine may take to say so before its input is closed, and then before it is killed. */
+/** How long an interrupted engine may take before its input is closed, and how much longer before it is killed. */
 const INTERRUPT_GRACE_MS = 1_500;
 const CLOSE_GRACE_MS = 2_500;
 
-/** Stops what an engine does, whatever it takes: asks, closes its input, then has everything killed. */
+/** Stops the engine's turn: interrupts it, then closes its input, then has it killed. */
 export function stopTurn(
   engine: Pick<Engine, "interrupt" | "close">,
   run: {

@@ -13,7 +13,8 @@ import type { ContainerVariables } from "./container-routes.ts";
 import { Admission } from "../host/admission.ts";
 import { Pool } from "../host/pool.ts";
 import { SessionHost } from "../host/session-host.ts";
-import { placeOf, removeFolder } from "../snapshot/place.ts";
+import { removeFolder } from "../folders/remove-folder.ts";
+import { rootsOf } from "../folders/session-folders.ts";
 import { answerFiles, matchFileRoute } from "./file-routes.ts";
 import { answerSnapshots, matchSnapshotRoute } from "./snapshot-routes.ts";
 
@@ -217,7 +218,7 @@ async function answer(
   if (request.method === "DELETE" && sessionId && isId("session", sessionId)) {
     await state.hosts.get(sessionId)?.close();
     state.hosts.delete(sessionId);
-    await removeFolder(placeOf({ root: settings.root, sessionId }).base);
+    await removeFolder(rootsOf({ root: settings.root, sessionId }).base);
     return { status: 200, body: { deleted: sessionId } };
   }
   if (request.method === "GET" && sessionId && isId("session", sessionId)) {

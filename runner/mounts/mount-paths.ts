@@ -1,32 +1,35 @@
 import { lstat, mkdir } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import type { Stats } from "node:fs";
-import type { SessionFolders } from "../engine/environment.ts";
+import type { SessionFolders } from "../folders/session-folders.ts";
 
-/** Where a path of the API (`/workspace/...`, `/mnt/...`) lies on this machine. */
-export function placeOf(folders: SessionFolders, path: string): { readonly root: string; readonly place: string } {
+/** The folder, as the API names it, where the agent leaves files for the user. */
+export const OUTPUTS = "/mnt/session/outputs";
+
+/** The path on disk of a path of the API (`/workspace/...`, `/mnt/...`), and the session folder it lies in. */
+export function diskPathOf(folders: SessionFolders, path: string): { readonly root: string; readonly target: string } {
   const [, first, ...rest] = path.split("/");
   const root = first === "workspace" ? folders.workspace : folders.mnt;
-  return { root, place: join(root, ...rest) };
+  return { root, target: join(root, ...rest) };
 }
 
 /**
- * Makes the folders on the way to a place. What an agent put there is not followed: a link on the way would lead out of
- * its folder, with our rights.
+ * Creates the folders between `root` and `target`. It does not follow links that the agent may have made, because one could
+ * lead out of its folder, and this process may write where the agent may not. Throws when something else is in the way.
  */
-export async function makeParents(root: string, place: string): Promise<void> {
+export async function makeParents(root: string, target: string): Promise<void> {
   let at = root;
-  for (const name of relative(root, dirname(place)).split("/")) {
+  for (const name of relative(root, dirname(target)).split("/")) {
     if (name === "") continue;
     at = join(at, name);
-    const there = await look(at);
-    if (there === null) await mkdir(at, { mode: 0o755 });
-    else if (!there.isDirectory()) throw new Error(`${at} is in the way: it is no folder`);
+    const found = await lstatOrNull(at);
+    if (found === null) await mkdir(at, { mode: 0o755 });
+    else if (!found.isDirectory()) throw new Error(`${at} is in the way: it is not a folder`);
   }
 }
 
-/** What lies there, links not followed; null: nothing. */
-export async function look(path: string): Promise<Stats | null> {
+/** What is at a path, without following links; null when there is nothing. */
+export async function lstatOrNull(path: string): Promise<Stats | null> {
   try {
     return await lstat(path);
   } catch (error) {

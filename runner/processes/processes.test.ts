@@ -3,19 +3,18 @@ import type { ChildProcess } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { afterEach, describe, expect, it } from "vitest";
-import { MARKER } from "../engine/environment.ts";
-import { findMarked, killMarked } from "./processes.ts";
+import { MARKER, findMarked, killMarked } from "./processes.ts";
 
-/** Processes of a real system; the way they are found is that of Linux. */
+/** These tests start real processes and find them through `/proc`, so they run on Linux only. */
 const linux = process.platform === "linux" && existsSync("/usr/bin/setsid");
 
-/** What is not ended by a test is ended by its handle. */
+/** Processes that a test leaves running are killed after it. */
 const children: ChildProcess[] = [];
 afterEach(() => {
   for (const child of children.splice(0)) child.kill("SIGKILL");
 });
 
-/** Runs a shell script; the promise is the first line it says. It ends by itself when a test forgets it. */
+/** Runs a shell script; `said` resolves with the first line of its output. */
 function sh(script: string, env: Record<string, string>): { child: ChildProcess; said: Promise<string> } {
   const child = spawn("/bin/sh", ["-c", script], {
     env: { PATH: "/usr/bin:/bin", ...env },
@@ -26,7 +25,7 @@ function sh(script: string, env: Record<string, string>): { child: ChildProcess;
   return { child, said };
 }
 
-/** Gone, or waiting for its parent to notice that it is. */
+/** Whether a process has exited, including one whose parent has not noticed yet. */
 function isGone(pid: number): boolean {
   try {
     return readFileSync(`/proc/${pid}/stat`, "latin1")
@@ -48,10 +47,10 @@ async function exitOf(child: ChildProcess): Promise<NodeJS.Signals | number | nu
 const newMarker = (): string => `test-${randomBytes(8).toString("hex")}:`;
 
 describe.skipIf(!linux)("processes of a session", () => {
-  it("finds and ends what detached itself, and leaves every other process alone", async () => {
+  it("kills processes that detached themselves, and leaves all others alone", async () => {
     const prefix = newMarker();
     const [mine, other] = [`${prefix}sesn_1`, `${prefix}sesn_2`];
-    // A grandchild in a session and process group of its own, whose parent is gone: the kind a Bash call leaves.
+    // A grandchild in its own session and process group, whose parent has exited: what a Bash call leaves behind.
     const detached = sh("setsid sh -c 'echo $$; exec sleep 60' & wait", { [MARKER]: mine });
     const plain = sh("echo up; exec sleep 60", { [MARKER]: mine });
     const neighbour = sh("echo up; exec sleep 60", { [MARKER]: other });
@@ -72,7 +71,7 @@ describe.skipIf(!linux)("processes of a session", () => {
     }
   });
 
-  it("finds by a prefix what any session of a state folder left", async () => {
+  it("finds by prefix what any session of a state folder left behind", async () => {
     const prefix = newMarker();
     const ours = ["sesn_1", "sesn_2"].map((id) => sh("echo up; exec sleep 60", { [MARKER]: prefix + id }));
     const theirs = sh("echo up; exec sleep 60", { [MARKER]: `x${prefix}sesn_3` });
@@ -83,7 +82,7 @@ describe.skipIf(!linux)("processes of a session", () => {
     expect(isGone(theirs.child.pid ?? 0)).toBe(false);
   });
 
-  it("spares who is excepted", async () => {
+  it("spares excepted processes", async () => {
     const marker = newMarker();
     const [one, two] = [1, 2].map(() => sh("echo up; exec sleep 60", { [MARKER]: marker }));
     await Promise.all([one?.said, two?.said]);
@@ -93,7 +92,7 @@ describe.skipIf(!linux)("processes of a session", () => {
     expect(await findMarked(marker)).toEqual([spared]);
   });
 
-  it("ends a family that goes on forking", async () => {
+  it("kills a process tree that keeps forking", async () => {
     const marker = newMarker();
     const { said, child } = sh("echo up; while :; do sleep 30 & sleep 0.002; done", { [MARKER]: marker });
     await said;
@@ -102,7 +101,7 @@ describe.skipIf(!linux)("processes of a session", () => {
     expect(await findMarked(marker)).toEqual([]);
   });
 
-  it("finds nothing where nothing is", async () => {
+  it("finds nothing when nothing is running", async () => {
     expect(await killMarked(newMarker())).toBe(0);
   });
 });

@@ -1,17 +1,19 @@
 import { execFile } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { promisify } from "node:util";
-import { MARKER } from "../engine/environment.ts";
 
 /**
- * Finding and ending what a session started. Every Bash call of the engine is a session and process group of its own,
+ * Finding and killing what a session started. The engine runs every Bash call in a session and process group of its own,
  * so killing the engine's group does not reach them; the marker in their environment does. (A process may clear its
- * environment: below a jail this is tidiness, not a boundary.)
+ * environment, so this keeps the machine tidy but is no security boundary.)
  */
+
+/** Name of the environment variable that marks every process of a session, however it detached itself. */
+export const MARKER = "GANTRY_SANDBOX";
 
 const run = promisify(execFile);
 
-/** Pids of processes that carry the marker, or, with `prefix`, any marker that begins with it. Never this process. */
+/** Pids of processes that carry the marker, or, with `prefix`, any marker that starts with it. Never this process. */
 export async function findMarked(marker: string, prefix = false): Promise<number[]> {
   return process.platform === "linux" ? findInProc(marker, prefix) : findWithPs(marker, prefix);
 }
@@ -41,8 +43,8 @@ async function findWithPs(marker: string, prefix: boolean): Promise<number[]> {
 }
 
 /**
- * Kills everything that carries the marker and returns how many processes that were. Looks again until none is left,
- * because a process may fork between the look and the kill; gives up after twenty rounds.
+ * Kills every process that carries the marker and returns how many there were. Searches again until none is left, because
+ * a process may fork between the search and the kill; gives up after twenty rounds.
  */
 export async function killMarked(
   marker: string,
@@ -57,7 +59,7 @@ export async function killMarked(
       try {
         process.kill(pid, "SIGKILL");
       } catch {
-        // Gone in between: what we wanted.
+        // It has exited already.
       }
     }
     await new Promise((resolve) => setTimeout(resolve, 10 * (round + 1)));

@@ -3,13 +3,13 @@ import type { AgentSetup, ToolAnswer } from "@gantry/protocol/link.ts";
 import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { CallToolRequestSchema, ListToolsRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 
-/** Name under which the engine sees the tools that the client answers: `mcp__client__NAME`. */
+/** The server's name. The engine calls its tools `mcp__client__NAME`. */
 const SERVER = "client";
 
-/** Answers a call of the engine; resolves when the client has. */
+/** Passes a call on; resolves with its answer. */
 export type Ask = (call: ClientCall, signal: AbortSignal) => Promise<ToolAnswer>;
 
-/** A call of one of the client's tools. */
+/** A call of a tool that is answered outside the sandbox. `toolUseId` is the model's id of the call. */
 export interface ClientCall {
   readonly toolUseId: string;
   readonly tool: string;
@@ -17,8 +17,8 @@ export interface ClientCall {
 }
 
 /**
- * Custom tools as an MCP server inside this process: the engine calls, and the answer comes from the client over the
- * session's log. The low-level server is used because their schemas are JSON Schema already.
+ * The custom tools as an MCP server inside this process: the engine calls a tool, and the client answers through the session's
+ * log. This uses the low-level request handlers because the tools' schemas are JSON Schema already.
  */
 export function clientTools(
   tools: AgentSetup["customTools"],
@@ -42,13 +42,13 @@ export function clientTools(
   return { [SERVER]: { type: "sdk", name: SERVER, instance } };
 }
 
-/** An answer as MCP has it. */
+/** Converts an answer to an MCP result; `unanswered` is the text when there was no result. */
 export function toCallResult(answer: ToolAnswer, unanswered: string) {
   if (answer.type !== "result") return { content: [{ type: "text" as const, text: unanswered }], isError: true };
   return { content: answer.content.map(toMcp), isError: answer.isError };
 }
 
-/** A block as MCP has it; what it has no kind for becomes text. */
+/** Converts a block to MCP; kinds that MCP lacks become text. */
 function toMcp(
   block: ClientResultBlock,
 ): { type: "text"; text: string } | { type: "image"; data: string; mimeType: string } {

@@ -7,8 +7,8 @@ import { toCallResult } from "./client-tools.ts";
 import type { Ask } from "./client-tools.ts";
 
 /**
- * The tools by which an agent starts and messages other sessions. Here they only ask: what they do is done by the
- * session, outside the sandbox, where the limits and the right to do it are.
+ * The tools by which an agent starts other sessions and sends them messages. They only pass the call on. The session executes
+ * it outside the sandbox, where limits and permissions are checked.
  */
 export function peerTools(
   agent: AgentSetup,

@@ -6,12 +6,12 @@ import { toCallResult } from "./client-tools.ts";
 import type { ClientCall } from "./client-tools.ts";
 import { clipInput } from "../translate/clip.ts";
 
-/** Name of the server under which the engine sees them: `mcp__self_hosted__bash`. */
+/** The server's name. The engine calls its tools `mcp__self_hosted__bash` and so on. */
 const SERVER = "self_hosted";
 
 const text = (description: string) => ({ type: "string", description });
 
-/** What the model reads of each, and what the worker of Anthropic's client takes. */
+/** Descriptions for the model, and the input that the worker in Anthropic's client accepts. */
 const TOOLS: Readonly<
   Record<WorkerTool, { description: string; properties: Record<string, object>; required: readonly string[] }>
 > = {
@@ -64,12 +64,12 @@ const TOOLS: Readonly<
   },
 };
 
-/** Hands a call to the worker; resolves when that has answered. */
+/** Passes a call to the worker; resolves with its answer. */
 type Ask = (call: ClientCall, permission: "allow" | "ask", signal: AbortSignal) => Promise<ToolAnswer>;
 
 /**
- * The built-in tools of a self-hosted environment, as an MCP server inside this process: the engine calls, the call
- * becomes an event, and the worker that reads the log carries it out where the user's files are.
+ * The built-in tools of a self-hosted environment, as an MCP server inside this process: the engine's call becomes an event,
+ * and the worker, which reads the log, executes it where the user's files are.
  */
 export function workerTools(
   tools: AgentSetup["workerTools"],
@@ -90,7 +90,7 @@ export function workerTools(
     const name = names.find((each) => each === request.params.name);
     if (name === undefined) throw new Error(`there is no tool ${request.params.name}`);
     const input = request.params.arguments ?? {};
-    // The worker acts on what the event says, and an event holds so much: half a file must not be written.
+    // The worker executes what the event says, and events are limited in size. It must not write half a file.
     if (clipInput(input) !== input)
       return {
         content: [{ type: "text" as const, text: "This is too long for one call; do it in parts." }],

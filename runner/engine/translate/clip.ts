@@ -1,11 +1,11 @@
 import { MAX_EVENT_CHARS } from "@gantry/protocol/event.ts";
 import type { RunnerEvent } from "@gantry/protocol/event.ts";
 
-/** Cutting what is too long for an event. The engine keeps the whole; the log says what is missing. */
+/** Shortens what is too long for an event. The engine keeps the whole; the event says how much is missing. */
 
 type ResultContent = Extract<RunnerEvent, { type: "agent.tool_result" }>["content"];
 
-/** What a tool answered, as far as an event holds it. */
+/** A tool's result, shortened to fit an event. */
 export function toResultContent(content: unknown): ResultContent {
   if (typeof content === "string") return [{ type: "text", text: clip(content) }];
   if (!Array.isArray(content)) return [];
@@ -18,7 +18,7 @@ export function toResultContent(content: unknown): ResultContent {
       out.push({ type: "text", text });
     } else if (block["type"] === "image") {
       const size = JSON.stringify(block).length;
-      // An image that is cut is no image; say that there was one.
+      // Half an image is useless, so a text says that there was one.
       if (size > room) out.push({ type: "text", text: `[image of ${size} characters left out]` });
       else {
         room -= size;
@@ -30,12 +30,12 @@ export function toResultContent(content: unknown): ResultContent {
   return out;
 }
 
-/** Cuts a text so that its event fits a frame and a row. The engine keeps the whole; the log says what is missing. */
+/** Shortens a text so that its event fits a frame and a database row. */
 export function clip(text: string, max: number = MAX_EVENT_CHARS / 4): string {
   return text.length <= max ? text : `${text.slice(0, max)}\n[${text.length - max} more characters left out]`;
 }
 
-/** A tool's input, with long texts cut. */
+/** A tool's input, with long texts shortened. Returns the same object when nothing had to be. */
 export function clipInput(input: unknown): Record<string, unknown> {
   if (typeof input !== "object" || input === null) return {};
   const json = JSON.stringify(input);

@@ -3,15 +3,15 @@ import { MAX_EVENT_CHARS } from "@gantry/protocol/event.ts";
 import type { RunnerEvent } from "@gantry/protocol/event.ts";
 import { clip } from "./clip.ts";
 
-/** Longest text that a raw message keeps where it is too long as a whole. */
+/** Longest text, in characters, within a raw message that is too long as a whole. */
 const MAX_TEXT_CHARS = 10_000;
 
-/** Tokens of the router, of this session and of any other. */
+/** The router's tokens, of this session and of any other. */
 const TOKENS = /gst_[A-Za-z0-9_.-]+/g;
 
 /**
- * A message of the engine as it came, for a run that asked for it: without pieces of texts, of which the whole follows,
- * without the session's token wherever it turns up, and cut to what an event holds. Null: not shown.
+ * A message of the engine as it is, for a run that asked for raw messages. Tokens are replaced and long texts shortened to
+ * fit an event. Null for pieces of a text, because the whole text follows.
  */
 export function toRawEvent(message: SDKMessage): Extract<RunnerEvent, { type: "engine.message" }> | null {
   if (message.type === "stream_event") return null;

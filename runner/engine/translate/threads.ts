@@ -3,18 +3,18 @@ import type { ThreadEvent } from "@gantry/protocol/event.ts";
 import { clip } from "./clip.ts";
 
 /**
- * The engine's sub-agents as threads of the session: pure functions over a small state, part of the translation. A
- * thread begins when the engine says that it has started a task, and is idle again when it says how that ended.
+ * Translates the engine's sub-agents into threads of the session: pure functions over a small state. A thread starts when the
+ * engine reports a started task, and becomes idle when the engine reports how the task ended.
  */
 
 export interface ThreadState {
-  /** Id of the session's primary thread. */
+  /** Id of the session's primary thread, that of the main agent. */
   readonly primary: string;
-  /** By the engine's id of the sub-agent, which stays the same when it is resumed. */
+  /** Threads by the engine's id of the sub-agent, which stays the same when the sub-agent is resumed. */
   readonly byTask: Readonly<Record<string, Thread>>;
-  /** Sub-agent that a call started, by the model's id of the call. */
+  /** The sub-agent that a call started, by the model's id of the call. */
   readonly byCall: Readonly<Record<string, string>>;
-  /** Thread that made a call, by the model's id of the call, where it was not the primary one. */
+  /** The thread that made a call, by the model's id of the call. Calls of the primary thread are left out. */
   readonly callers: Readonly<Record<string, string>>;
 }
 
@@ -26,19 +26,21 @@ interface Thread {
   readonly running: boolean;
 }
 
-/** An event between threads, its id, and the thread it is shown on; none: the primary one. */
+/** A thread event with its id and the thread that shows it; without `thread`, the primary one. */
 export type ThreadStep = ThreadEvent & { readonly id: string; readonly thread?: string };
 
+/** Events, and the threads after them. */
 export interface ThreadSteps {
   readonly threads: ThreadState;
   readonly events: readonly ThreadStep[];
 }
 
+/** The state of a session without sub-agents. */
 export function noThreads(primary: string): ThreadState {
   return { primary, byTask: {}, byCall: {}, callers: {} };
 }
 
-/** The thread a message of the engine belongs to; undefined: the primary one. */
+/** The thread that a message of the engine belongs to; undefined for the primary one. */
 export function threadOf(
   state: ThreadState,
   message: { readonly agent_id?: string; readonly parent_tool_use_id: string | null },
@@ -50,7 +52,7 @@ export function threadOf(
 
 type Subtype<T> = Extract<SDKMessage, { type: "system"; subtype: T }>;
 
-/** @param callId event id of the call that started it, where it is known. */
+/** A sub-agent starts or resumes. @param callId event id of the call that started it, if known. */
 export function onTaskStarted(
   state: ThreadState,
   message: Subtype<"task_started">,
@@ -101,11 +103,12 @@ export function onTaskStarted(
       ...created,
       { ...running, id: newId() },
       { ...running, id: newId(), thread: thread.id },
-      ...told(threads, "down", thread, message.prompt ?? "", newId),
+      ...messageEvents(threads, "down", thread, message.prompt ?? "", newId),
     ],
   };
 }
 
+/** A sub-agent is done. */
 export function onTaskEnded(
   state: ThreadState,
   message: Subtype<"task_notification">,
@@ -116,11 +119,11 @@ export function onTaskEnded(
   const reason = message.status === "failed" ? "retries_exhausted" : "end_turn";
   return {
     threads: idle(state, message.task_id, thread),
-    events: [...told(state, "up", thread, message.summary, newId), ...saysIdle(thread, reason, newId)],
+    events: [...messageEvents(state, "up", thread, message.summary, newId), ...idleEvents(thread, reason, newId)],
   };
 }
 
-/** Ends what the engine has stopped without saying so: every sub-agent but those that go on in the background. */
+/** Ends the sub-agents that the engine stopped without a report: all except those that continue in the background. */
 export function closeThreads(
   state: ThreadState,
   background: readonly string[],
@@ -132,7 +135,7 @@ export function closeThreads(
   for (const [task, thread] of Object.entries(state.byTask)) {
     if (!thread.running || background.includes(task)) continue;
     threads = idle(threads, task, thread);
-    events.push(...saysIdle(thread, reason, newId));
+    events.push(...idleEvents(thread, reason, newId));
   }
   return { threads, events };
 }
@@ -141,8 +144,8 @@ function idle(state: ThreadState, task: string, thread: Thread): ThreadState {
   return { ...state, byTask: { ...state.byTask, [task]: { ...thread, running: false } } };
 }
 
-/** Told twice, because each thread's view shows its own status and the primary one shows everybody's. */
-function saysIdle(thread: Thread, reason: "end_turn" | "retries_exhausted", newId: () => string): ThreadStep[] {
+/** Idle events, one for the thread's own view and one for the primary thread, which shows the status of all threads. */
+function idleEvents(thread: Thread, reason: "end_turn" | "retries_exhausted", newId: () => string): ThreadStep[] {
   const event = {
     type: "session.thread_status_idle" as const,
     session_thread_id: thread.id,
@@ -156,8 +159,14 @@ function saysIdle(thread: Thread, reason: "end_turn" | "retries_exhausted", newI
   ];
 }
 
-/** A message between a thread and the one that started it, `down` to it or `up` from it, as both sides see it. */
-function told(state: ThreadState, way: "down" | "up", thread: Thread, text: string, newId: () => string): ThreadStep[] {
+/** The message between a thread and its parent, `down` to the thread or `up` from it: one event for each side. */
+function messageEvents(
+  state: ThreadState,
+  way: "down" | "up",
+  thread: Thread,
+  text: string,
+  newId: () => string,
+): ThreadStep[] {
   if (text === "") return [];
   const content = [{ type: "text" as const, text: clip(text) }];
   const parent = Object.values(state.byTask).find((each) => each.id === thread.parent);
