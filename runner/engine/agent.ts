@@ -47,7 +47,7 @@ export class Engine {
     /** Set when the engine is to continue a conversation that waited for answers, without a prompt. */
     readonly resumption: Resumption | null;
     /** See `EngineWants`. */
-    readonly told?: boolean | undefined;
+    readonly hasContext?: boolean | undefined;
     readonly handlers: EngineHandlers;
   }) {
     const { command, folders } = args;
@@ -55,7 +55,7 @@ export class Engine {
     const { resumption } = args;
     // A resumed engine is set up for this run alone, so it fits no other.
     this.#profile = resumption ? "" : engineProfile(command);
-    this.#asksForContext = args.told === true || expectsContext(command);
+    this.#asksForContext = args.hasContext === true || expectsContext(command);
     this.#model = options.model;
     this.#permissionMode = options.permissionMode;
     const tools = options.agent ? toolsOf(options.agent, options.permissionMode) : engineTools(options.model);
@@ -141,8 +141,8 @@ export class Engine {
   }
 
   /** Whether it is alive and can take a prompt with these settings. */
-  fits(start: EngineStart, { told }: EngineWants): boolean {
-    return this.alive && this.#profile === engineProfile(start) && (this.#asksForContext || !told);
+  fits(start: EngineStart, { hasContext }: EngineWants): boolean {
+    return this.alive && this.#profile === engineProfile(start) && (this.#asksForContext || !hasContext);
   }
 
   /** Switches model and permission mode if they differ, then gives it the prompt. Rejects when the engine has exited. */

@@ -19,8 +19,8 @@ export interface ToolRequest {
 
 /** What a run needs of its engine besides its profile. */
 export interface EngineWants {
-  /** The model is told something besides the prompt. */
-  readonly told?: boolean;
+  /** The model gets a context besides the prompt. */
+  readonly hasContext?: boolean;
   /** Called with the position in the queue for a start, when the engine cannot start at once. */
   readonly onWait?: (position: number) => void;
   /** Calls that waited for an answer and now have one; the run continues from them. */

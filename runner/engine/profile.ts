@@ -31,7 +31,7 @@ export function engineProfile(command: EngineStart): string {
   ]);
 }
 
-/** Whether the model will probably be told something besides its prompts: about mounts, or by the agent's operator. */
+/** Whether the model will probably get a context besides its prompts: about its mounts, or from the agent's operator. */
 export function expectsContext({ options, mounts = [] }: EngineStart): boolean {
   return options.agent !== undefined || mounts.length > 0;
 }

@@ -8,8 +8,8 @@ import { initialState } from "./translate/state.ts";
 import type { TranslatedEvent, TranslateState } from "./translate/state.ts";
 
 /**
- * Every recorded stream of the engine goes through the translation. What comes out is compared with
- * `samples/golden/<case>.json`; `UPDATE_GOLDEN=1` writes those files anew, and whoever does it reads the difference.
+ * Every recorded stream of the engine goes through the translation, and the events are compared with
+ * `samples/golden/<case>.json`. `UPDATE_GOLDEN=1` rewrites those files; read the difference before you commit it.
  */
 
 const SAMPLES = join(import.meta.dirname, "../samples");
@@ -21,7 +21,7 @@ const CASES = readdirSync(SAMPLES)
 type Ended = Extract<TranslatedEvent, { type: "run.ended" }>;
 type Raw = Record<string, unknown> & { type?: string };
 
-/** Messages of a recording: without what was sent to the engine, callbacks and what the iterator threw. */
+/** The messages of a recording, without input to the engine, callbacks, and what the iterator threw. */
 function messagesOf(name: string): Raw[] {
   const lines = readFileSync(join(SAMPLES, `${name}.ndjson`), "utf8").split("\n");
   return lines
@@ -30,7 +30,7 @@ function messagesOf(name: string): Raw[] {
     .filter((message) => !("__thrown" in message) && !("__callback" in message));
 }
 
-/** Plays messages through the translation. `batches` are the events each message became. */
+/** Translates messages in order. `batches` holds the events of each message. */
 function play(
   messages: readonly object[],
   from: TranslateState = initialState,
@@ -63,7 +63,7 @@ describe("recordings", () => {
     expect(CASES.length).toBeGreaterThanOrEqual(73);
   });
 
-  it("hold messages, apart from the one whose engine did not start", () => {
+  it("contain messages, except the one whose engine did not start", () => {
     expect(CASES.filter((name) => messagesOf(name).length === 0)).toEqual(["29-bad-cwd"]);
   });
 
@@ -82,17 +82,17 @@ describe("recordings", () => {
   });
 });
 
-describe.each(CASES)("what holds for every stream: %s", (name) => {
+describe.each(CASES)("every stream: %s", (name) => {
   const messages = messagesOf(name);
   const { batches, events, state } = play(messages);
 
-  it("gives only events that a runner may report, each with an id of its own", () => {
+  it("gives only events that a runner may report, each with a unique id", () => {
     for (const event of events) {
       const { id, thread: _thread, ...bare } = event;
       expect(id).toMatch(/^e\d+$/);
       expect(RunnerEvent.parse(bare)).toEqual(bare);
     }
-    // A preview names the event that follows under the same id; nothing else shares one.
+    // A preview names the id of the event that follows; nothing else shares an id.
     const ids = events.map((event) => event.id);
     expect(new Set(ids).size).toBe(ids.length);
   });
@@ -107,11 +107,11 @@ describe.each(CASES)("what holds for every stream: %s", (name) => {
       if (message["is_error"] === true) expect(ended[0].outcome).not.toBe("succeeded");
       else expect(ended[0]).toMatchObject({ outcome: "succeeded", error: null });
       expect(ended[0].error === null).toBe(ended[0].outcome !== "failed");
-      expect(batches[at]?.at(-1), "the end is the last word").toBe(ended[0]);
+      expect(batches[at]?.at(-1), "the end comes last").toBe(ended[0]);
     });
   });
 
-  it("refers only to tool calls that were told before", () => {
+  it("refers only to tool calls that were reported before", () => {
     const calls = new Set<string>();
     for (const event of events) {
       if (event.type === "agent.tool_use") calls.add(event.id);
@@ -135,12 +135,12 @@ describe.each(CASES)("what holds for every stream: %s", (name) => {
       }
       if (event.type === "run.ended") expect(open, "open at the end of a run").toBeNull();
     }
-    // What is open at the end of a stream is what the engine did not live to end.
+    // A request is open at the end of a stream only if the engine died during it.
     expect(state.span?.id ?? null).toBe(open);
     if (messages.at(-1)?.type === "result") expect(open).toBeNull();
   });
 
-  it("shows in previews what the message then says, unless that never came", () => {
+  it("shows in previews the same text as the message that follows, if one does", () => {
     const shown = new Map<string, { type: string; text: string; kept: boolean }>();
     for (const event of events) {
       if (event.type === "event_start") {
@@ -148,7 +148,7 @@ describe.each(CASES)("what holds for every stream: %s", (name) => {
         shown.set(event.event.id, { type: event.event.type, text: "", kept: false });
       } else if (event.type === "event_delta") {
         const preview = shown.get(event.event_id);
-        expect(preview?.type, "a delta belongs to a message that was begun").toBe("agent.message");
+        expect(preview?.type, "a delta belongs to a message that has begun").toBe("agent.message");
         expect(preview?.kept, "and that has not come yet").toBe(false);
         if (preview) preview.text += event.delta.content.text;
       } else if (event.type === "agent.message" || event.type === "agent.thinking") {
@@ -161,7 +161,7 @@ describe.each(CASES)("what holds for every stream: %s", (name) => {
           expect(event.content.map((block) => block.text).join("")).toBe(preview.text);
       }
     }
-    // Text that nobody confirmed is text of a request that failed, or of an engine that died.
+    // Only a failed request or a dead engine leaves a preview without its message.
     const unkept = [...shown.values()].some((preview) => !preview.kept);
     const failed = events.some((event) => event.type === "span.model_request_end" && event.is_error);
     expect(unkept && !failed && state.span === null).toBe(false);
@@ -172,7 +172,7 @@ describe.each(CASES)("what holds for every stream: %s", (name) => {
   });
 });
 
-/** How each kind of ending is told. `said` is a part of the error's message. */
+/** How each kind of ending is reported. `said` is a part of the error's message. */
 const ENDINGS: [
   name: string,
   ends: { outcome: string; type?: string; status?: number | null; said?: string; result?: string }[],
@@ -229,11 +229,11 @@ describe("endings", () => {
 });
 
 describe("details of recordings", () => {
-  it("a tool that is not permitted: the denial, then its result as an error, and the run goes on", () => {
-    const told = named("10").filter(
+  it("a denied tool: the denial, then its result as an error, and the run continues", () => {
+    const denials = named("10").filter(
       (event) => event.type === "permission.denied" || event.type === "agent.tool_result",
     );
-    expect(told).toMatchObject([
+    expect(denials).toMatchObject([
       { type: "agent.tool_result", is_error: false },
       { type: "permission.denied", tool: "Bash", message: "This command requires approval" },
       { type: "agent.tool_result", is_error: true },
@@ -243,7 +243,7 @@ describe("details of recordings", () => {
     ]);
   });
 
-  it("each retry is told with the upstream's status, and the last failure as exhausted", () => {
+  it("each retry is reported with the upstream's status, and the last failure as exhausted", () => {
     const errors = named("41-429").filter((event) => event.type === "session.error");
     const of = (status: string, says: string): object => ({
       error: {
@@ -261,7 +261,7 @@ describe("details of recordings", () => {
     expect(JSON.stringify(named("44"))).toContain("(no answer); try 1 of 2");
   });
 
-  it("a stream that is cut: two model requests failed, and the text comes under an id of its own", () => {
+  it("a cut stream: two model requests failed, and the text has a new id", () => {
     const events = named("46-cut-midstream-once");
     const requests = events.filter((event) => event.type === "span.model_request_end");
     expect(requests.map((event) => event.is_error)).toEqual([true, true]);
@@ -271,18 +271,18 @@ describe("details of recordings", () => {
     expect(begun).not.toContain(message?.id);
   });
 
-  it("a background task that ends speaks between runs and ends none", () => {
+  it("a background task that ends between runs leads to a message and ends no run", () => {
     const { batches, state } = play(messagesOf("18-bg-bash"));
     const last = batches.findLastIndex((batch) => endsOf(batch).length > 0);
     expect(batches.slice(last + 1).flat()).toMatchObject([{ type: "agent.message" }]);
     expect(state.backgroundTasks).toEqual([]);
   });
 
-  it("a background task that still runs when its run is interrupted is known", () => {
+  it("a background task that survives the interrupt of its run is known", () => {
     expect(play(messagesOf("69-interrupt-bg")).state.backgroundTasks).toHaveLength(1);
   });
 
-  it("a sub-agent's work is told as part of its call", () => {
+  it("a sub-agent's work is reported as part of its call", () => {
     const call = { type: "tool_use", id: "toolu_1", name: "Agent", input: {} };
     const { events } = play([
       { type: "assistant", parent_tool_use_id: null, message: { content: [call] } },
@@ -313,12 +313,12 @@ const result = (fields: object): object => ({
 });
 
 describe("state between runs", () => {
-  it("a run that said nothing does not inherit the words of the one before", () => {
+  it("a run without text does not inherit the text of the one before", () => {
     const { events } = play([said("first"), result({ result: "first" }), result({})]);
     expect(endsOf(events).map((end) => end.result)).toEqual(["first", ""]);
   });
 
-  it("nor those of what the engine did between the two", () => {
+  it("a run without text does not inherit the text of the engine's own errand", () => {
     const errand = { origin: { kind: "task-notification" }, result: "errand" };
     const { events } = play([
       said("first"),
@@ -335,7 +335,7 @@ describe("state between runs", () => {
     expect(endsOf(events).map((end) => end.result)).toEqual(["second"]);
   });
 
-  it("a tool's result that comes in a later run still finds its call", () => {
+  it("a tool's result in a later run still finds its call", () => {
     const { events } = play([
       {
         type: "assistant",
@@ -355,7 +355,7 @@ const begins: object = {
   event: { type: "message_start", message: { id: "msg_1", model: "m", usage: { input_tokens: 7 } } },
 };
 
-describe("what no recording holds", () => {
+describe("cases without a recording", () => {
   const usage = { input_tokens: 7, output_tokens: 0, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 };
   const requestEnd = {
     type: "span.model_request_end",
@@ -372,19 +372,19 @@ describe("what no recording holds", () => {
     expect(play([begins, message]).events[1]).toMatchObject(requestEnd);
   });
 
-  it("an engine that stops by itself: its diagnostics are for its makers", () => {
+  it("an engine that stops by itself: its diagnostics are left out", () => {
     const errors = ["[ede_diagnostic] result_type=user", "Something broke."];
     const { events } = play([result({ subtype: "error_during_execution", is_error: true, errors })]);
     expect(endsOf(events)[0]?.error).toEqual({ type: "engine_failed", message: "Something broke." });
   });
 
-  it("an engine that stops without a reason still gives one", () => {
+  it("an engine that stops without a reason: the error still has a message", () => {
     const { events } = play([result({ subtype: "error_during_execution", is_error: true, errors: [] })]);
     expect(endsOf(events)[0]?.error?.message).not.toBe("");
   });
 });
 
-describe("what is unknown passes without effect", () => {
+describe("unknown messages have no effect", () => {
   it.each<[string, object]>([
     ["a message type", { type: "hologram", deep: [1] }],
     ["no type", { response: 1 }],
@@ -393,7 +393,7 @@ describe("what is unknown passes without effect", () => {
     ["a block in an answer", { type: "assistant", parent_tool_use_id: null, message: { content: [{ type: "ink" }] } }],
     ["a block from the user", { type: "user", message: { content: [{ type: "ink" }] } }],
     [
-      "a result of a call nobody made",
+      "a result without a call",
       { type: "user", message: { content: [{ type: "tool_result", tool_use_id: "x", content: "y" }] } },
     ],
     ["text from the user", { type: "user", message: { content: "<local-command-stdout>" } }],
@@ -405,7 +405,7 @@ describe("what is unknown passes without effect", () => {
   });
 });
 
-describe("size", () => {
+describe("text", () => {
   const huge = "x".repeat(3 * MAX_EVENT_CHARS);
   const use = (input: unknown): object => ({
     type: "assistant",
@@ -431,7 +431,7 @@ describe("size", () => {
     ["a result's image", toolResult([image(huge)])],
     ["the run's result", [said(huge), result({ result: huge })]],
     ["a failure", [result({ is_error: true, result: huge })]],
-  ])("of %s is cut, and says so", (_name, messages) => {
+  ])("of %s is shortened, with a note", (_name, messages) => {
     const { events } = play(messages);
     for (const event of events) {
       expect(JSON.stringify(event).length).toBeLessThanOrEqual(MAX_EVENT_CHARS);
@@ -441,7 +441,7 @@ describe("size", () => {
     expect(JSON.stringify(events)).toContain("left out");
   });
 
-  it("of what fits is left alone", () => {
+  it("that fits is left unchanged", () => {
     const fits = "x".repeat(100_000);
     expect(play([said(fits)]).events).toMatchObject([{ content: [{ text: fits }] }]);
     expect(play(toolResult([{ type: "text", text: fits }, image("eA==")])).events[1]).toMatchObject({

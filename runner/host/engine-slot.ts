@@ -36,7 +36,7 @@ interface SlotOwner {
   readonly log: (event: string, details: Record<string, unknown>) => void;
 }
 
-/** The one place for a session's engine: starts it when it is needed, and ends it with everything it started. */
+/** Holds a session's one engine: starts it when it is needed, and ends it with everything it started. */
 export class EngineSlot {
   readonly #settings: HostSettings;
   readonly #marker: string;
@@ -164,8 +164,8 @@ export class EngineSlot {
     return { engine, pass };
   }
 
-  #afterStop(next: () => Promise<void>): Promise<void> {
-    const stopped = this.#stopped.then(next);
+  #afterStop(finish: () => Promise<void>): Promise<void> {
+    const stopped = this.#stopped.then(finish);
     this.#stopped = stopped;
     return stopped;
   }
@@ -177,7 +177,7 @@ export class EngineSlot {
     this.change("end");
   }
 
-  async #start(command: EngineStart, pass: Pass, { told, resume }: EngineWants): Promise<Engine> {
+  async #start(command: EngineStart, pass: Pass, { hasContext, resume }: EngineWants): Promise<Engine> {
     const folders = await this.#owner.openFolders();
     const hasConversation = await mendTranscript(folders, command.engineSessionId);
     const resumption = await (resume ? prepareResume : closeDeferred)(folders, command.engineSessionId, resume ?? []);
@@ -190,7 +190,7 @@ export class EngineSlot {
       caFile: this.#settings.caFile,
       resume: hasConversation,
       resumption,
-      told,
+      hasContext,
       handlers: {
         onMessage: (message) => {
           if (this.#engine === engine) this.#owner.onMessage(message);

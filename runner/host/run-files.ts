@@ -14,8 +14,8 @@ import { isInTranscript } from "../engine/resume.ts";
 
 /** Receives events of a run and reports about the session's files. */
 interface Listener {
-  readonly tell: (run: ActiveRun, event: RunnerEvent) => void;
-  readonly send: (report: Report) => void;
+  readonly onEvent: (run: ActiveRun, event: RunnerEvent) => void;
+  readonly onReport: (report: Report) => void;
 }
 
 /** The folders of a session: what each run brings into them and takes out of them. */
@@ -31,7 +31,7 @@ export class RunFiles {
     this.#settings = settings;
     this.#marker = marker;
     this.#listener = listener;
-    this.saved = new SessionFiles(rootsOf(settings), (piece) => listener.send({ type: "transcript", ...piece }));
+    this.saved = new SessionFiles(rootsOf(settings), (piece) => listener.onReport({ type: "transcript", ...piece }));
   }
 
   /** Creates the folders if they are missing. Reports the folder's name to the session the first time. */
@@ -39,7 +39,7 @@ export class RunFiles {
     if (this.#folders) return this.#folders;
     const { root, sessionId, workspace } = this.#settings;
     this.#folders = await openFolders(root, sessionId, workspace);
-    this.#listener.send({ type: "folder", folder: this.saved.folder() ?? "" });
+    this.#listener.onReport({ type: "folder", folder: this.saved.folder() ?? "" });
     return this.#folders;
   }
 
@@ -58,10 +58,11 @@ export class RunFiles {
       path: this.#settings.path,
       marker: this.#marker,
       signal: run.over.signal,
-      onEvent: (event) => this.#listener.tell(run, event),
+      onEvent: (event) => this.#listener.onEvent(run, event),
     });
     return prepared.catch((error: unknown) => {
-      if (error instanceof ResourceUnavailable) this.#listener.tell(run, { type: "session.error", error: error.error });
+      if (error instanceof ResourceUnavailable)
+        this.#listener.onEvent(run, { type: "session.error", error: error.error });
       throw error;
     });
   }
@@ -83,7 +84,7 @@ export class RunFiles {
     return collectOutputs(
       this.#folders,
       new WorkerClient(run.command.models),
-      (event) => this.#listener.tell(run, event),
+      (event) => this.#listener.onEvent(run, event),
       (problem) => log({ event: "output_kept", sessionId, problem }),
     );
   }

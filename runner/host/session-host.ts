@@ -54,8 +54,8 @@ export class SessionHost {
     this.#idleMs = settings.idleMs;
     this.#marker = `${settings.markerPrefix}${settings.sessionId}`;
     this.files = new RunFiles(settings, this.#marker, {
-      tell: (run, event) => void (this.#run === run && this.#record({ ...event, id: newId("event") })),
-      send: (report) => this.#send?.(report),
+      onEvent: (run, event) => void (this.#run === run && this.#record({ ...event, id: newId("event") })),
+      onReport: (report) => this.#send?.(report),
     });
     this.#outbox = new Outbox((frame) => this.#send?.(frame), setImmediate);
     this.#translator = new Translator(primaryThreadId(settings.sessionId));
@@ -239,7 +239,7 @@ export class SessionHost {
     const { prompt, context } = await this.files.prepare(run);
     if (this.#run !== run) return;
     await this.#slot.ensure(command, "run", over.signal, {
-      told: context !== null,
+      hasContext: context !== null,
       onWait: (position) => this.#record({ type: "sandbox.waiting", id: newId("event"), position }),
       ...(command.resume ? { resume: command.resume.calls } : {}),
     });
@@ -278,7 +278,7 @@ export class SessionHost {
 
   /**
    * Lets go of a run that only waits for an answer: it needs no engine until then, and afterwards any engine will do. The
-   * engine is killed, because it would take anything else it were told for the answer. Returns false when there is no such
+   * engine is killed, because it would take any other input for the answer. Returns false when there is no such
    * run.
    */
   #park(): boolean {

@@ -11,11 +11,11 @@ import type { z } from "zod";
 import type { SessionHost } from "../host/session-host.ts";
 
 /**
- * The container server's own routes: a prompt in and its story out, with nothing but this program. For whoever has only
- * the container; in the product a session dials the link instead, and its log is what lasts.
+ * The container's own routes: a prompt goes in and its story lines come out. They are for users who run only the container.
+ * In the product, a session uses the link instead and keeps the events in its log.
  */
 
-/** Variables that a request falls back to. Their values are never shown. */
+/** Environment variables that provide defaults for requests. `GET /debug` hides prompts, tokens and keys. */
 export const CONTAINER_VARIABLES = [
   "CLAUDE_PROMPT",
   "ANTHROPIC_MODEL",
@@ -28,10 +28,11 @@ export const CONTAINER_VARIABLES = [
 ] as const;
 export type ContainerVariables = Partial<Record<(typeof CONTAINER_VARIABLES)[number], string>>;
 
+/** What the routes need from the server. */
 export interface ContainerDeps {
   readonly variables: ContainerVariables;
   readonly hostOf: (sessionId: string) => SessionHost;
-  /** Sessions that are here, and whether they are at work. */
+  /** All sessions of this process, and whether they are running or have unsaved frames. */
   readonly sessions: () => { readonly id: string; readonly busy: boolean }[];
 }
 
@@ -39,8 +40,8 @@ const DEFAULT_MAX_TURNS = 3;
 const DEADLINE_MS = 30 * 60_000;
 const MAX_BODY_BYTES = 10 * 1024 * 1024;
 
-/** Refused before anything was done. */
-class Refused extends Error {
+/** A request that is refused before it has any effect. `field` names the invalid field of the body. */
+class RequestRefused extends Error {
   readonly status: number;
   readonly code: string;
   readonly field: string | undefined;
@@ -52,7 +53,7 @@ class Refused extends Error {
   }
 }
 
-/** Answers a request for one of the routes; false when it is for none. The caller has checked the token. */
+/** Answers a request for one of these routes, or returns false. The caller has checked the token. */
 export function answerContainer(request: IncomingMessage, response: ServerResponse, deps: ContainerDeps): boolean {
   const route = `${request.method} ${new URL(request.url ?? "/", "http://container").pathname}`;
   switch (route) {
@@ -73,7 +74,7 @@ export function answerContainer(request: IncomingMessage, response: ServerRespon
   }
 }
 
-/** Memory, processor and age of this process, for `GET /health`. */
+/** Memory, CPU and uptime of this process, for `GET /health`. */
 export function processHealth(): Record<string, unknown> {
   const { user, system } = process.cpuUsage();
   return {
@@ -119,13 +120,13 @@ function status({ sessions }: ContainerDeps): Record<string, unknown> {
   return { status: busy.length > 0 ? "running" : "idle", running: busy.map(({ id }) => id), sessions: all.length };
 }
 
-/** `POST /`: each request is a run of its own; a client that goes away stops it, because nobody else would hear of it. */
+/** `POST /`: one run per request. A client that disconnects stops its run, because no one else would see the result. */
 async function run(request: IncomingMessage, response: ServerResponse, deps: ContainerDeps): Promise<void> {
   const requestId = newId("request");
   try {
     const { sessionId, command, stream, verbose } = toStart(await readBody(request), deps.variables);
     const host = deps.hostOf(sessionId);
-    if (host.busy) throw new Refused(409, "conflict", `Session ${sessionId} is at work.`);
+    if (host.busy) throw new RequestRefused(409, "conflict", `Session ${sessionId} is busy with another run.`);
     const lines = new SeedLines({ sessionId, runId: command.runId, requestId, verbose });
     const headers = { "x-session-id": sessionId, "x-run-id": command.runId, "cache-control": "no-store" };
     if (stream) response.writeHead(200, { ...headers, "content-type": "text/plain; charset=utf-8" });
@@ -145,7 +146,9 @@ async function run(request: IncomingMessage, response: ServerResponse, deps: Con
     send(response, code, { ...last, ...(verbose ? { messages } : {}) }, headers);
   } catch (error) {
     const refused =
-      error instanceof Refused ? error : new Refused(500, "internal", "Something failed in the container.");
+      error instanceof RequestRefused
+        ? error
+        : new RequestRefused(500, "internal", "Something failed in the container.");
     const field = refused.field === undefined ? {} : { field: refused.field };
     const body = { type: "error", error: refused.code, message: refused.message, requestId, ...field };
     if (!response.headersSent) send(response, refused.status, body);
@@ -155,16 +158,17 @@ async function run(request: IncomingMessage, response: ServerResponse, deps: Con
 
 type Start = { sessionId: string; command: RunStart; stream: boolean; verbose: boolean };
 
-/** The body wins; what it leaves out comes from the environment. */
+/** Builds the run from the body, with defaults from the environment. Throws `RequestRefused`. */
 function toStart(body: z.infer<typeof ContainerRequest>, variables: ContainerVariables): Start {
   const prompt = body.prompt ?? variables.CLAUDE_PROMPT ?? "";
   if (prompt.trim() === "")
-    throw new Refused(400, "invalid_request", "prompt: is required, here or as CLAUDE_PROMPT", "prompt");
+    throw new RequestRefused(400, "invalid_request", "prompt: is required, in the body or as CLAUDE_PROMPT", "prompt");
   const model = body.model ?? variables.ANTHROPIC_MODEL;
-  if (!model) throw new Refused(400, "invalid_request", "model: is required, here or as ANTHROPIC_MODEL", "model");
+  if (!model)
+    throw new RequestRefused(400, "invalid_request", "model: is required, in the body or as ANTHROPIC_MODEL", "model");
   const baseUrl = variables.ANTHROPIC_BASE_URL;
   if (!baseUrl)
-    throw new Refused(503, "sandbox_unavailable", "ANTHROPIC_BASE_URL is not set: there is no model to ask.");
+    throw new RequestRefused(503, "sandbox_unavailable", "ANTHROPIC_BASE_URL is not set, so no model can be reached.");
   const named = body.continueSession === false ? undefined : body.sessionId;
   const sessionId = named === undefined ? newId("session") : toSessionId(named);
   const mode = body.permissionMode ?? "acceptEdits";
@@ -189,14 +193,16 @@ function toStart(body: z.infer<typeof ContainerRequest>, variables: ContainerVar
   return { sessionId, command, stream, verbose };
 }
 
-/** Carries a run out and shows its events as they happen. Resolves after its end. */
+/** Starts a run and calls `show` with each event as it happens. Resolves after the run has ended. */
 function follow(host: SessionHost, command: RunStart, show: (event: StoredEvent) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     let seq = 0;
     const hear = (report: Report): void => {
       if (report.type === "refused") {
         host.detach();
-        return reject(new Refused(503, "sandbox_unavailable", "The container is ending, or at work on this session."));
+        return reject(
+          new RequestRefused(503, "sandbox_unavailable", "The container is stopping, or is busy with this session."),
+        );
       }
       if (report.type !== "frame") return;
       host.handle({ type: "ack", frame: report.frame });
@@ -216,7 +222,7 @@ function follow(host: SessionHost, command: RunStart, show: (event: StoredEvent)
   });
 }
 
-/** The first line of every story. */
+/** The event behind the first story line of every run. */
 function queued({ runId }: RunStart): StoredEvent {
   const header = { id: newId("event"), seq: 0, run_id: runId, processed_at: new Date().toISOString() };
   return { type: "run.queued", position: 0, trigger: "container", ...header };
@@ -230,14 +236,14 @@ async function readBody(request: IncomingMessage): Promise<z.infer<typeof Contai
     if (size <= MAX_BODY_BYTES) chunks.push(chunk);
   }
   if (size > MAX_BODY_BYTES)
-    throw new Refused(413, "body_too_large", `The body is larger than ${MAX_BODY_BYTES} bytes.`);
+    throw new RequestRefused(413, "body_too_large", `The body is larger than ${MAX_BODY_BYTES} bytes.`);
   const text = Buffer.concat(chunks).toString("utf8");
   let value: unknown;
   try {
-    // Everything may come from the environment.
+    // An empty body is allowed, because every value may come from the environment.
     value = text.trim() === "" ? {} : JSON.parse(text);
   } catch (error) {
-    throw new Refused(
+    throw new RequestRefused(
       400,
       "malformed_json",
       `The body is not valid JSON: ${error instanceof Error ? error.message : ""}`,
@@ -250,15 +256,15 @@ async function readBody(request: IncomingMessage): Promise<z.infer<typeof Contai
     [...(issue?.path ?? []), ...(issue?.code === "unrecognized_keys" ? issue.keys.slice(0, 1) : [])].join(".") ||
     "body";
   const reason = issue?.code === "unrecognized_keys" ? "unknown field" : (issue?.message ?? "invalid");
-  throw new Refused(400, "invalid_request", `${field}: ${reason}`, field);
+  throw new RequestRefused(400, "invalid_request", `${field}: ${reason}`, field);
 }
 
-/** The session of a name; the same name leads to the same one. */
+/** The session id for a name. The same name always gives the same id. */
 function toSessionId(name: string): string {
   return isId("session", name) ? name : toId("session", 0, createHash("sha512").update(name).digest());
 }
 
-/** Id of the engine's conversation: it follows from the session's, so nothing has to be kept. */
+/** Id of the engine's conversation. It is derived from the session's id, so it need not be stored. */
 function toUuid(sessionId: string): string {
   const hex = createHash("sha256").update(sessionId).digest("hex");
   return [hex.slice(0, 8), hex.slice(8, 12), `4${hex.slice(13, 16)}`, `8${hex.slice(17, 20)}`, hex.slice(20, 32)].join(
@@ -266,6 +272,7 @@ function toUuid(sessionId: string): string {
   );
 }
 
+/** A positive integer, or undefined. */
 function wholeOf(text: string | undefined): number | undefined {
   return text !== undefined && /^[1-9]\d{0,8}$/.test(text) ? Number(text) : undefined;
 }

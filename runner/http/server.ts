@@ -4,10 +4,8 @@ import type { IncomingMessage, Server } from "node:http";
 import { availableParallelism } from "node:os";
 import { statfs } from "node:fs/promises";
 import { newId, isId } from "@gantry/protocol/ids.ts";
-import { CLOSE, Command, EngineWish, MessageAssembler, isReadableBy, toMessages } from "@gantry/protocol/link.ts";
+import { EngineWish } from "@gantry/protocol/link.ts";
 import type { SandboxReport } from "@gantry/protocol/sandbox.ts";
-import { WebSocketServer } from "ws";
-import type { WebSocket } from "ws";
 import { answerContainer, processHealth } from "./container-routes.ts";
 import type { ContainerVariables } from "./container-routes.ts";
 import { Admission } from "../host/admission.ts";
@@ -16,56 +14,62 @@ import { SessionHost } from "../host/session-host.ts";
 import { removeFolder } from "../folders/remove-folder.ts";
 import { rootsOf } from "../folders/session-folders.ts";
 import { answerFiles, matchFileRoute } from "./file-routes.ts";
+import { Links } from "./links.ts";
 import { answerSnapshots, matchSnapshotRoute } from "./snapshot-routes.ts";
 
 export interface RunnerSettings {
   readonly host: string;
   readonly port: number;
-  /** Whoever dials must show it. */
+  /** Bearer token that every request must carry. */
   readonly token: string;
-  /** Where the sessions' folders are. */
+  /** Folder of all sessions' folders, or of the one session; see `rootsOf`. */
   readonly root: string;
-  /** In a container: the one session it is for, others are refused; and its working directory. */
+  /** In a container: the only session that it serves, and that session's working directory. */
   readonly session?: string;
   readonly workspace?: string;
-  /** Certificates that engines and what they run trust, where the way out is looked into. */
+  /** Certificates that engines and their programs trust, where a proxy inspects outgoing traffic. */
   readonly caFile?: string;
+  /** Prefix of the marker that all processes of this state folder carry. */
   readonly markerPrefix: string;
-  /** PATH of the engine and what it runs. */
+  /** PATH of the engine and its programs. */
   readonly path: string;
+  /** An engine without a run is stopped after this time, unless its session says otherwise. */
   readonly idleMs: number;
-  /** Engines that may live at once. */
+  /** How many engines may be alive at once. */
   readonly maxEngines: number;
-  /** Engines that are started before anybody asks for them. */
+  /** Engines that are started before a session needs them; see `PoolSettings`. */
   readonly pool: { readonly size: number; readonly first: EngineWish | null };
-  /** What requests to the container's own routes fall back to. */
+  /** Defaults for requests to the container's own routes. */
   readonly variables?: ContainerVariables;
   readonly log: (entry: Record<string, unknown>) => void;
 }
 
-/** A runner that listens. */
+/** A running runner. */
 export interface Runner {
   readonly port: number;
-  /** Interrupts what runs, waits until the frames are stored or `graceMs` is over, and ends all engines. */
+  /** Stops all runs, waits until their frames are stored or `graceMs` is over, then ends all engines and the server. */
   drain(graceMs: number): Promise<void>;
 }
 
-/** Largest message taken from the other side; ours are half a million characters at most. */
-const MAX_PAYLOAD_BYTES = 4_000_000;
+/** Largest body of `POST /spares`, in characters. */
+const MAX_BODY_CHARS = 4_000_000;
 
-/** Without a prompt for this long, there is time to start an engine that nobody waits for. */
+/** Time without a prompt after which a spare may be started. */
 const QUIET_MS = 1_000;
 
 /**
- * The runner's door: the container's own routes (`container-routes.ts`), `GET /health`, one WebSocket a session at `/sessions/{id}/link`, `GET` and
- * `DELETE /sessions/{id}`, and
- * `POST /spares` for whoever is about to make a session.
- * One program: it hosts a single session in a container and many on one machine.
+ * Starts the runner's HTTP server. In a container it serves one session, on one machine many. Its routes:
+ *
+ * - `GET /health`
+ * - `GET` and `DELETE /sessions/{id}`
+ * - `/sessions/{id}/link`: the session's WebSocket (`links.ts`)
+ * - `/sessions/{id}/snapshot...`, `/restore` (`snapshot-routes.ts`), `/files/...` and `/folder` (`file-routes.ts`)
+ * - `POST /spares`: hands over a started engine to a new session
+ * - the container's own routes (`container-routes.ts`)
  */
 export async function startRunner(settings: RunnerSettings): Promise<Runner> {
   const runnerId = newId("runner");
   const hosts = new Map<string, SessionHost>();
-  const links = new Map<string, { socket: WebSocket; epoch: number }>();
   const { log } = settings;
   let draining = false;
 
@@ -113,78 +117,33 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
 
   const server = createServer((request, response) => {
     const snapshots = matchSnapshotRoute(request);
-    if (snapshots && authorised(request, settings.token) && isHosted(snapshots.sessionId)) {
+    if (snapshots && isAuthorized(request, settings.token) && isHosted(snapshots.sessionId)) {
       void answerSnapshots(request, response, snapshots.rest, runnerId, hostOf(snapshots.sessionId));
       return;
     }
     const file = matchFileRoute(request);
-    if (file && authorised(request, settings.token) && isId("session", file.sessionId)) {
+    if (file && isAuthorized(request, settings.token) && isId("session", file.sessionId)) {
       void answerFiles(request, response, runnerId, hostOf(file.sessionId), file.path);
       return;
     }
-    // A container that a session dials is that session's alone.
-    const alone = settings.session === undefined && authorised(request, settings.token);
+    // A container that serves a session has no routes of its own, because the session alone may use it.
+    const alone = settings.session === undefined && isAuthorized(request, settings.token);
     if (alone && answerContainer(request, response, container)) return;
     void answer(request, settings, { runnerId, admission, pool, hosts }).then(({ status, body }) => {
       response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
     });
   });
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_PAYLOAD_BYTES, perMessageDeflate: false });
+  const links = new Links({ hostOf, existing: (sessionId) => hosts.get(sessionId), log });
 
   server.on("upgrade", (request, socket, head) => {
     const sessionId = /^\/sessions\/([^/]+)\/link$/.exec(request.url ?? "")?.[1];
     const known = sessionId !== undefined && isHosted(sessionId);
-    if (!authorised(request, settings.token) || !known) {
+    if (!isAuthorized(request, settings.token) || !known) {
       socket.end(`HTTP/1.1 ${known ? "401 Unauthorized" : "404 Not Found"}\r\nconnection: close\r\n\r\n`);
       return;
     }
-    sockets.handleUpgrade(request, socket, head, (ws) => serve(ws, sessionId));
+    links.accept(request, socket, head, sessionId);
   });
-
-  function serve(socket: WebSocket, sessionId: string): void {
-    const assembler = new MessageAssembler();
-    let greeted = false;
-    socket.on("message", (data: Buffer) => {
-      try {
-        const value = assembler.push(data.toString("utf8"));
-        if (value === undefined) return;
-        const command = Command.parse(value);
-        if (command.type === "hello") {
-          greeted = greet(socket, sessionId, command);
-        } else if (greeted && links.get(sessionId)?.socket === socket) {
-          hostOf(sessionId).handle(command);
-        }
-      } catch (error) {
-        log({ event: "bad_command", sessionId, error: String(error) });
-        socket.close(CLOSE.badMessage, "bad message");
-      }
-    });
-    socket.on("close", () => {
-      if (links.get(sessionId)?.socket !== socket) return;
-      links.delete(sessionId);
-      hosts.get(sessionId)?.detach();
-    });
-    socket.on("error", (error) => log({ event: "link_error", sessionId, error: error.message }));
-  }
-
-  function greet(socket: WebSocket, sessionId: string, hello: Extract<Command, { type: "hello" }>): boolean {
-    const { epoch } = hello;
-    const current = links.get(sessionId);
-    if (current && current.socket !== socket) {
-      if (epoch <= current.epoch) {
-        socket.close(CLOSE.staleEpoch, "a newer link exists");
-        return false;
-      }
-      // Closed, not forgotten: whoever holds the old link must notice at once.
-      current.socket.close(CLOSE.replaced, "replaced by a newer link");
-    }
-    links.set(sessionId, { socket, epoch });
-    hostOf(sessionId).attach((report) => {
-      if (!isReadableBy(hello.protocol, report)) return;
-      for (const message of toMessages(report)) socket.send(message);
-    }, hello);
-    return true;
-  }
 
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject).listen(settings.port, settings.host, resolve);
@@ -201,7 +160,7 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
         await new Promise((r) => setTimeout(r, 25));
       log({ event: "drained", unsaved: [...hosts.values()].filter((host) => host.busy).length });
       await Promise.all([pool.close(), ...[...hosts.values()].map((host) => host.close())]);
-      for (const { socket } of links.values()) socket.terminate();
+      links.terminate();
       server.closeAllConnections();
       server.close();
     },
@@ -213,7 +172,7 @@ async function answer(
   settings: RunnerSettings,
   state: { runnerId: string; admission: Admission; pool: Pool; hosts: Map<string, SessionHost> },
 ): Promise<{ status: number; body: unknown }> {
-  if (!authorised(request, settings.token)) return { status: 401, body: { error: "unauthorized" } };
+  if (!isAuthorized(request, settings.token)) return { status: 401, body: { error: "unauthorized" } };
   const sessionId = /^\/sessions\/([^/]+)$/.exec(request.url ?? "")?.[1];
   if (request.method === "DELETE" && sessionId && isId("session", sessionId)) {
     await state.hosts.get(sessionId)?.close();
@@ -255,19 +214,19 @@ async function answer(
   };
 }
 
-/** The host whose engine has had nothing to do for the longest time. */
+/** The host whose engine has been idle for the longest time. */
 function longestIdle(hosts: ReadonlyMap<string, SessionHost>): SessionHost | undefined {
   return [...hosts.values()]
     .filter((host) => host.idleSince !== null)
     .toSorted((a, b) => (a.idleSince ?? 0) - (b.idleSince ?? 0))[0];
 }
 
-/** The body as JSON; null when it is none. */
+/** The body as JSON; null when it is too long or not JSON. */
 async function readJson(request: IncomingMessage): Promise<unknown> {
   let text = "";
   for await (const piece of request.setEncoding("utf8")) {
     text += piece as string;
-    if (text.length > MAX_PAYLOAD_BYTES) return null;
+    if (text.length > MAX_BODY_CHARS) return null;
   }
   try {
     return JSON.parse(text) as unknown;
@@ -276,7 +235,8 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
   }
 }
 
-function authorised(request: IncomingMessage, token: string): boolean {
+/** Whether the request carries the token. Compares digests, so that the time taken reveals nothing. */
+function isAuthorized(request: IncomingMessage, token: string): boolean {
   const given = createHash("sha256")
     .update(request.headers.authorization ?? "")
     .digest();

@@ -20,14 +20,14 @@ const STATUS: Record<SnapshotRefusal["error"], number> = {
   failed: 500,
 };
 
-/** Matches `POST /sessions/{id}/snapshot...` and `/restore`: the session, and what is asked of it. */
+/** Matches `POST /sessions/{id}/snapshot...` and `/restore`. `rest` is the path after the session's id. */
 export function matchSnapshotRoute(request: IncomingMessage): { sessionId: string; rest: string } | null {
   if (request.method !== "POST") return null;
   const match = /^\/sessions\/([^/]+)\/((?:snapshot|restore)(?:\/[\w-]+)*)$/.exec(request.url ?? "");
   return match?.[1] && match[2] ? { sessionId: match[1], rest: match[2] } : null;
 }
 
-/** What a session asks about its folder. Authorised already. Answers every request, whatever happens. */
+/** Answers a session's requests to scan, read and restore its folder. The caller has checked the token. Never rejects. */
 export async function answerSnapshots(
   request: IncomingMessage,
   response: ServerResponse,
@@ -67,7 +67,7 @@ export async function answerSnapshots(
       json(404, { error: "failed", message: "There is no such route." });
     }
   } catch (error) {
-    // In the middle of an answer only breaking off says that it is not whole.
+    // Once the answer has begun, only closing the connection can show that it is incomplete.
     if (response.headersSent) return void response.destroy();
     const code = error instanceof Refused ? error.code : "failed";
     const message = error instanceof ZodError ? (error.issues[0]?.message ?? "unreadable") : String(error);

@@ -17,11 +17,11 @@ const TOOLS: Readonly<
 > = {
   bash: {
     description:
-      "Runs a command in the environment's shell, which stays: its folder and variables are there for the next call.",
+      "Runs a command in the environment's shell. The shell keeps its working directory and variables between calls.",
     properties: {
       command: text("The command"),
-      restart: { type: "boolean", description: "Begin with a new shell" },
-      timeout_ms: { type: "integer", description: "Milliseconds that the command may take" },
+      restart: { type: "boolean", description: "Start a new shell" },
+      timeout_ms: { type: "integer", description: "Time limit in milliseconds" },
     },
     required: [],
   },
@@ -38,28 +38,29 @@ const TOOLS: Readonly<
     required: ["file_path"],
   },
   write: {
-    description: "Writes a text file of the environment, with the folders that it lies in.",
-    properties: { file_path: text("Its path, relative to the working directory"), content: text("All of its text") },
+    description: "Writes a text file in the environment, creating missing folders.",
+    properties: { file_path: text("Its path, relative to the working directory"), content: text("The whole new text") },
     required: ["file_path", "content"],
   },
   edit: {
-    description: "Replaces a text in a file of the environment; it must be there once, unless all are to be replaced.",
+    description:
+      "Replaces a text in a file of the environment. The text must occur exactly once, unless replace_all is set.",
     properties: {
       file_path: text("Its path, relative to the working directory"),
-      old_string: text("What is there"),
-      new_string: text("What is to be there"),
-      replace_all: { type: "boolean", description: "Replace it wherever it is" },
+      old_string: text("The text to replace"),
+      new_string: text("The new text"),
+      replace_all: { type: "boolean", description: "Replace every occurrence" },
     },
     required: ["file_path", "old_string", "new_string"],
   },
   glob: {
     description: "Finds files of the environment by a pattern, newest first.",
-    properties: { pattern: text("Such as **/*.ts"), path: text("The folder to look in") },
+    properties: { pattern: text("The pattern, such as **/*.ts"), path: text("The folder to look in") },
     required: ["pattern"],
   },
   grep: {
     description: "Finds lines in files of the environment by a regular expression.",
-    properties: { pattern: text("The expression"), path: text("The file or folder to look in") },
+    properties: { pattern: text("The regular expression"), path: text("The file or folder to look in") },
     required: ["pattern"],
   },
 };
@@ -93,7 +94,7 @@ export function workerTools(
     // The worker executes what the event says, and events are limited in size. It must not write half a file.
     if (clipInput(input) !== input)
       return {
-        content: [{ type: "text" as const, text: "This is too long for one call; do it in parts." }],
+        content: [{ type: "text" as const, text: "This is too long for one call. Do it in parts." }],
         isError: true,
       };
     const answer = await ask({ toolUseId, tool: name, input }, tools?.[name] ?? "ask", signal);
