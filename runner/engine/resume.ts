@@ -40,7 +40,7 @@ export async function prepareResume(
   if (file === null) throw new Error("The conversation that waited for an answer is not in this sandbox.");
   const text = await readFile(file, "utf8");
   if (!calls.every(({ call }) => holds(text, call)))
-    throw new Error("The conversation did not come back with what was asked in it.");
+    throw new Error("The conversation in this sandbox does not contain the call that was answered.");
   const found = calls.filter(({ call }) => isOpen(text, call));
   // The engine runs only one deferred call, and tools of MCP servers may not be ready when it does.
   const runs = found.findLast(({ answer, tool }) => answer.type === "allow" && !isServerTool(tool)) ?? null;
@@ -61,7 +61,7 @@ export async function prepareResume(
 }
 
 /** Tells the model about a call that was running when its engine ended. */
-const CUT_OFF = "This was cut off while it was under way. How far it came is not known.";
+const CUT_OFF = "This was interrupted while it was running. It may have completed in part.";
 
 /**
  * Writes a result for every deferred call that an earlier engine did not finish. The run of such a call has ended, so the

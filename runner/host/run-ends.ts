@@ -6,7 +6,7 @@ import type { ActiveRun } from "./active-run.ts";
 
 function failed(type: RunError["type"], reason = ""): { outcome: "failed"; error: RunError } {
   const messages: Partial<Record<RunError["type"], string>> = {
-    deadline_exceeded: "The run took longer than it may and was stopped.",
+    deadline_exceeded: "The run exceeded its time limit and was stopped.",
     server_stopped: "The server was stopped while this ran; the next prompt continues the session.",
   };
   const message = messages[type] ?? (reason || "The run failed.");

@@ -278,8 +278,7 @@ export class SessionHost {
 
   /**
    * Lets go of a run that only waits for an answer: it needs no engine until then, and afterwards any engine will do. The
-   * engine is killed, because it would take any other input for the answer. Returns false when there is no such
-   * run.
+   * engine is killed, because it would take any other input for the answer. Returns false when no run can be parked.
    */
   #park(): boolean {
     const run = this.#run;
