@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ERROR_STATUS } from "@gantry/protocol/error.ts";
-import { RunErrorType } from "@gantry/protocol/event.ts";
+import { RunErrorType } from "@gantry/protocol/run-end.ts";
 import { describe, expect, it } from "vitest";
 import { ROOT } from "./gantry.ts";
 

@@ -1,16 +1,16 @@
 #!/bin/sh
-# Entry of the container image. Turns the environment of the start (worker/sandbox/container.ts) into the runner's
-# settings on standard input, and clears it: no process in here shows them in its /proc/*/environ.
+# Entry point of the container image. Passes the container's environment (worker/sandbox/container.ts) to the runner as
+# settings on standard input, and clears it, so that no process in the container shows them in its /proc/*/environ.
 set -eu
 
-# The platform looks into TLS on the way out, where it adds credentials; its certificate joins the system's.
+# The platform inspects outgoing TLS traffic to add credentials. Its certificate is added to the system's.
 ca=/etc/cloudflare/certs/cloudflare-containers-ca.crt
 bundle=/session/ca.pem
 if [ -f "$ca" ]; then cat /etc/ssl/certs/ca-certificates.crt "$ca" >"$bundle"; else bundle=; fi
 
 path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
-# A container of no session runs alone: requests to its own routes fall back to its environment (container-routes.ts).
+# A container without a session runs alone. Its environment provides defaults for its own routes (http/container-routes.ts).
 session=
 variables='{}'
 if [ -n "${GANTRY_SESSION:-}" ]; then

@@ -1,18 +1,19 @@
 import { createInterface } from "node:readline";
 import { mkdir } from "node:fs/promises";
-import { sweepSpares } from "./pool.ts";
-import { killMarked } from "./processes.ts";
-import { startRunner } from "./server.ts";
+import { sweepSpares } from "./host/pool.ts";
+import { killMarked } from "./processes/processes.ts";
+import { startRunner } from "./http/server.ts";
 
 /**
- * The program in the sandbox. Its settings come as the first line of standard input, so that the token is in nobody's
- * environment or argument list; when that input ends, whoever started us is gone and so are we.
+ * The program in the sandbox. It reads its settings from the first line of standard input, so that the token appears in no
+ * environment and no argument list. When standard input ends, the parent process is gone, and the runner exits too.
  *
- * First line: `RunnerSettings` as JSON. Answers `{"ready":{"port"}}` on standard output; every other line there is a log
- * entry. In a container (`session` or `variables` is set) the first line is all there is, and the platform ends us.
+ * The first line is `RunnerSettings` as JSON. The runner prints `{"ready":{"port"}}` on standard output; every other line
+ * there is a log entry. In a container (`session` or `variables` is set) standard input ends after the first line, and the
+ * platform stops the runner.
  */
 
-/** After SIGTERM: time for runs to be told off and for their last frames to be stored. */
+/** Time after SIGTERM for runs to stop and for their last frames to be stored. */
 const DRAIN_MS = 8_000;
 
 const log = (entry: Record<string, unknown>): void => {
@@ -20,14 +21,14 @@ const log = (entry: Record<string, unknown>): void => {
 };
 
 const input = createInterface({ input: process.stdin });
-// From the first moment on: it may end while we still start.
+// Listen from the beginning, because the input may end during the start.
 const inputEnded = new Promise((resolve) => input.once("close", resolve));
 const settings = await new Promise<Parameters<typeof startRunner>[0]>((resolve) => {
   input.once("line", (line) => resolve({ ...(JSON.parse(line) as Parameters<typeof startRunner>[0]), log }));
 });
 
 await mkdir(settings.root, { recursive: true, mode: 0o700 });
-// What an earlier runner of this state folder left: engines that lost it, and what they had started.
+// Kill what an earlier runner of this state folder left behind: engines and the processes they started.
 const swept = await killMarked(settings.markerPrefix, { prefix: true });
 if (swept > 0) log({ event: "orphans_killed", count: swept });
 sweepSpares(settings.root);

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { RunOptions } from "../run-options.ts";
 
-/** Bodies of the container server's own routes (`runner/container-routes.ts`) and of the Worker's door to them. */
+/** Bodies of the container server's own routes (`runner/http/container-routes.ts`) and of the Worker's door to them. */
 
 /** `POST /` of a container. What is left out falls back to its environment: `CLAUDE_PROMPT`, `ANTHROPIC_MODEL`, ... */
 export const ContainerRequest = z.strictObject({

@@ -1,15 +1,15 @@
 import { spawn } from "node:child_process";
 import type { RunStart } from "@gantry/protocol/link.ts";
 import type { Mount } from "@gantry/protocol/mount.ts";
-import { MARKER } from "../environment.ts";
+import { MARKER } from "../processes/processes.ts";
 import { gitEnvironment, gitSettings } from "./git-settings.ts";
 import { ResourceUnavailable } from "./unavailable.ts";
 
 export type Repository = Extract<Mount, { type: "repository" }>;
 
 /**
- * What the runner's own git obeys: no file of this machine or of the repository decides what it runs. It works on a
- * folder that no agent has seen yet; on one that an agent could write, it must never be started.
+ * Settings of the runner's own git. With them, no file of this machine or of the repository decides what git runs. It works
+ * only on folders that no agent has seen yet; it must never be started in one that an agent could write to.
  */
 const HARDENED: readonly (readonly [key: string, value: string])[] = [
   ["core.hooksPath", "/dev/null"],
@@ -21,25 +21,26 @@ const HARDENED: readonly (readonly [key: string, value: string])[] = [
   ["protocol.https.allow", "always"],
   ["submodule.recurse", "false"],
   ["fetch.recurseSubmodules", "false"],
-  // The Worker follows redirects, on the same host alone.
+  // The Worker follows redirects itself, within the same host only.
   ["http.followRedirects", "false"],
-  // A host that stalls is given up after a minute.
+  // Abort when a host stalls for a minute.
   ["http.lowSpeedLimit", "100"],
   ["http.lowSpeedTime", "60"],
 ];
 
 export interface CloneArgs {
   readonly repository: Repository;
-  /** A folder that does not exist yet; when this throws, its remains may be there. */
+  /** A folder that does not exist yet. After a failure it may exist in part. */
   readonly folder: string;
   readonly models: RunStart["models"];
+  /** PATH of git. */
   readonly path: string;
   readonly marker: string;
   readonly signal: AbortSignal;
   readonly onProgress: (phase: string, percent: number) => void;
 }
 
-/** Clones a repository and checks out what is wanted. Throws `ResourceUnavailable` with what git said. */
+/** Clones a repository and checks out the requested branch or commit. Throws `ResourceUnavailable` with git's message. */
 export async function cloneRepository(args: CloneArgs): Promise<void> {
   const { repository, folder } = args;
   const { checkout, url } = repository;
@@ -58,7 +59,7 @@ export async function cloneRepository(args: CloneArgs): Promise<void> {
   ]);
   if (checkout?.type !== "commit") return;
   const sha = checkout.sha.toLowerCase();
-  // A commit that is on no branch has to be asked for by name.
+  // A commit that is on no branch must be fetched by its hash.
   const there = await git(args, ["-C", folder, "cat-file", "-e", `${sha}^{commit}`]).then(
     () => true,
     () => false,
@@ -91,7 +92,7 @@ async function git(args: CloneArgs, argv: readonly string[], isCheckout = false)
     try {
       if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
     } catch {
-      // It has ended already.
+      // It has exited already.
     }
   };
   args.signal.addEventListener("abort", stop, { once: true });
@@ -130,13 +131,13 @@ function unavailable({ id, url }: Repository, type: FailureType, why: string): R
   });
 }
 
-/** What git's complaint means. */
+/** Turns git's error output into the type and the reason of the failure. */
 function explain(
   { repository, models }: CloneArgs,
   said: string,
   isCheckout: boolean,
 ): { type: FailureType; why: string } {
-  // Its words name our own door; whoever reads them knows the repository by its address.
+  // Git names the Worker's address for the repository; the user knows the original one.
   const why =
     said
       .replaceAll(`${models.baseUrl}/sandbox/git/${repository.id}`, repository.url)
@@ -145,12 +146,12 @@ function explain(
       .join(" ")
       .slice(0, 1000) || "git failed.";
   if (/error: 401|Authentication failed|could not read Username/.test(said))
-    return { type: "repository_authentication_error", why: "the host asks for another credential." };
+    return { type: "repository_authentication_error", why: "the host did not accept the credential." };
   if (/error: 403/.test(said)) return { type: "repository_forbidden_error", why: "the host refuses access." };
   if (/error: 404|repository '[^']*' not found/.test(said))
     return {
       type: "repository_not_found_error",
-      why: "there is no such repository, or this credential does not show it.",
+      why: "there is no such repository, or this credential has no access to it.",
     };
   if (
     isCheckout ||

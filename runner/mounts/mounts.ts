@@ -6,16 +6,16 @@ import { MountPath } from "@gantry/protocol/mount.ts";
 import type { Mount } from "@gantry/protocol/mount.ts";
 import type { RunStart } from "@gantry/protocol/link.ts";
 import { z } from "zod";
-import type { SessionFolders } from "../environment.ts";
+import type { SessionFolders } from "../folders/session-folders.ts";
 import { cloneRepository } from "./git.ts";
-import { look, makeParents, placeOf } from "./places.ts";
+import { OUTPUTS, diskPathOf, lstatOrNull, makeParents } from "./mount-paths.ts";
 import { ResourceUnavailable } from "./unavailable.ts";
 import type { WorkerClient } from "./worker-client.ts";
 
-/** Between two events that tell how far a clone is. */
+/** Least time between two progress events of a clone. */
 const PROGRESS_MS = 2_000;
 
-/** What was put in its place, by resource. Lies beside the engine's state; what it says is checked against the disk. */
+/** What was mounted, by resource id. The file lies beside the engine's state, and its contents are checked against the disk. */
 const MountRecord = z.record(z.string(), z.object({ type: z.enum(["file", "repository"]), path: MountPath }));
 type Mounted = z.infer<typeof MountRecord>;
 
@@ -24,6 +24,7 @@ export interface MountArgs {
   readonly folders: SessionFolders;
   readonly models: RunStart["models"];
   readonly worker: WorkerClient;
+  /** PATH of git. */
   readonly path: string;
   readonly marker: string;
   readonly signal: AbortSignal;
@@ -31,22 +32,22 @@ export interface MountArgs {
 }
 
 /**
- * Puts in place what is missing, and takes away files that are mounted no longer. Called before each run: what is there
- * stays as it is, so a session that was restored elsewhere gets back what its snapshot does not hold. Returns whether
+ * Mounts what is missing, and removes files that are no longer mounted. Called before each run: existing mounts stay as they
+ * are, and a session that was restored on another machine gets back what its snapshot does not contain. Returns whether
  * anything changed. Throws `ResourceUnavailable`.
  */
 export async function ensureMounts(args: MountArgs): Promise<boolean> {
   const { mounts, folders } = args;
   const file = join(folders.config, "mounted.json");
-  // Most sessions have none, and each of their prompts comes by here.
+  // Most sessions have no mounts, and this is on the path of each of their prompts.
   if (mounts.length === 0 && !existsSync(file)) return false;
   const before = await readRecord(file);
   let changed = await removeOthers(before, args);
   const after: Mounted = {};
-  // Repositories first: a file may lie in one.
+  // Repositories first, because a file may be mounted inside one.
   for (const mount of mounts.toSorted((a, b) => Number(a.type === "file") - Number(b.type === "file"))) {
     const wasMounted = before[mount.id]?.path === mount.path;
-    if (await putInPlace(mount, wasMounted, args)) changed = true;
+    if (await ensureMount(mount, wasMounted, args)) changed = true;
     after[mount.id] = { type: mount.type, path: mount.path };
     await writeFile(file, JSON.stringify({ ...before, ...after }), { mode: 0o600 });
   }
@@ -62,53 +63,54 @@ async function readRecord(file: string): Promise<Mounted> {
   }
 }
 
-/** Files of resources that are gone go too; a repository's folder stays, because there is work in it. */
+/** Removes files whose resource was removed. A repository's folder stays, because it may contain the agent's work. */
 async function removeOthers(before: Mounted, { mounts, folders }: MountArgs): Promise<boolean> {
   let removed = false;
   for (const [id, { type, path }] of Object.entries(before)) {
     if (mounts.some((mount) => mount.id === id)) continue;
     removed = true;
-    const { root, place } = placeOf(folders, path);
-    const isLink = await throughLink(root, place);
-    if (type === "file" && !isLink && (await look(place))?.isFile()) await rm(place, { force: true });
+    const { root, target } = diskPathOf(folders, path);
+    const isLink = await hasLinkAbove(root, target);
+    if (type === "file" && !isLink && (await lstatOrNull(target))?.isFile()) await rm(target, { force: true });
   }
   return removed;
 }
 
-async function throughLink(root: string, place: string): Promise<boolean> {
-  for (let at = dirname(place); at.length > root.length; at = dirname(at))
-    if (!(await look(at))?.isDirectory()) return true;
+/** Whether a folder between `root` and `target` is a link, or missing. */
+async function hasLinkAbove(root: string, target: string): Promise<boolean> {
+  for (let at = dirname(target); at.length > root.length; at = dirname(at))
+    if (!(await lstatOrNull(at))?.isDirectory()) return true;
   return false;
 }
 
-/** Returns whether it had to be done. */
-async function putInPlace(mount: Mount, wasMounted: boolean, args: MountArgs): Promise<boolean> {
-  const { root, place } = placeOf(args.folders, mount.path);
+/** Mounts one resource. Returns false when it was there already. Throws `ResourceUnavailable`. */
+async function ensureMount(mount: Mount, wasMounted: boolean, args: MountArgs): Promise<boolean> {
+  const { root, target } = diskPathOf(args.folders, mount.path);
   const about = {
     resource_id: mount.id,
     ...(mount.type === "repository" ? { repository_url: mount.url } : {}),
   };
   const kind = mount.type === "file" ? "unknown_error" : "repository_clone_error";
   try {
-    await makeParents(root, place);
-    const there = await look(place);
-    if (there !== null) {
-      // As we left it, or as the agent wants it since.
+    await makeParents(root, target);
+    const found = await lstatOrNull(target);
+    if (found !== null) {
+      // The agent may have changed it since it was mounted; that is its right.
       if (wasMounted) return false;
-      if (mount.type === "file" && there.isFile() && there.size === mount.size) return false;
-      if (mount.type === "repository" && there.isDirectory() && (await look(join(place, ".git")))) return false;
-      if (!there.isDirectory() || (await readdir(place)).length > 0)
+      if (mount.type === "file" && found.isFile() && found.size === mount.size) return false;
+      if (mount.type === "repository" && found.isDirectory() && (await lstatOrNull(join(target, ".git")))) return false;
+      if (!found.isDirectory() || (await readdir(target)).length > 0)
         throw new ResourceUnavailable(kind, `${mount.path} could not be mounted: something else is there.`, about);
-      await rmdir(place);
+      await rmdir(target);
     }
-    const staging = join(dirname(place), `.mounting-${mount.id}`);
+    const staging = join(dirname(target), `.mounting-${mount.id}`);
     await rm(staging, { recursive: true, force: true });
     try {
       if (mount.type === "file") await args.worker.download(mount.fileId, staging, args.signal);
       else await clone(mount, staging, args);
-      // Read-only, as in Managed Agents: who wants to change it works on a copy.
+      // Read-only, as in Managed Agents. An agent that wants to change the file works on a copy.
       if (mount.type === "file") await chmod(staging, 0o444);
-      await rename(staging, place);
+      await rename(staging, target);
     } finally {
       await rm(staging, { recursive: true, force: true });
     }
@@ -127,33 +129,32 @@ async function clone(
   args: MountArgs,
 ): Promise<void> {
   const { id, path: mount_path } = repository;
-  const tell = (phase: string, percent: number | null): void =>
+  const report = (phase: string, percent: number | null): void =>
     args.onEvent({ type: "resource.mounting", resource_id: id, mount_path, phase, percent });
-  tell("Cloning", null);
-  let told = Date.now();
+  report("Cloning", null);
+  let reportedAt = Date.now();
   await cloneRepository({
     ...args,
     repository,
     folder,
     onProgress: (phase, percent) => {
-      if (Date.now() - told < PROGRESS_MS) return;
-      told = Date.now();
-      tell(phase, percent);
+      if (Date.now() - reportedAt < PROGRESS_MS) return;
+      reportedAt = Date.now();
+      report(phase, percent);
     },
   });
 }
 
-/** What the agent has to know of what is mounted, and of where it may leave files. */
+/** Text for the model: what is mounted where, and where it may leave files for the user. */
 export function describeMounts(mounts: readonly Mount[], folders: SessionFolders): string {
   const lines = mounts.map((mount) => {
-    const { place } = placeOf(folders, mount.path);
+    const { target } = diskPathOf(folders, mount.path);
     return mount.type === "file"
-      ? `- ${place}: the file ${JSON.stringify(mount.filename)}, read-only`
-      : `- ${place}: a clone of ${mount.url}${mount.checkout === null ? "" : ` at ${mount.checkout.type === "branch" ? mount.checkout.name : mount.checkout.sha}`}`;
+      ? `- ${target}: the file ${JSON.stringify(mount.filename)}, read-only`
+      : `- ${target}: a clone of ${mount.url}${mount.checkout === null ? "" : ` at ${mount.checkout.type === "branch" ? mount.checkout.name : mount.checkout.sha}`}`;
   });
   const mounted = lines.length === 0 ? [] : ["These are mounted for this session:", ...lines];
-  return [...mounted, `Files that you leave in ${placeOf(folders, OUTPUTS).place} are given to the user.`].join("\n");
+  return [...mounted, `Files that you leave in ${diskPathOf(folders, OUTPUTS).target} are given to the user.`].join(
+    "\n",
+  );
 }
-
-/** Where the agent leaves what it made. */
-export const OUTPUTS = "/mnt/session/outputs";

@@ -3,36 +3,35 @@ import { open, readFile, readdir, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { RunnerEvent } from "@gantry/protocol/event.ts";
 import { z } from "zod";
-import type { SessionFolders } from "../environment.ts";
-import { OUTPUTS } from "./mounts.ts";
-import { placeOf } from "./places.ts";
+import type { SessionFolders } from "../folders/session-folders.ts";
+import { OUTPUTS, diskPathOf } from "./mount-paths.ts";
 import type { WorkerClient } from "./worker-client.ts";
 
-/** What one run may hand over, and the largest file. */
+/** How many files one run may hand over, how large each may be, and how deep they may lie. */
 const MAX_FILES = 100;
 const MAX_BYTES = 500 * 1024 * 1024;
 const MAX_DEPTH = 8;
 
-/** What was handed over: size and time of each file then. */
+/** Files that were handed over: size and modification time at that moment, by name. */
 const Handed = z.record(z.string(), z.string());
 
-/** Whether there is anything to hand over, perhaps. */
+/** Whether the folder of outputs contains anything. A quick check, so that most runs skip `collectOutputs`. */
 export function hasOutputs(folders: SessionFolders): boolean {
   try {
-    return readdirSync(placeOf(folders, OUTPUTS).place).length > 0;
+    return readdirSync(diskPathOf(folders, OUTPUTS).target).length > 0;
   } catch {
     return false;
   }
 }
 
-/** As `collect`; never rejects. */
+/** Like `collect`, but never rejects. */
 export async function collectOutputs(...args: Parameters<typeof collect>): Promise<void> {
   await collect(...args).catch((error: unknown) => args[3](String(error)));
 }
 
 /**
- * Hands over what the agent left in its folder of outputs, new files and changed ones; each is a new file of the session
- * in the Files API. What cannot be handed over now is tried again after the next run.
+ * Uploads new and changed files from the folder of outputs; each becomes a new file of the session in the Files API. A file
+ * that cannot be uploaded now is tried again after the next run.
  */
 async function collect(
   folders: SessionFolders,
@@ -40,15 +39,15 @@ async function collect(
   onEvent: (event: RunnerEvent) => void,
   onProblem: (problem: string) => void,
 ): Promise<void> {
-  const { place } = placeOf(folders, OUTPUTS);
+  const { target } = diskPathOf(folders, OUTPUTS);
   const record = join(folders.config, "outputs.json");
-  const found = await filesIn(place);
+  const found = await filesIn(target);
   if (found.length === 0) return;
   const handed = await readHanded(record);
   let changed = false;
   for (const path of found.slice(0, MAX_FILES)) {
-    const name = relative(place, path);
-    // Opened first and looked at then, links not followed: what is read is what was looked at.
+    const name = relative(target, path);
+    // Open before checking, without following links, so that the checked file is the one that is read.
     const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(() => null);
     if (!file) continue;
     try {
@@ -71,7 +70,7 @@ async function collect(
     }
   }
   if (changed) await writeFile(record, JSON.stringify(handed), { mode: 0o600 });
-  if (found.length > MAX_FILES) onProblem(`${found.length} files: a run hands over ${MAX_FILES}`);
+  if (found.length > MAX_FILES) onProblem(`${found.length} files: a run hands over at most ${MAX_FILES}`);
 }
 
 async function filesIn(folder: string, depth = 0): Promise<string[]> {

@@ -1,19 +1,20 @@
 import type { RunnerEvent } from "@gantry/protocol/event.ts";
 import type { RunStart } from "@gantry/protocol/link.ts";
-import type { SessionFolders } from "../environment.ts";
-import { hasTranscript } from "../workspace.ts";
+import { hasTranscript } from "../folders/session-folders.ts";
+import type { SessionFolders } from "../folders/session-folders.ts";
 import { describeMounts, ensureMounts } from "./mounts.ts";
 import { toEnginePrompt } from "./prompt-files.ts";
 import type { EngineBlock } from "./prompt-files.ts";
 import { WorkerClient } from "./worker-client.ts";
 
 /**
- * What a run needs before its engine is asked: its mounts in their places, its prompt with the files it shows, and what
- * the model is told beside it. Throws `ResourceUnavailable`.
+ * Prepares a run before its prompt goes to the engine: mounts its resources, loads the files of its prompt, and composes what
+ * the model is told besides the prompt (`context`). Throws `ResourceUnavailable`.
  */
 export async function prepare(args: {
   readonly command: RunStart;
   readonly folders: SessionFolders;
+  /** PATH of git. */
   readonly path: string;
   readonly marker: string;
   readonly signal: AbortSignal;
@@ -24,7 +25,7 @@ export async function prepare(args: {
   const worker = new WorkerClient(models);
   const changed = await ensureMounts({ ...args, mounts, models, worker });
   const prompt = await toEnginePrompt(command.prompt, worker, signal);
-  // Told once, and again when something else is there.
+  // The model hears about its mounts once, and again when they change.
   const isFirst = options.agent !== undefined && !hasTranscript(folders, command.engineSessionId);
   const parts = [
     ...(changed || isFirst ? [describeMounts(mounts, folders)] : []),

@@ -3,13 +3,13 @@ import type { PromptBlock } from "@gantry/protocol/content.ts";
 import { ResourceUnavailable } from "./unavailable.ts";
 import type { WorkerClient } from "./worker-client.ts";
 
-/** What a model's API takes of a document, and of an image. */
+/** Largest document or image that a model's API accepts. */
 const MAX_BYTES = 32 * 1024 * 1024;
 
-/** A block as the engine takes it. */
+/** A prompt block that the engine accepts. */
 export type EngineBlock = Exclude<PromptBlock, { type: "redacted" } | { source: { type: "file" } }>;
 
-/** A prompt as the engine takes it: uploaded files become what they hold. Throws `ResourceUnavailable`. */
+/** Converts a prompt for the engine, replacing uploaded files by their contents. Throws `ResourceUnavailable`. */
 export async function toEnginePrompt(
   prompt: readonly PromptBlock[],
   worker: WorkerClient,
@@ -50,7 +50,7 @@ async function toEngineBlock(block: PromptBlock, worker: WorkerClient, signal: A
   }
 }
 
-/** Models' APIs take PDFs as bytes and everything else as text. */
+/** Models' APIs accept PDFs as bytes and everything else as text. */
 function documentOf(
   bytes: Uint8Array,
   type: string,

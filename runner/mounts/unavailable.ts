@@ -1,7 +1,7 @@
 import type { SessionError } from "@gantry/protocol/run-end.ts";
 import type { z } from "zod";
 
-/** Something that a run needs could not be put in its place; the run does not begin. */
+/** A resource that a run needs is not available, so the run does not begin. `error` is the event's description of it. */
 export class ResourceUnavailable extends Error {
   readonly error: z.infer<typeof SessionError>;
 

@@ -3,10 +3,10 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { RunStart } from "@gantry/protocol/link.ts";
 
-/** The longest that one file may take to be handed over. */
+/** Time limit for the upload of one file. */
 const UPLOAD_MS = 120_000;
 
-/** Asks the Worker for what this session may have, with the token that its engine has too. */
+/** Reads and writes the session's files at the Worker, with the same token that its engine has. */
 export class WorkerClient {
   readonly #models: RunStart["models"];
 
@@ -14,7 +14,7 @@ export class WorkerClient {
     this.#models = models;
   }
 
-  /** The whole of a file, and its type. Throws when it is not to be had or is larger than `maxBytes`. */
+  /** Contents and media type of a file. Throws when it is not available or larger than `maxBytes`. */
   async read(fileId: string, maxBytes: number, signal: AbortSignal): Promise<{ bytes: Uint8Array; type: string }> {
     const response = await this.#open(fileId, signal);
     const length = Number(response.headers.get("content-length") ?? Infinity);
@@ -28,21 +28,21 @@ export class WorkerClient {
     };
   }
 
-  /** Writes a file to a path that does not exist yet. */
+  /** Downloads a file to a path that does not exist yet. Throws when it is not available. */
   async download(fileId: string, path: string, signal: AbortSignal): Promise<void> {
     const response = await this.#open(fileId, signal);
     if (!response.body) throw new Error("the file has no contents");
     await pipeline(Readable.fromWeb(response.body), createWriteStream(path, { flags: "wx", mode: 0o600 }), { signal });
   }
 
-  /** Hands over a file that the agent made. */
+  /** Uploads a file that the agent made. Throws when the Worker refuses it. */
   async upload(name: string, contents: Readable): Promise<{ id: string; filename: string; size_bytes: number }> {
     const response = await fetch(`${this.#models.baseUrl}/sandbox/outputs?name=${encodeURIComponent(name)}`, {
       method: "POST",
       headers: { ...this.#authorization, "content-type": "application/octet-stream" },
       body: Readable.toWeb(contents),
       duplex: "half",
-      // A run does not end before this is over.
+      // The run does not end before the upload does.
       signal: AbortSignal.timeout(UPLOAD_MS),
     });
     if (!response.ok) throw new Error(`${response.status} ${(await response.text()).slice(0, 300)}`);
@@ -54,9 +54,7 @@ export class WorkerClient {
     const response = await fetch(url, { headers: this.#authorization, signal });
     if (response.ok) return response;
     await response.body?.cancel();
-    throw new Error(
-      response.status === 404 ? "there is no such file any more" : `the server answered ${response.status}`,
-    );
+    throw new Error(response.status === 404 ? "the file no longer exists" : `the server answered ${response.status}`);
   }
 
   get #authorization(): Record<string, string> {

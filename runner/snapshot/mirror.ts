@@ -2,13 +2,13 @@ import { closeSync, constants, existsSync, openSync, readSync, readdirSync, stat
 import { Buffer, isUtf8 } from "node:buffer";
 import { isTranscript } from "@gantry/protocol/snapshot.ts";
 
-/** What is sent at once. */
+/** Largest piece that is sent at once. */
 const PIECE_BYTES = 128 * 1024;
 
-/** Between two looks. The engine writes a line some tens of milliseconds after it has said it. */
+/** Time between two checks. The engine writes a line some tens of milliseconds after it reported the message. */
 const LOOK_MS = 250;
 
-/** A piece of a transcript: bytes of `file` from `at` on. With `at` 0 the file begins anew. */
+/** A piece of a transcript: text of `file` from byte `at` on. With `at` 0 the file starts over. */
 export interface TranscriptPiece {
   readonly file: string;
   readonly at: number;
@@ -16,8 +16,8 @@ export interface TranscriptPiece {
 }
 
 /**
- * Follows the engine's transcripts while a run lasts and hands over what is new. The files themselves are the buffer:
- * after a cut link it goes on from what the session says it has.
+ * Follows the engine's transcripts during a run and sends what is new. The files themselves are the buffer: after a lost
+ * link it continues from the position that the session reports.
  */
 export class Mirror {
   readonly #base: string;
@@ -25,34 +25,36 @@ export class Mirror {
   #sent = new Map<string, number>();
   #timer: NodeJS.Timeout | null = null;
 
-  /** @param base the session's folder. */
+  /** @param base the session's folder; see `FolderRoots`. */
   constructor(base: string, send: (piece: TranscriptPiece) => void) {
     this.#base = base;
     this.#send = send;
   }
 
-  /** What the session has of each transcript. */
+  /** Continues from what the session has: bytes by transcript. */
   resume(ends: Readonly<Record<string, number>>): void {
     this.#sent = new Map(Object.entries(ends));
   }
 
+  /** Begins to follow. */
   start(): void {
     this.#timer ??= setInterval(() => this.look(), LOOK_MS).unref();
   }
 
+  /** Sends what is left and stops following. */
   stop(): void {
     if (this.#timer) clearInterval(this.#timer);
     this.#timer = null;
     this.look();
   }
 
-  /** Sends what has been written since. */
+  /** Sends what was written since the last check. */
   look(): void {
     for (const file of this.#files()) {
       try {
         this.#follow(file);
       } catch {
-        // Gone, or not to be read: the next look, or the snapshot, has it.
+        // Removed or unreadable. The next check, or the snapshot, will have it.
       }
     }
   }
@@ -61,7 +63,7 @@ export class Mirror {
     const path = `${this.#base}/${file}`;
     const { size } = statSync(path);
     let at = this.#sent.get(file) ?? 0;
-    if (size < at) at = 0; // written anew
+    if (size < at) at = 0; // the file was rewritten
     if (size === at) return;
     const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
     try {
@@ -89,7 +91,7 @@ export class Mirror {
   }
 }
 
-/** Without the first bytes of a letter whose others are not there yet. */
+/** The bytes without an incomplete UTF-8 letter at their end. */
 function wholeLetters(bytes: Buffer): Buffer {
   for (let back = 1; back <= Math.min(3, bytes.length); back++) {
     const byte = bytes[bytes.length - back] ?? 0;

@@ -1,8 +1,9 @@
 import { Buffer, isUtf8 } from "node:buffer";
+import type { FolderRoots } from "../folders/session-folders.ts";
 
 /**
- * Names as they stand on a disk are bytes; in a snapshot they are text. Bytes that are no UTF-8 become U+DC80 to
- * U+DCFF, which no valid name holds, and come back as what they were.
+ * Turns a file name from disk, which is bytes, into text for a snapshot. Bytes that are not valid UTF-8 become U+DC80 to
+ * U+DCFF, which no valid name contains, so that `textToPath` can restore them.
  */
 export function nameToText(name: Buffer): string {
   if (isUtf8(name)) return name.toString("utf8");
@@ -21,7 +22,7 @@ export function nameToText(name: Buffer): string {
   return text;
 }
 
-/** The way back. Plain text where it can be, because that is what most calls are faster with. */
+/** The inverse of `nameToText`. Returns a string where possible, because most calls are faster with one. */
 export function textToPath(text: string): string | Buffer {
   if (text.isWellFormed()) return text;
   const parts: Buffer[] = [];
@@ -32,6 +33,13 @@ export function textToPath(text: string): string | Buffer {
   return Buffer.concat(parts);
 }
 
+/** The path on disk of a path in a snapshot. */
+export function diskPathOf(roots: FolderRoots, path: string): string | Buffer {
+  const inWorkspace = path === "workspace" || path.startsWith("workspace/");
+  return textToPath(inWorkspace ? roots.workspace + path.slice("workspace".length) : `${roots.base}/${path}`);
+}
+
+/** How many bytes a UTF-8 letter has, by its first byte. */
 function lengthOfLetter(first: number): number {
   if (first < 0x80) return 1;
   if (first >= 0xc2 && first < 0xe0) return 2;

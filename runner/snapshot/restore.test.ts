@@ -15,7 +15,7 @@ import { FRAME, frameOf } from "@gantry/protocol/frames.ts";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { restore } from "./restore.ts";
 
-/** What a runner makes of a restore that is not what a session would send: refused, and nothing outside the folder. */
+/** A restore that no session would send is refused, and nothing is written outside the folder. */
 
 let outside: string;
 let base: string;
@@ -54,7 +54,7 @@ const restored = (...frames: Uint8Array[]): ReturnType<typeof restore> =>
   restore({ base, workspace: join(base, "workspace") }, stream(frames));
 
 describe("a restore", () => {
-  it("makes what the stream holds, links last, folders with their modes", async () => {
+  it("creates what the stream holds: links last, folders with their modes", async () => {
     const done = await restored(
       folder("workspace/sub", 0o500),
       file("workspace/sub/a", "hello"),
@@ -69,7 +69,7 @@ describe("a restore", () => {
     expect(readlinkSync(join(base, "workspace/out"))).toBe("/etc/hostname");
   });
 
-  it("takes a file in the pieces that its entry names", async () => {
+  it("reads a file in the pieces that its entry names", async () => {
     const [one, two] = ["1".repeat(65_536), "2".repeat(10)];
     const path = "engine/projects/p/talk.jsonl";
     const cut = { c: [hashOf(one), hashOf(two)], z: 65_536 };
@@ -79,7 +79,7 @@ describe("a restore", () => {
     await expect(restored(file("workspace/a", one + two, { ...cut, z: 1 }))).rejects.toThrow("invalid_value");
   });
 
-  it("adds to a transcript what it does not have, and nothing behind a gap", async () => {
+  it("appends to a transcript what is missing, and nothing after a gap", async () => {
     const [known, torn] = ["engine/projects/p/known.jsonl", "engine/projects/p/torn.jsonl"];
     const done = await restored(
       folder("engine/projects"),
@@ -93,33 +93,36 @@ describe("a restore", () => {
   });
 
   it.each<[string, () => Uint8Array[]]>([
-    ["breaks off", () => [file("workspace/a"), data("x")]],
-    ["breaks off in the middle of a frame", () => [file("workspace/a"), data("x").subarray(0, 3)]],
+    ["ends early", () => [file("workspace/a"), data("x")]],
+    ["ends in the middle of a frame", () => [file("workspace/a"), data("x").subarray(0, 3)]],
     ["ends in the middle of a file", () => [file("workspace/a"), end(1)]],
-    ["has fewer entries than it says", () => [file("workspace/a"), data("x"), end(2)]],
-    ["goes on after its end", () => [end(0), file("workspace/a"), data("x")]],
+    ["has fewer entries than it announced", () => [file("workspace/a"), data("x"), end(2)]],
+    ["continues after its end", () => [end(0), file("workspace/a"), data("x")]],
     ["has other contents", () => [file("workspace/a"), data("y"), end(1)]],
     ["has more contents", () => [file("workspace/a"), data("xx"), end(1)]],
-    ["has contents for no file", () => [data("x"), end(0)]],
-    ["has one file twice", () => [file("workspace/a"), data("x"), file("workspace/a"), data("x"), end(2)]],
-    ["has one folder twice", () => [folder("workspace/a"), folder("workspace/a"), end(2)]],
-    ["has a file as a folder", () => [file("workspace/a"), data("x"), file("workspace/a/b"), data("x"), end(2)]],
+    ["has contents without a file", () => [data("x"), end(0)]],
+    ["names a file twice", () => [file("workspace/a"), data("x"), file("workspace/a"), data("x"), end(2)]],
+    ["names a folder twice", () => [folder("workspace/a"), folder("workspace/a"), end(2)]],
+    ["uses a file as a folder", () => [file("workspace/a"), data("x"), file("workspace/a/b"), data("x"), end(2)]],
     ["writes through a link", () => [link("workspace/a", "../.."), file("workspace/a/b"), data("x"), end(2)]],
     ["writes over a link", () => [link("workspace/a", "../../b"), file("workspace/a"), data("x"), end(2)]],
     ["leads out", () => [file("workspace/../../b"), data("x"), end(1)]],
     ["leads to the root", () => [file("/b"), data("x"), end(1)]],
-    ["leads to what is not saved", () => [file("home/.bashrc"), data("x"), end(1)]],
+    ["leads to a folder that is not saved", () => [file("home/.bashrc"), data("x"), end(1)]],
     ["leads to the engine's settings", () => [file("engine/settings.json"), data("x"), end(1)]],
     ["has a NUL in a name", () => [file("workspace/a\0b"), data("x"), end(1)]],
-    ["has a step without a name", () => [file("workspace//b"), data("x"), end(1)]],
+    ["has an empty path segment", () => [file("workspace//b"), data("x"), end(1)]],
     ["has a name that is too long", () => [file(`workspace/${"n".repeat(300)}`), data("x"), end(1)]],
     ["has a set-uid bit", () => [file("workspace/a", "x", { m: 0o4755 }), data("x"), end(1)]],
     ["has a device", () => [entry({ t: "b", p: "workspace/a", m: 0o644, n: 0 }), end(1)]],
     ["has a size without its pieces", () => [file("workspace/a", "x", { s: 2 ** 40 }), data("x"), end(1)]],
     ["has a transcript elsewhere", () => [transcript("workspace/a.jsonl", 1), data("x"), end(0)]],
-    ["has more of a transcript than it says", () => [transcript("engine/projects/p/a.jsonl", 1), data("xx"), end(0)]],
-    ["is no JSON", () => [frameOf(FRAME.json, text("{")), end(0)]],
-    ["has a frame of another kind", () => [frameOf(99 as never, text("x")), end(0)]],
+    [
+      "has more of a transcript than it announced",
+      () => [transcript("engine/projects/p/a.jsonl", 1), data("xx"), end(0)],
+    ],
+    ["is not JSON", () => [frameOf(FRAME.json, text("{")), end(0)]],
+    ["has a frame of an unknown kind", () => [frameOf(99 as never, text("x")), end(0)]],
     ["has a frame without end", () => [new Uint8Array([FRAME.data, 0xff, 0xff, 0xff, 0xff]), end(0)]],
   ])("that %s is refused, and writes nothing outside", async (_name, frames) => {
     await expect(restored(...frames())).rejects.toMatchObject({

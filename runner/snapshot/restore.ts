@@ -18,30 +18,29 @@ import { Buffer } from "node:buffer";
 import { FRAME, TornFrames, readFrames } from "@gantry/protocol/frames.ts";
 import { RestoreStep, SAVED_PARTS, isTranscript, pieceBytes } from "@gantry/protocol/snapshot.ts";
 import type { FileEntry, Restored, SnapshotEntry } from "@gantry/protocol/snapshot.ts";
-import { textToPath } from "./paths.ts";
-import { onDisk } from "./place.ts";
-import type { Place } from "./place.ts";
+import type { FolderRoots } from "../folders/session-folders.ts";
+import { diskPathOf, textToPath } from "./paths.ts";
 import { Refused } from "./refused.ts";
 
 const SAVED: ReadonlySet<string> = new Set(SAVED_PARTS);
 
-/** Largest frame: a piece of a file, or an entry with all its hashes. */
+/** Largest frame, in bytes: a piece of a file, or an entry with all its hashes. */
 const MAX_FRAME_BYTES = 16 * 1024 * 1024;
 
 /**
- * Puts what the stream holds in place of what is there. Nothing is written through a link: everything begins empty, a
- * folder that is not in the stream is not made, and links come when everything else is there.
+ * Writes the files of the stream into the session's folders, which must be empty. Nothing is written through a link: only
+ * folders that the stream names are created, and links are created last. Throws `Refused`.
  */
 export async function restore(
-  place: Place,
+  roots: FolderRoots,
   stream: AsyncIterable<Uint8Array>,
 ): Promise<Omit<Restored, "runnerId" | "folder">> {
   try {
-    const writer = new Writer(place);
+    const writer = new Writer(roots);
     for await (const { kind, bytes } of readFrames(stream, MAX_FRAME_BYTES)) {
       if (kind === FRAME.data) writer.data(bytes);
       else if (kind === FRAME.json) writer.step(RestoreStep.parse(JSON.parse(Buffer.from(bytes).toString("utf8"))));
-      else throw new Refused("bad_restore", `A frame of the unknown kind ${kind}.`);
+      else throw new Refused("bad_restore", `Unknown frame kind ${kind}.`);
     }
     return writer.end();
   } catch (error) {
@@ -57,9 +56,9 @@ interface OpenFile {
   written: number;
 }
 
-/** Takes the steps of a restore in order. */
+/** Carries out the steps of a restore, in order. */
 class Writer {
-  readonly #place: Place;
+  readonly #roots: FolderRoots;
   readonly #links: Extract<SnapshotEntry, { t: "l" }>[] = [];
   readonly #folders: Extract<SnapshotEntry, { t: "d" }>[] = [];
   #file: OpenFile | null = null;
@@ -71,23 +70,24 @@ class Writer {
   #ended = false;
   readonly #gaps = new Set<string>();
 
-  constructor(place: Place) {
-    this.#place = place;
+  constructor(roots: FolderRoots) {
+    this.#roots = roots;
   }
 
   step(step: RestoreStep): void {
-    if (this.#file || this.#transcript || this.#ended) throw new Refused("bad_restore", "A step came too early.");
+    if (this.#file || this.#transcript || this.#ended)
+      throw new Refused("bad_restore", "A step came before the one before it was complete.");
     switch (step.type) {
       case "entry":
         this.#entries += 1;
         return this.#entry(step.entry);
       case "transcript":
-        if (!isTranscript(step.file)) throw new Refused("bad_restore", `${step.file} is no transcript.`);
+        if (!isTranscript(step.file)) throw new Refused("bad_restore", `${step.file} is not a transcript.`);
         if (step.size > 0) this.#transcript = { file: step.file, at: step.at, left: step.size };
         return;
       case "end":
         if (step.entries !== this.#entries)
-          throw new Refused("bad_restore", `${this.#entries} entries came of ${step.entries}.`);
+          throw new Refused("bad_restore", `${this.#entries} of ${step.entries} entries arrived.`);
         this.#ended = true;
         return;
       default:
@@ -98,20 +98,20 @@ class Writer {
   data(bytes: Uint8Array): void {
     if (this.#transcript) return this.#append(bytes);
     const file = this.#file;
-    if (!file) throw new Refused("bad_restore", "Contents came for no file.");
+    if (!file) throw new Refused("bad_restore", "Contents arrived without a file.");
     const expected = Math.min(pieceBytes(file.entry), file.entry.s - file.written);
     const hash = createHash("sha256").update(bytes).digest("base64url");
     if (bytes.length !== expected || hash !== file.entry.c[file.piece])
-      throw new Refused("bad_restore", `${file.entry.p}: the contents are not those of the snapshot.`);
+      throw new Refused("bad_restore", `${file.entry.p}: the contents differ from the snapshot.`);
     writeWhole(file.fd, bytes, file.written);
     file.written += bytes.length;
     file.piece += 1;
     if (file.piece === file.entry.c.length) this.#close(file);
   }
 
-  /** Everything came: links are made, and folders get their times and modes, the innermost first. */
+  /** After the last step: creates the links, and sets times and modes of folders, innermost first. */
   end(): Omit<Restored, "runnerId" | "folder"> {
-    if (!this.#ended) throw new Refused("bad_restore", "The restore broke off.");
+    if (!this.#ended) throw new Refused("bad_restore", "The restore ended early.");
     for (const link of this.#links) {
       const path = this.#path(link.p);
       symlinkSync(textToPath(link.to), path);
@@ -136,7 +136,7 @@ class Writer {
         this.#links.push(entry);
         return;
       case "d":
-        // The saved parts stand already; any other folder is new, or the snapshot names it twice.
+        // The saved parts exist already. Any other folder must be new; `mkdir` fails if the snapshot names one twice.
         if (!SAVED.has(entry.p) || !existsSync(this.#path(entry.p))) mkdirSync(this.#path(entry.p), 0o700);
         this.#folders.push(entry);
         return;
@@ -161,10 +161,10 @@ class Writer {
     this.#bytes += file.written;
   }
 
-  /** Adds what is new to a transcript: what the file has already is left out, and nothing goes behind a gap. */
+  /** Appends to a transcript the bytes it does not have yet. A transcript with a gap gets nothing more. */
   #append(bytes: Uint8Array): void {
     const { file, at, left } = this.#transcript ?? { file: "", at: 0, left: 0 };
-    if (bytes.length > left) throw new Refused("bad_restore", `${file}: more came than was said.`);
+    if (bytes.length > left) throw new Refused("bad_restore", `${file}: more arrived than was announced.`);
     this.#transcript = left > bytes.length ? { file, at: at + bytes.length, left: left - bytes.length } : null;
     if (this.#gaps.has(file)) return;
     this.#makeParents(file);
@@ -181,7 +181,7 @@ class Writer {
     }
   }
 
-  /** The folders of a transcript that the snapshot does not have. */
+  /** Creates folders of a transcript that are missing in the snapshot. */
   #makeParents(file: string): void {
     const steps = file.split("/").slice(0, -1);
     for (let count = 2; count <= steps.length; count++) {
@@ -191,7 +191,7 @@ class Writer {
   }
 
   #path(path: string): string | Buffer {
-    return onDisk(this.#place, path);
+    return diskPathOf(this.#roots, path);
   }
 }
 
@@ -200,7 +200,7 @@ function writeWhole(fd: number, bytes: Uint8Array, at: number): void {
     written += writeSync(fd, bytes, written, bytes.length - written, at + written);
 }
 
-/** As the system takes it. A number of this size is exact to a quarter of a microsecond. */
+/** Seconds, as the system calls take them. A double of this size is exact to a quarter of a microsecond. */
 function seconds(micros: number): number {
   return micros / 1_000_000;
 }

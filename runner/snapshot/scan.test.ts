@@ -17,7 +17,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Scanner } from "./scan.ts";
 
-/** A scan that knows what the scan before saw finds what a first scan finds. */
+/** A scan that remembers the previous one finds the same as a first scan. */
 
 let base: string;
 beforeEach(() => {
@@ -27,19 +27,19 @@ beforeEach(() => {
 afterEach(() => rmSync(base, { recursive: true, force: true }));
 
 const REQUEST: ScanRequest = { exclude: ["left"], maxFileBytes: 50, maxBytes: 1e6, maxEntries: 1000, afresh: false };
-const place = (): ConstructorParameters<typeof Scanner>[0] => ({ base, workspace: join(base, "workspace") });
+const roots = (): ConstructorParameters<typeof Scanner>[0] => ({ base, workspace: join(base, "workspace") });
 const look = async (scanner: Scanner, request = REQUEST): ReturnType<Scanner["scan"]> =>
   scanner.scan(request, new AbortController().signal);
 
-/** What a scan found, without its own name. */
+/** What a scan found, without the scan's id. */
 async function found(scanner: Scanner, commit = true): Promise<object> {
   const { scan, ...rest } = await look(scanner);
   scanner.done(scan, commit);
   return { ...rest, skipped: rest.skipped.toSorted((a, b) => (a.path < b.path ? -1 : 1)) };
 }
 
-describe("a scan after another", () => {
-  it("finds what a first one finds, whatever changed in between and whether the one before was stored", async () => {
+describe("a later scan", () => {
+  it("finds the same as a first scan, whatever changed and whether the previous one was stored", async () => {
     const path = fc
       .array(fc.constantFrom("a", "b", "a-b", "left", "ü", "z"), { minLength: 1, maxLength: 3 })
       .map((steps) => steps.join("/"));
@@ -54,12 +54,12 @@ describe("a scan after another", () => {
       fc.asyncProperty(fc.array(change, { maxLength: 40 }), async (changes) => {
         rmSync(join(base, "workspace"), { recursive: true, force: true });
         mkdirSync(join(base, "workspace"));
-        const scanner = new Scanner(place());
+        const scanner = new Scanner(roots());
         for (const step of changes) {
           if (step.do === "scan") {
-            // What is older than this is trusted; without it everything is read again.
+            // Times older than this are trusted; without the wait every file would be read again.
             await new Promise((resolve) => setTimeout(resolve, 60));
-            expect(await found(scanner, step.commit)).toEqual(await found(new Scanner(place())));
+            expect(await found(scanner, step.commit)).toEqual(await found(new Scanner(roots())));
             continue;
           }
           const at = join(base, "workspace", step.path);
@@ -75,22 +75,22 @@ describe("a scan after another", () => {
               if (step.do === "move") renameSync(at, to);
             }
           } catch {
-            // Not possible as the folder is now.
+            // This change is not possible in the folder as it is now.
           }
         }
-        expect(await found(scanner)).toEqual(await found(new Scanner(place())));
+        expect(await found(scanner)).toEqual(await found(new Scanner(roots())));
       }),
       { numRuns: 40 },
     );
   }, 120_000);
 
-  it("sends along the root, the page and the contents of one changed file, and offers what was not stored again", async () => {
+  it("sends root, page and contents of a changed file along, and offers again what was not stored", async () => {
     for (let file = 0; file < 900; file++) writeFileSync(join(base, "workspace", `${file}`), `${file}`);
-    const scanner = new Scanner(place());
+    const scanner = new Scanner(roots());
     scanner.done((await look(scanner)).scan, true);
     writeFileSync(join(base, "workspace", "7"), "changed");
     const lost = await look(scanner);
-    // Files of the last 50 ms are read again, so there may be more contents than the changed one.
+    // Files changed in the last 50 ms are read again, so there may be more contents than that of the changed file.
     expect(scanner.ahead(lost.scan).map(String)).toContain("changed");
     scanner.done(lost.scan, false);
     const again = await look(scanner);
@@ -101,20 +101,20 @@ describe("a scan after another", () => {
   });
 
   it.each([
-    ["small pieces, where the session knows of them", true, [65_536, 65_536, 8_928], [8_933]],
-    ["one piece, where it does not", undefined, [140_000], [140_005]],
-  ])("offers of a transcript that has grown what is new: %s", async (_, small, first, second) => {
+    ["in small pieces, if the session can read them", true, [65_536, 65_536, 8_928], [8_933]],
+    ["in one piece, if it cannot", undefined, [140_000], [140_005]],
+  ])("offers the new part of a grown transcript: %s", async (_, small, first, second) => {
     const path = join(base, "engine/projects/p/talk.jsonl");
     mkdirSync(dirname(path), { recursive: true });
     const request = { ...REQUEST, maxFileBytes: 1e6, ...(small === undefined ? {} : { small }) };
-    const scanner = new Scanner(place());
+    const scanner = new Scanner(roots());
     const offered = async (): Promise<number[]> => {
       const { scan } = await look(scanner, request);
       const contents = scanner.ahead(scan).filter((bytes) => bytes[0] === 0x78);
       scanner.done(scan, true);
       return contents.map((bytes) => bytes.length).toReversed();
     };
-    // Letters that differ from piece to piece, after one that none of the pages begins with.
+    // Each piece is different and starts with a letter that no page starts with.
     const piece = (index: number, bytes: number): string => `x${index}`.padEnd(bytes, "x");
     writeFileSync(path, piece(0, 65_536) + piece(1, 65_536) + piece(2, 8_928));
     expect(await offered()).toEqual(first);
@@ -122,13 +122,13 @@ describe("a scan after another", () => {
     expect(await offered()).toEqual(second);
   });
 
-  it("that was given up in the middle spoils nothing", async () => {
-    const scanner = new Scanner(place());
+  it("is not affected by one that was aborted", async () => {
+    const scanner = new Scanner(roots());
     for (const name of ["a", "b", "c"]) writeFileSync(join(base, "workspace", name), name);
     await look(scanner);
     writeFileSync(join(base, "workspace", "d"), "d");
     await expect(look(scanner, { ...REQUEST, maxEntries: 3 })).rejects.toThrow("more than 3");
     await expect(look(scanner, { ...REQUEST, maxBytes: 3 })).rejects.toThrow("more than 3 bytes");
-    expect(await found(scanner)).toEqual(await found(new Scanner(place())));
+    expect(await found(scanner)).toEqual(await found(new Scanner(roots())));
   });
 });

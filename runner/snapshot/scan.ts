@@ -4,20 +4,20 @@ import type { Stats } from "node:fs";
 import { Buffer } from "node:buffer";
 import { FULL_PAGE_CHARS, MAX_PAGE_ENTRIES, cutOf, isTranscript, pieceBytes } from "@gantry/protocol/snapshot.ts";
 import type { Hash, Scan, ScanRequest, SnapshotRoot } from "@gantry/protocol/snapshot.ts";
-import { onDisk } from "./place.ts";
-import type { Place } from "./place.ts";
+import type { FolderRoots } from "../folders/session-folders.ts";
+import { diskPathOf } from "./paths.ts";
 import { Refused, codeOf } from "./refused.ts";
 import { Turns } from "./turns.ts";
 import { Walk } from "./walk.ts";
 import type { Item, Page } from "./walk.ts";
 
-/** Contents held from the scan until they are sent, so that what a next run changes does not matter. */
+/** How many bytes of contents are kept from the scan until they are sent, so that a next run cannot change them. */
 const SPOOL_BYTES = 16 * 1024 * 1024;
 
-/** A file that changes while it is read is read again so often, and then taken as it was read. */
+/** How many times a file that changes while it is read is read; the last result is used. */
 const READS = 3;
 
-/** New objects that leave together with the answer to a scan: a small change is one question. */
+/** How many bytes of new objects travel with the answer to a scan, so that a small change takes one request. */
 const AHEAD_BYTES = 1024 * 1024;
 
 /** The result of a scan, kept until its contents are stored. */
@@ -27,26 +27,26 @@ interface Scanned {
   /** Contents of objects that are not files' pieces, and of pieces that were read in this scan. */
   readonly spool: Map<Hash, Buffer>;
   readonly pages: Set<Hash>;
-  /** Where pieces are; made when one is asked for that is not spooled. */
+  /** Where each piece is on disk; built when a piece is requested that was not kept. */
   where: Map<Hash, { path: string; at: number; length: number }> | null;
 }
 
 /**
- * Looks through a session's folder and says what it holds. A file whose size, times and inode are as before is not
- * read again, and a page of which nothing changed is not made again.
+ * Scans a session's folder and reports its contents. A file whose size, times and inode are unchanged is not read again,
+ * and an unchanged page is not rebuilt.
  */
 export class Scanner {
-  readonly #place: Place;
+  readonly #roots: FolderRoots;
   readonly #walk: Walk;
   #storedPages = new Set<Hash>();
   #last: Scanned | null = null;
 
-  constructor(place: Place) {
-    this.#place = place;
-    this.#walk = new Walk(place);
+  constructor(roots: FolderRoots) {
+    this.#roots = roots;
+    this.#walk = new Walk(roots);
   }
 
-  /** Throws `Refused` where a limit is exceeded, or when `signal` says that somebody waits for the folder. */
+  /** Throws `Refused` when a limit is exceeded, or when `signal` is aborted because a prompt waits for the folder. */
   async scan(request: ScanRequest, signal: AbortSignal): Promise<Omit<Scan, "runnerId" | "folder">> {
     if (request.afresh) {
       this.#walk.forget();
@@ -62,7 +62,7 @@ export class Scanner {
         read += item.size;
       } catch (error) {
         if (error instanceof Refused) throw error;
-        // Gone or made unreadable since it was listed.
+        // Removed or made unreadable since it was listed.
         this.#walk.leaveOut(item, codeOf(error));
       }
       if (read > request.maxBytes) throw tooLarge(request);
@@ -99,33 +99,33 @@ export class Scanner {
     return { ...scan, ...this.#walk.skipped, changing };
   }
 
-  /** An object of the last scan. Throws `Refused`: the scan is not the last one, or the file changed since. */
+  /** An object of the last scan. Throws `Refused` when the scan is not the last one, or when the file has changed since. */
   object(scanId: string, hash: Hash): Buffer {
     const scanned = this.#lastScan(scanId);
     const spooled = scanned.spool.get(hash);
     if (spooled) return spooled;
     scanned.where ??= whereOf(scanned.list);
-    const place = scanned.where.get(hash);
-    if (!place) throw new Refused("unknown_scan", "There is no such object in this scan.");
-    const piece = Buffer.allocUnsafe(place.length);
+    const found = scanned.where.get(hash);
+    if (!found) throw new Refused("unknown_scan", "There is no such object in this scan.");
+    const piece = Buffer.allocUnsafe(found.length);
     try {
       const fd = openSync(
-        onDisk(this.#place, place.path),
+        diskPathOf(this.#roots, found.path),
         constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
       );
       try {
-        readWhole(fd, piece, place.at);
+        readWhole(fd, piece, found.at);
       } finally {
         closeSync(fd);
       }
     } catch (error) {
-      throw new Refused("changed", `${place.path}: ${codeOf(error)}`);
+      throw new Refused("changed", `${found.path}: ${codeOf(error)}`);
     }
-    if (hashOf(piece) !== hash) throw new Refused("changed", `${place.path} changed while it was saved.`);
+    if (hashOf(piece) !== hash) throw new Refused("changed", `${found.path} changed while it was saved.`);
     return piece;
   }
 
-  /** What is new in a scan, as far as it is little: the root first, then pages, then contents. */
+  /** New objects of a scan up to a size limit: the root first, then pages, then contents. */
   ahead(scanId: string): Buffer[] {
     const { spool } = this.#lastScan(scanId);
     const some: Buffer[] = [];
@@ -138,7 +138,7 @@ export class Scanner {
     return some;
   }
 
-  /** The scan's contents are stored (or given up), and what was held for it may go. */
+  /** The scan's contents are stored, or given up. Frees what was kept for it. */
   done(scanId: string, committed: boolean): void {
     if (this.#last?.id !== scanId) return;
     if (committed) this.#storedPages = this.#last.pages;
@@ -146,11 +146,11 @@ export class Scanner {
   }
 
   #lastScan(scanId: string): Scanned {
-    if (this.#last?.id !== scanId) throw new Refused("unknown_scan", "There is no such scan, or a newer one.");
+    if (this.#last?.id !== scanId) throw new Refused("unknown_scan", "There is no such scan, or there is a newer one.");
     return this.#last;
   }
 
-  /** The page of these items: the last one, if that is stored and none of them changed. */
+  /** The page of these items: the previous one if it is stored and none of them changed, otherwise a new one. */
   #page(items: readonly Item[], spool: Spool): Page {
     const before = items[0]?.page;
     const isSame = before?.count === items.length && items.every((item) => item.page === before);
@@ -162,19 +162,19 @@ export class Scanner {
     return page;
   }
 
-  /** Reads a file anew. True: it changed all the while. */
+  /** Reads a file. Returns true when it changed during every attempt. */
   async #read(item: Item, request: ScanRequest, work: Turns, spool: Spool): Promise<boolean> {
-    // What the session has of it need not be offered again: of a transcript that is most.
+    // Pieces that the session has need not be offered again. For a transcript that is most of them.
     const isStored = item.page !== null && this.#storedPages.has(item.page.hash);
     const stored = new Set(isStored ? item.pieces : []);
     for (let attempt = 1; ; attempt++) {
       const lookedAt = Date.now();
-      // A name can become a pipe or a link between the listing and now: neither is followed or waited for.
+      // Since the listing the name may have become a link or a pipe. These flags neither follow the one nor block on the other.
       const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-      const fd = openSync(onDisk(this.#place, item.path), flags);
+      const fd = openSync(diskPathOf(this.#roots, item.path), flags);
       try {
         const before = fstatSync(fd);
-        if (!before.isFile()) throw Object.assign(new Error("not a file"), { code: "not a file any more" });
+        if (!before.isFile()) throw Object.assign(new Error("not a file"), { code: "no longer a file" });
         if (before.size > request.maxFileBytes)
           throw Object.assign(new Error("too large"), { code: `larger than ${request.maxFileBytes} bytes` });
         const cut = request.small === true ? cutOf(item.path, before.size) : {};
@@ -194,7 +194,7 @@ export class Scanner {
         const after = fstatSync(fd);
         const isWhole = read === before.size;
         const isQuiet = isWhole && isSame(before, after);
-        // What was read is whole in itself; only whether it ever was on the disk like that nobody knows.
+        // What was read has the right length, but the file may never have looked like this at one moment.
         if (isQuiet || (isWhole && attempt >= READS)) {
           item.pieces = pieces;
           item.cut = cut;
@@ -211,7 +211,7 @@ export class Scanner {
   }
 }
 
-/** Cuts the list into pages, as `endsPage` says. */
+/** Cuts the list into pages; see `endsPage`. */
 function* toPages(list: readonly Item[]): Generator<{ first: string; items: readonly Item[] }> {
   let from = 0;
   let chars = 0;
@@ -226,7 +226,7 @@ function* toPages(list: readonly Item[]): Generator<{ first: string; items: read
   }
 }
 
-/** Contents that are held: pages and the root always, pieces of files as long as there is room. */
+/** Contents that are kept until they are sent: pages and the root always, pieces of files while there is room. */
 class Spool {
   readonly contents = new Map<Hash, Buffer>();
   #held = 0;
@@ -246,7 +246,7 @@ function hashOf(contents: Buffer): Hash {
   return createHash("sha256").update(contents).digest("base64url");
 }
 
-/** Fills the buffer from a place in a file. `short`: the file may end before. */
+/** Fills the buffer from a file, from offset `at`. With `short` the file may end early. Returns the bytes read. */
 function readWhole(fd: number, into: Buffer, at: number, short = false): number {
   let filled = 0;
   while (filled < into.length) {
@@ -254,12 +254,12 @@ function readWhole(fd: number, into: Buffer, at: number, short = false): number 
     if (got === 0) break;
     filled += got;
   }
-  if (filled < into.length && !short) throw Object.assign(new Error("shorter"), { code: "is shorter than it was" });
+  if (filled < into.length && !short) throw Object.assign(new Error("shorter"), { code: "is shorter than before" });
   return filled;
 }
 
 function tooLarge({ maxBytes }: ScanRequest): Refused {
-  return new Refused("too_large", `The files are more than ${maxBytes} bytes.`);
+  return new Refused("too_large", `The files have more than ${maxBytes} bytes.`);
 }
 
 function isSame(before: Stats, after: Stats): boolean {

@@ -5,61 +5,61 @@ import type { Hash, Restored, Scan, ScanRequest } from "@gantry/protocol/snapsho
 import type { Buffer } from "node:buffer";
 import { Mirror } from "./mirror.ts";
 import type { TranscriptPiece } from "./mirror.ts";
-import { emptyFolder, removeFolder } from "./place.ts";
-import type { Place } from "./place.ts";
+import { emptyFolder, removeFolder } from "../folders/remove-folder.ts";
+import type { FolderRoots } from "../folders/session-folders.ts";
 import { restore } from "./restore.ts";
 import { Refused } from "./refused.ts";
 import { Scanner } from "./scan.ts";
 
-/** How long a prompt waits for a scan in progress before the scan gives way. */
+/** How long a prompt waits for a scan in progress before the scan is aborted. */
 const PROMPT_WAITS_MS = 1_500;
 
-/** A save that nobody goes on with is given up after this time. */
+/** A save without a request for this long counts as abandoned. */
 const ABANDONED_MS = 10_000;
 
-/** The file that names a session's folder, so that a session knows the one it worked on from any other. */
+/** The file that holds the folder's name. By it a session recognizes the folder it worked in. */
 const NAME_FILE = "folder.json";
 
-/** Stands there while the folder is being restored: killed in the middle, it counts as not there. */
+/** This file exists while the folder is being restored. A folder that has it is incomplete and counts as missing. */
 const TORN_FILE = "restoring";
 
-/** A session's folder as snapshots see it: what it is called, what it holds, and how it comes back. */
+/** A session's folder as snapshots see it: its name, the scans of its contents, and its restore. */
 export class SessionFiles {
-  /** What is said, told while it is said. */
+  /** Sends the transcript while the conversation goes on. */
   readonly mirror: Mirror;
-  readonly #place: Place;
+  readonly #roots: FolderRoots;
   #scanner: Scanner;
   #scanning: { result: Promise<unknown>; giveWay: AbortController } | null = null;
   #restoring = false;
-  /** A run has ended whose files are not stored yet. */
+  /** Whether a run has ended whose files are not stored yet. */
   #unsaved = false;
   #lastAskedAt = 0;
 
-  constructor(place: Place, tell: (piece: TranscriptPiece) => void) {
-    this.mirror = new Mirror(place.base, tell);
-    this.#place = place;
-    this.#scanner = new Scanner(place);
+  constructor(roots: FolderRoots, tell: (piece: TranscriptPiece) => void) {
+    this.mirror = new Mirror(roots.base, tell);
+    this.#roots = roots;
+    this.#scanner = new Scanner(roots);
   }
 
-  /** Name of the folder; null when there is none. One that has none yet gets one. */
+  /** Name of the folder, created if needed; null when there is no folder, or an incomplete one. */
   folder(): string | null {
-    const { base } = this.#place;
+    const { base } = this.#roots;
     return existsSync(join(base, "engine")) && !existsSync(join(base, TORN_FILE)) ? nameOf(base) : null;
   }
 
-  /** Whether something is under way that a runner that ends should wait for. */
+  /** Whether a save is in progress that a stopping runner should wait for. */
   get saving(): boolean {
     return this.#unsaved && Date.now() - this.#lastAskedAt < ABANDONED_MS;
   }
 
-  /** A run has ended: from now on there is something to save. */
+  /** Call when a run has ended: from now on there is something to save. */
   runEnded(): void {
     this.mirror.stop();
     this.#unsaved = true;
     this.#lastAskedAt = Date.now();
   }
 
-  /** Before a run begins: a scan in progress may finish, but not take long. */
+  /** Call before a run begins. Waits for a scan in progress, and aborts it when it takes too long. */
   async beforeRun(): Promise<void> {
     this.mirror.start();
     const scanning = this.#scanning;
@@ -69,7 +69,7 @@ export class SessionFiles {
     clearTimeout(timer);
   }
 
-  /** Looks what the folder holds. */
+  /** Scans the folder. Throws `Refused` when there is no folder, or when another save or restore is in progress. */
   async scan(request: ScanRequest): Promise<Omit<Scan, "runnerId">> {
     this.#lastAskedAt = Date.now();
     const folder = this.folder();
@@ -85,40 +85,42 @@ export class SessionFiles {
     }
   }
 
-  /** What is new in the last scan, as far as it is little. */
+  /** New objects of the last scan that are small enough to travel with its answer. */
   ahead(scan: string): Buffer[] {
     return this.#scanner.ahead(scan);
   }
 
+  /** An object of the last scan. Throws `Refused`. */
   object(scan: string, hash: Hash): Buffer {
     this.#lastAskedAt = Date.now();
     return this.#scanner.object(scan, hash);
   }
 
+  /** The session has stored the scan, or has given it up. */
   done(scan: string, committed: boolean): void {
     this.#scanner.done(scan, committed);
     this.#unsaved = false;
   }
 
-  /** Replaces the folder by what the stream holds. The engine must not be alive. */
+  /** Replaces the folder's contents by those of the stream. The engine must not be running. Throws `Refused`. */
   async restore(stream: AsyncIterable<Uint8Array>): Promise<Omit<Restored, "runnerId">> {
     if (this.#scanning || this.#restoring) throw new Refused("busy", "Another save or restore is in progress.");
     this.#restoring = true;
-    const { base, workspace } = this.#place;
+    const { base, workspace } = this.#roots;
     try {
       mkdirSync(base, { recursive: true, mode: 0o700 });
       writeFileSync(join(base, TORN_FILE), "", { mode: 0o600 });
       rmSync(join(base, NAME_FILE), { force: true });
       for (const part of [workspace, ...["home", "engine", "tmp"].map((name) => join(base, name))])
         await emptyFolder(part);
-      // Mounted again before the next run, and only what is new is handed over.
+      // The next run mounts its resources again, and only new outputs are uploaded.
       await removeFolder(join(base, "mnt"));
-      const restored = await restore(this.#place, stream);
+      const restored = await restore(this.#roots, stream);
       const folder = nameOf(base);
       rmSync(join(base, TORN_FILE));
       return { folder, ...restored };
     } finally {
-      this.#scanner = new Scanner(this.#place);
+      this.#scanner = new Scanner(this.#roots);
       this.#restoring = false;
     }
   }
@@ -130,7 +132,7 @@ function nameOf(base: string): string {
     const { id } = JSON.parse(readFileSync(file, "utf8")) as { id?: unknown };
     if (typeof id === "string" && id !== "") return id.slice(0, 64);
   } catch {
-    // None yet, or spoiled: it gets a new one, and the session decides what that means.
+    // Missing or unreadable. The folder gets a new name, and the session decides what that means.
   }
   const id = randomUUID();
   writeFileSync(`${file}.new`, JSON.stringify({ id }), { mode: 0o600 });

@@ -1,9 +1,9 @@
 import { Refused } from "./refused.ts";
 
-/** Work is done in turns of this length: other sessions share the process. */
+/** Work is done in turns of this length, because other sessions share the process. */
 const TURN_MS = 8;
 
-/** Lets others work every few milliseconds. */
+/** Interrupts long synchronous work every few milliseconds, so that other work gets its turn. */
 export class Turns {
   readonly #signal: AbortSignal;
   #since = performance.now();
@@ -12,15 +12,16 @@ export class Turns {
     this.#signal = signal;
   }
 
-  /** Whether it is time to `pause`: asked often, because waiting for nothing costs more than asking. */
+  /** Whether it is time to `pause`. Callers check it often, because the check is much cheaper than a needless await. */
   get isOver(): boolean {
     return performance.now() - this.#since >= TURN_MS;
   }
 
+  /** Lets other work run if the turn is over. Throws `Refused` when the signal asks for the work to give way. */
   async pause(): Promise<void> {
     if (!this.isOver) return;
     await new Promise((resolve) => setImmediate(resolve));
-    if (this.#signal.aborted) throw new Refused("busy", "Somebody waits for this folder.");
+    if (this.#signal.aborted) throw new Refused("busy", "A prompt is waiting for this folder.");
     this.#since = performance.now();
   }
 }

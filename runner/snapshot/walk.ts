@@ -3,48 +3,53 @@ import type { Stats } from "node:fs";
 import { Buffer } from "node:buffer";
 import { SAVED_PARTS, endsPage, isSavedPath } from "@gantry/protocol/snapshot.ts";
 import type { FileEntry, Hash, ScanRequest, SnapshotEntry } from "@gantry/protocol/snapshot.ts";
-import { nameToText } from "./paths.ts";
-import { onDisk } from "./place.ts";
-import type { Place } from "./place.ts";
+import type { FolderRoots } from "../folders/session-folders.ts";
+import { diskPathOf, nameToText } from "./paths.ts";
 import { Refused, codeOf } from "./refused.ts";
 import type { Turns } from "./turns.ts";
 
-/** A time this close to the look says nothing: there may be another change within the same tick of the disk's clock. */
+/**
+ * A modification time this close to the moment of the check proves nothing: the file may change again within the same tick
+ * of the disk's clock.
+ */
 const RACY_MS = 50;
 
-/** A page of the last scan. It is the same again when the same items make it up, none of them changed. */
+/** A page of the last scan. It can be reused when it consists of the same items and none of them changed. */
 export interface Page {
   readonly hash: Hash;
   readonly size: number;
   readonly count: number;
 }
 
-/** One thing in a saved folder as it was seen last. What has the same times, size and inode again is the same. */
+/**
+ * A file, folder or link as the last scan saw it. One with the same times, size and inode as before counts as unchanged.
+ */
 export class Item {
   readonly path: string;
-  /** `x`: nothing that can be saved. */
+  /** `x`: something that cannot be saved. */
   readonly kind: SnapshotEntry["t"] | "x";
+  /** Whether its page ends with it; see `endsPage`. */
   readonly ends: boolean;
   size = -1;
   mode = 0;
   mtimeMs = 0;
   ctimeMs = 0;
   ino = -1;
-  /** Whether what is known of it was looked at long enough after its last change. */
+  /** Whether it was checked long enough after its last change for its times to be trusted. */
   sure = false;
-  /** Contents of a file. */
+  /** Hashes of a file's pieces, in order. */
   pieces: readonly Hash[] = [];
-  /** How they are cut. */
+  /** How the file is cut into pieces. */
   cut: Pick<FileEntry, "z"> = {};
   /** Target of a link. */
   to = "";
-  /** What is in a folder, in no order. */
+  /** What a folder contains, in no order. */
   children: Item[] = [];
-  /** The scan that saw it last; 0: it is left out. */
+  /** Number of the scan that saw it last; 0 when it is left out. */
   seen = 0;
-  /** Whether it stands in the list of the scan before. */
+  /** Whether the previous scan listed it. */
   listed = false;
-  /** Length of its line in a page; 0: to be counted anew. */
+  /** Length of its line in a page, in characters; 0 when it must be counted again. */
   chars = 0;
   page: Page | null = null;
 
@@ -54,6 +59,7 @@ export class Item {
     this.ends = endsPage(path);
   }
 
+  /** Whether it is certainly the same as when it was noted. */
   isAsBefore(stats: Stats): boolean {
     return (
       this.sure &&
@@ -64,7 +70,7 @@ export class Item {
     );
   }
 
-  /** Notes how it is. `lookedAt`: when the look began that found its contents. */
+  /** Records its current state. `lookedAt`: when the reading of its contents began, in ms since the epoch. */
   note(stats: Stats, lookedAt: number): void {
     this.size = stats.size;
     this.mode = stats.mode & 0o1777;
@@ -76,6 +82,7 @@ export class Item {
     this.page = null;
   }
 
+  /** Its line in a page. */
   entry(): SnapshotEntry {
     const { path: p, mode: m } = this;
     const n = Math.round(this.mtimeMs * 1000);
@@ -86,47 +93,49 @@ export class Item {
 }
 
 /**
- * Lists the saved parts of a session's folder, and remembers what it saw: a folder that has not changed is not listed
- * again, and of a file that has not changed only its times are asked. Follows no link.
+ * Lists the saved parts of a session's folder, and remembers what it saw: an unchanged folder is not listed again, and an
+ * unchanged file costs one `lstat`. Follows no link.
  */
 export class Walk {
-  readonly #place: Place;
+  readonly #roots: FolderRoots;
   #parts: Item[] = [];
   #list: Item[] = [];
-  /** What the scan found that is not in the list yet. */
+  /** Items that this scan found and `list` has not merged yet. */
   #added: Item[] = [];
   #scan = 0;
   #skipped: { path: string; why: string }[] = [];
   #skippedCount = 0;
   #exclude = "";
 
-  constructor(place: Place) {
-    this.#place = place;
+  constructor(roots: FolderRoots) {
+    this.#roots = roots;
   }
 
-  /** Forgets what it has seen. */
+  /** Forgets everything it saw, so that the next scan reads every file. */
   forget(): void {
     this.#parts = [];
     this.#list = [];
   }
 
+  /** What the last scan left out: the first 20 with their reasons, and how many in all. */
   get skipped(): { skipped: { path: string; why: string }[]; skippedCount: number } {
     return { skipped: this.#skipped, skippedCount: this.#skippedCount };
   }
 
-  /** Leaves something out, and says why. */
+  /** Reports a path that is left out, and why. */
   skip(path: string, why: string): void {
     this.#skippedCount += 1;
     if (this.#skipped.length < 20)
       this.#skipped.push({ path: path.toWellFormed().slice(0, 1000), why: why.slice(0, 100) });
   }
 
+  /** Leaves an item out of the snapshot, and reports why. */
   leaveOut(item: Item, why: string): void {
     item.seen = 0;
     this.skip(item.path, why);
   }
 
-  /** Goes through everything. Returns the files that are to be read. */
+  /** Walks through all saved parts and returns the files that must be read. Throws `Refused` when a limit is exceeded. */
   async run(request: ScanRequest, work: Turns): Promise<Item[]> {
     const exclude = new Set(request.exclude);
     const asked = JSON.stringify(request.exclude);
@@ -143,8 +152,8 @@ export class Walk {
     this.#parts = [];
     const pending: Item[] = [];
     const note = (path: string, before: Item | undefined): Item | null => {
-      const stats = lstatSync(onDisk(this.#place, path), { throwIfNoEntry: false });
-      if (!stats) return null; // gone since it was listed
+      const stats = lstatSync(diskPathOf(this.#roots, path), { throwIfNoEntry: false });
+      if (!stats) return null; // removed since it was listed
       const why = (before && before.kind !== "x") || isSavedPath(path) ? null : "path too long";
       const kind = why === null ? kindOf(stats) : "x";
       const item = before?.kind === kind ? before : new Item(path, kind);
@@ -161,7 +170,7 @@ export class Walk {
       if (!item.isAsBefore(stats)) {
         if (kind === "f") unread.push(item);
         else if (kind === "l") {
-          item.to = nameToText(Buffer.from(readlinkSync(onDisk(this.#place, path), { encoding: "buffer" })));
+          item.to = nameToText(Buffer.from(readlinkSync(diskPathOf(this.#roots, path), { encoding: "buffer" })));
           item.note(stats, startedAt);
         } else item.note(stats, -1);
       }
@@ -171,7 +180,7 @@ export class Walk {
       return item;
     };
     for (const part of SAVED_PARTS) {
-      if (!lstatSync(onDisk(this.#place, part), { throwIfNoEntry: false })?.isDirectory()) continue;
+      if (!lstatSync(diskPathOf(this.#roots, part), { throwIfNoEntry: false })?.isDirectory()) continue;
       const item = note(part, known.get(part));
       if (item) this.#parts.push(item);
     }
@@ -189,7 +198,7 @@ export class Walk {
         if (item) folder.children.push(item);
         if (work.isOver) await work.pause();
       }
-      // One that could not be listed, or lost something just now, is listed again the next time.
+      // A folder that could not be listed, or that changed during the walk, is listed again next time.
       folder.sure =
         !isClosed && folder.children.length === count && Math.max(folder.mtimeMs, folder.ctimeMs) < listedAt - RACY_MS;
     }
@@ -197,7 +206,7 @@ export class Walk {
     return unread;
   }
 
-  /** Everything that is there, in the order of the paths. Call when the files have been read. */
+  /** All saved items, ordered by path. Call it after the files have been read. */
   list(): readonly Item[] {
     const added = this.#added.filter((item) => item.seen === this.#scan).sort((a, b) => (a.path < b.path ? -1 : 1));
     const merged: Item[] = [];
@@ -214,12 +223,12 @@ export class Walk {
     return merged;
   }
 
-  /** Null where it cannot be listed. */
+  /** Paths of what a folder contains; null when it cannot be listed. */
   #names(folder: string, exclude: ReadonlySet<string>): string[] | null {
     const excludes = folder === "workspace" || folder.startsWith("workspace/");
     let names: Buffer[];
     try {
-      names = readdirSync(onDisk(this.#place, folder), { encoding: "buffer" });
+      names = readdirSync(diskPathOf(this.#roots, folder), { encoding: "buffer" });
     } catch (error) {
       this.skip(folder, codeOf(error));
       return null;

@@ -1,7 +1,7 @@
 import { Command } from "@gantry/protocol/link.ts";
 import { MessageAssembler, toMessages } from "@gantry/protocol/link-messages.ts";
 import type { AnsweredCall, FramedEvent, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
-import { Outbox } from "../../../runner/outbox.ts";
+import { Outbox } from "../../../runner/host/outbox.ts";
 
 /** The last thing an end hears of a wire. */
 export const CLOSED: unique symbol = Symbol("closed");
@@ -52,7 +52,7 @@ interface Active {
 }
 
 /**
- * The runner as the session knows it: the rules of `runner/server.ts` (which link counts) and `runner/session-host.ts`
+ * The runner as the session knows it: the rules of `runner/http/server.ts` (which link counts) and `runner/host/session-host.ts`
  * (which run is taken), around the real outbox. The engine is whoever calls `work`.
  */
 export class SimulatedRunner {
