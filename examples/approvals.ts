@@ -13,7 +13,6 @@ const { GANTRY_MODEL: model = "demo/scripted" } = process.env;
 if (!apiKey) throw new Error("Set GANTRY_API_KEY to an API key of your Gantry.");
 
 const client = new Anthropic({ baseURL, apiKey });
-const terminal = createInterface({ input: process.stdin, output: process.stdout });
 
 const agent = await client.beta.agents.create({
   name: "Careful helper",
@@ -34,6 +33,7 @@ for await (const event of stream) {
   if (event.type === "agent.tool_use") calls.set(event.id, `${event.name} ${JSON.stringify(event.input)}`);
   if (event.type === "agent.message")
     for (const block of event.content) if (block.type === "text") console.log(`Agent: ${block.text}`);
+  if (event.type === "session.error") console.error(`Error: ${event.error.message}`);
   if (event.type !== "session.status_idle") continue;
   if (event.stop_reason.type !== "requires_action") {
     console.log(`Ended: ${event.stop_reason.type}`);
@@ -42,7 +42,9 @@ for await (const event of stream) {
   }
   // The run is parked. The answer may come hours later and from another program: GET /v1/approvals lists what waits.
   for (const id of event.stop_reason.event_ids) {
+    const terminal = createInterface({ input: process.stdin, output: process.stdout });
     const answer = await terminal.question(`Allow ${calls.get(id)}? [y/n] `);
+    terminal.close();
     await client.beta.sessions.events.send(session.id, {
       events: [
         answer.trim().toLowerCase() === "y"
@@ -52,4 +54,3 @@ for await (const event of stream) {
     });
   }
 }
-terminal.close();

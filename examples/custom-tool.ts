@@ -55,6 +55,8 @@ for await (const event of stream) {
         { type: "user.custom_tool_result", custom_tool_use_id: event.id, content: [{ type: "text", text: result }] },
       ],
     });
+  } else if (event.type === "session.error") {
+    console.error(`Error: ${event.error.message}`);
   } else if (event.type === "session.status_idle" && event.stop_reason.type !== "requires_action") {
     console.log(`Ended: ${event.stop_reason.type}`);
     process.exitCode = event.stop_reason.type === "end_turn" ? 0 : 1;

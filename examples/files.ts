@@ -35,7 +35,10 @@ await client.beta.sessions.events.send(session.id, {
 for await (const event of stream) {
   if (event.type === "agent.message") {
     for (const block of event.content) if (block.type === "text") console.log(`Agent: ${block.text}`);
+  } else if (event.type === "session.error") {
+    console.error(`Error: ${event.error.message}`);
   } else if (event.type === "session.status_idle") {
+    console.log(`Ended: ${event.stop_reason.type}`);
     process.exitCode = event.stop_reason.type === "end_turn" ? 0 : 1;
     break;
   }

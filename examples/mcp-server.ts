@@ -59,6 +59,8 @@ for await (const event of stream) {
   if (event.type === "agent.message" || event.type === "agent.mcp_tool_result") {
     const who = event.type === "agent.message" ? "Agent" : "Shop";
     for (const block of event.content ?? []) if (block.type === "text") console.log(`${who}: ${block.text}`);
+  } else if (event.type === "session.error") {
+    console.error(`Error: ${event.error.message}`);
   } else if (event.type === "session.status_idle") {
     console.log(`Ended: ${event.stop_reason.type}`);
     process.exitCode = event.stop_reason.type === "end_turn" ? 0 : 1;

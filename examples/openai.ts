@@ -36,5 +36,5 @@ try {
   await client.chat.completions.create({ model: "no/such-model", messages: [{ role: "user", content: question }] });
 } catch (error) {
   if (!(error instanceof OpenAI.APIError)) throw error;
-  console.log(`An unknown model is a ${error.status}: ${error.message}`);
+  console.log(`An unknown model: ${error.message}`);
 }
