@@ -1,3 +1,4 @@
+import manifest from "@gantry/runner/package.json" with { type: "json" };
 import type { ClientResultBlock } from "@gantry/protocol/event.ts";
 import type { AgentSetup, ToolAnswer } from "@gantry/protocol/link.ts";
 import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
@@ -25,7 +26,7 @@ export function clientTools(
   ask: Ask,
 ): Record<string, { type: "sdk"; name: string; instance: McpServer }> {
   if (tools.length === 0) return {};
-  const instance = new McpServer({ name: SERVER, version: "1.0.0" }, { capabilities: { tools: {} } });
+  const instance = new McpServer({ name: SERVER, version: manifest.version }, { capabilities: { tools: {} } });
   instance.server.setRequestHandler(ListToolsRequestSchema, () => ({
     tools: tools.map(({ name, description, inputSchema }) => ({
       name,

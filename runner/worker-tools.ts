@@ -1,3 +1,4 @@
+import manifest from "@gantry/runner/package.json" with { type: "json" };
 import { WorkerTool } from "@gantry/protocol/link.ts";
 import type { AgentSetup, ToolAnswer } from "@gantry/protocol/link.ts";
 import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
@@ -77,7 +78,7 @@ export function workerTools(
 ): Record<string, { type: "sdk"; name: string; instance: McpServer }> {
   const names = WorkerTool.options.filter((name) => tools?.[name] !== undefined);
   if (names.length === 0) return {};
-  const instance = new McpServer({ name: SERVER, version: "1.0.0" }, { capabilities: { tools: {} } });
+  const instance = new McpServer({ name: SERVER, version: manifest.version }, { capabilities: { tools: {} } });
   instance.server.setRequestHandler(ListToolsRequestSchema, () => ({
     tools: names.map((name) => {
       const { description, properties, required } = TOOLS[name];
