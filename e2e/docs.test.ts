@@ -8,6 +8,9 @@ import { ROOT } from "./gantry.ts";
 const documents = [
   "README.md",
   "AGENTS.md",
+  "CONTRIBUTING.md",
+  "CHANGELOG.md",
+  "SECURITY.md",
   ...readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".md"))
     .map((name) => join("docs", name)),
@@ -22,9 +25,9 @@ describe.each(documents)("%s", (document) => {
   });
 
   it("names source files that are there", () => {
-    const names = [...text.matchAll(/`((?:protocol|worker|router|runner|local|e2e|bench|docs|\.ci)\/[\w./-]*)`/g)].map(
-      (match) => match[1] ?? "",
-    );
+    const names = [
+      ...text.matchAll(/`((?:protocol|worker|router|runner|local|e2e|bench|scripts|docs|\.ci)\/[\w./-]*)`/g),
+    ].map((match) => match[1] ?? "");
     expect(names.filter((name) => !existsSync(join(ROOT, name)))).toEqual([]);
   });
 
