@@ -29,6 +29,9 @@ describe("the fence", () => {
       "worker/base/log.test.ts": `import "node:fs"; import "../http/app.ts";`,
       "worker/http/app.ts": `import version from "../../package.json" with { type: "json" }; version;`,
       "protocol/event.ts": `export type Event = string;`,
+      "runner/engine/agent.ts": `import "@anthropic-ai/claude-agent-sdk"; import "../host/host.ts";`,
+      "runner/host/host.ts": `import type { Query } from "@anthropic-ai/claude-agent-sdk"; export type Q = Query;`,
+      "runner/main.ts": `import "./engine/agent.ts";`,
     };
     expect(findings(tree)).toEqual([]);
   });

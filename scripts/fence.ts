@@ -82,12 +82,14 @@ function importsOf(root: string, file: string): Import[] {
   return found;
 }
 
-/** The room whose line in the table counts for `path`. */
+/** The folder whose line in the table counts for `path`. */
 function roomOf(path: string, rooms: Rooms): string | undefined {
   return Object.keys(rooms)
-    .filter((room) => within(path, room))
+    .filter((room) => !isFile(room) && within(path, room))
     .sort((a, b) => b.length - a.length)[0];
 }
+
+const isFile = (room: string): boolean => /\.\w+$/.test(room);
 
 function within(path: string, room: string): boolean {
   return path === room || path.startsWith(`${room}/`) || (room.endsWith(":*") && path.startsWith(room.slice(0, -1)));
@@ -95,14 +97,14 @@ function within(path: string, room: string): boolean {
 
 function homeless(file: string, rooms: Rooms): string[] {
   const room = roomOf(file, rooms);
-  if (room === undefined || room === file || dirname(file) === room) return [];
-  const hasRooms = Object.keys(rooms).some((other) => other.startsWith(`${room}/`) && !/\.\w+$/.test(other));
+  if (room === undefined || dirname(file) === room) return [];
+  const hasRooms = Object.keys(rooms).some((other) => other.startsWith(`${room}/`) && !isFile(other));
   return hasRooms ? [`${file} is in no room of ${room}/: give its folder a line in scripts/rooms.ts`] : [];
 }
 
 function forbidden({ from, to, typeOnly }: Import, rooms: Rooms): string[] {
   const room = roomOf(from, rooms);
-  const allowed = room === undefined ? [] : (rooms[room] ?? []);
+  const allowed = [...(rooms[room ?? ""] ?? []), ...(rooms[from] ?? [])];
   if (room === undefined || allowed.includes("*") || isData(to)) return [];
   if (isTest(to)) return [`${from} imports ${to}: only tests import what tests are made of`];
   if (roomOf(to, rooms) === room || allowed.some((name) => within(to, name))) return [];

@@ -1,8 +1,8 @@
 /**
  * Who may import whom. `npm run check` holds every import against this table, types included (`check-imports.ts`).
  *
- * Left: a room, which is a folder with all that is in it, or one file. The longest match counts. A package that has rooms
- * of its own may have no folder outside them.
+ * Left: a room, which is a folder with all that is in it; the longest match counts. A package that has rooms of its own may
+ * have no folder outside them. The line of one file adds to the line of its room.
  * Right: the rooms, files and npm packages that a room may import besides itself. "type x" allows the types of x alone,
  * "*" everything. Data files (`.json`, `.yaml`) may be imported by all.
  */
@@ -19,7 +19,14 @@ export const ROOMS: Record<string, readonly string[]> = {
   "worker/session": inWorker(
     "sandbox snapshots workspace resources catalog self-hosted triage models accounts storage base",
   ),
-  "worker/workspace": inWorker("snapshots sandbox storage base", "diff", "@zip.js/zip.js"),
+  // A fork copies a session's set-up: it knows the types of what it copies.
+  "worker/workspace": inWorker(
+    "snapshots sandbox storage base",
+    "type worker/resources",
+    "type worker/catalog",
+    "diff",
+    "@zip.js/zip.js",
+  ),
   "worker/snapshots": inWorker("sandbox storage base"),
   "worker/resources": inWorker("catalog storage base"),
   "worker/self-hosted": inWorker("catalog accounts storage base"),
@@ -34,7 +41,7 @@ export const ROOMS: Record<string, readonly string[]> = {
   // The program in the sandbox.
   runner: ["protocol", "node:*", "zod", "ws", "@modelcontextprotocol/sdk", "type @anthropic-ai/claude-agent-sdk"],
   // The only file that talks to the engine.
-  "runner/engine/agent.ts": ["runner", "protocol", "node:*", "zod", "@anthropic-ai/claude-agent-sdk"],
+  "runner/engine/agent.ts": ["@anthropic-ai/claude-agent-sdk"],
 
   // `npm start`: it reads the same configuration as the Worker.
   local: ["protocol", "router", "worker/triage/config.ts", "node:*", "miniflare", "workerd", "wrangler"],
