@@ -7,7 +7,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["{protocol,router,runner,worker,local,bench}/**/*.test.ts"],
+          include: ["{protocol,router,runner,worker,local,bench,scripts}/**/*.test.ts"],
           testTimeout: 30_000,
           sequence: { groupOrder: 0 },
         },

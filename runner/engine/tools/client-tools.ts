@@ -1,3 +1,4 @@
+import manifest from "@gantry/runner/package.json" with { type: "json" };
 import type { ClientResultBlock } from "@gantry/protocol/content.ts";
 import type { AgentSetup } from "@gantry/protocol/agent-setup.ts";
 import type { ToolAnswer } from "@gantry/protocol/link.ts";
@@ -26,7 +27,7 @@ export function clientTools(
   ask: Ask,
 ): Record<string, { type: "sdk"; name: string; instance: McpServer }> {
   if (tools.length === 0) return {};
-  const instance = new McpServer({ name: SERVER, version: "1.0.0" }, { capabilities: { tools: {} } });
+  const instance = new McpServer({ name: SERVER, version: manifest.version }, { capabilities: { tools: {} } });
   instance.server.setRequestHandler(ListToolsRequestSchema, () => ({
     tools: tools.map(({ name, description, inputSchema }) => ({
       name,

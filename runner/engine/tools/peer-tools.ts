@@ -1,3 +1,4 @@
+import manifest from "@gantry/runner/package.json" with { type: "json" };
 import type { ToolAnswer } from "@gantry/protocol/link.ts";
 import type { AgentSetup } from "@gantry/protocol/agent-setup.ts";
 import { PEER_TOOLS, PEER_TOOL_HELP, PeerTool, peerServerOf } from "@gantry/protocol/peers.ts";
@@ -18,7 +19,7 @@ export function peerTools(
   const peer = peerServerOf(agent);
   if (!peer) return {};
   const { name } = peer.server;
-  const instance = new McpServer({ name, version: "1.0.0" }, { capabilities: { tools: {} } });
+  const instance = new McpServer({ name, version: manifest.version }, { capabilities: { tools: {} } });
   instance.server.setRequestHandler(ListToolsRequestSchema, () => ({
     tools: PeerTool.options.map((tool) => ({
       name: tool,

@@ -1,3 +1,4 @@
+import manifest from "@gantry/runner/package.json" with { type: "json" };
 import { WorkerTool } from "@gantry/protocol/agent-setup.ts";
 import type { AgentSetup } from "@gantry/protocol/agent-setup.ts";
 import type { ToolAnswer } from "@gantry/protocol/link.ts";
@@ -79,7 +80,7 @@ export function workerTools(
 ): Record<string, { type: "sdk"; name: string; instance: McpServer }> {
   const names = WorkerTool.options.filter((name) => tools?.[name] !== undefined);
   if (names.length === 0) return {};
-  const instance = new McpServer({ name: SERVER, version: "1.0.0" }, { capabilities: { tools: {} } });
+  const instance = new McpServer({ name: SERVER, version: manifest.version }, { capabilities: { tools: {} } });
   instance.server.setRequestHandler(ListToolsRequestSchema, () => ({
     tools: names.map((name) => {
       const { description, properties, required } = TOOLS[name];

@@ -1,9 +1,10 @@
+import manifest from "@gantry/worker/package.json" with { type: "json" };
 import type { Context } from "hono";
 import type { App } from "../request/context.ts";
 import { ROUTES, ROUTE_NAMES } from "../routes/routes.ts";
 
 /** Version of the product. */
-export const VERSION = "0.1.0";
+export const VERSION = manifest.version;
 
 /** `GET /`: what this is and how to begin. */
 export function root(c: Context<App>): Response {

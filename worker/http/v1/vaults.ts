@@ -1,3 +1,4 @@
+import manifest from "@gantry/worker/package.json" with { type: "json" };
 import type {
   BetaManagedAgentsCredential,
   BetaManagedAgentsCredentialValidation,
@@ -111,7 +112,7 @@ export async function validateCredential(c: Context<App>): Promise<Response> {
   const url = credential.auth.mcp_server_url;
   const token = await tokenFor(c.env, accountOf(c), [credential.vault_id], url);
   const headers = new Headers({ accept: "application/json, text/event-stream", "content-type": "application/json" });
-  const clientInfo = { name: "gantry", version: "1" };
+  const clientInfo = { name: "gantry", version: manifest.version };
   const params = { protocolVersion: "2025-06-18", capabilities: {}, clientInfo };
   const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "initialize", params });
   const response = token === null ? null : await askServer(c.env, url, "POST", headers, body, token);

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { watch } from "node:fs";
 import { join } from "node:path";
-import { ROOT } from "./build.ts";
+import { ROOT } from "../local/build.ts";
 
 /**
  * `npm run dev`: `npm start`, started again whenever a source file changes. Sessions continue, because a start on the

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { unstable_readConfig } from "wrangler";
-import { ROOT } from "./build.ts";
+import { ROOT } from "../local/build.ts";
 
 /** `wrangler.jsonc`: an environment of it inherits no binding, so each is written twice. */
 

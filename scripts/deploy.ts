@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { ROOT } from "./build.ts";
+import { ROOT } from "../local/build.ts";
 
 /**
  * `npm run deploy [-- --env staging] [-- --dry-run]`: `wrangler deploy` with what it should be told. A dry run builds no
