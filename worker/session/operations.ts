@@ -9,7 +9,7 @@ import { numberOf, textOf } from "../storage/sql.ts";
 import { stepsOf } from "../triage/steps.ts";
 import type { Workspace } from "../workspace/workspace.ts";
 import type { SessionOperations } from "./call/session-api.ts";
-import { accept } from "./drive/accept.ts";
+import { accept } from "./drive/driver.ts";
 import type { LogPage, LogQuery } from "./log/event-log.ts";
 import { pageWithin, resultOf, runWithin, sumUsage } from "./log/reading.ts";
 import type { RunFacts } from "./log/reading.ts";
