@@ -45,7 +45,7 @@ export async function uploadFile(c: Context<App>): Promise<Response> {
   } finally {
     await parts.return(undefined);
   }
-  if (hash !== null) c.set("fingerprint", `${c.get("origin")?.place} ${await hash.digest()}`);
+  if (hash !== null) c.set("fingerprint", `${c.get("origin")?.target} ${await hash.digest()}`);
   c.executionCtx.waitUntil(
     sweep(c.env).catch((error: unknown) => report({ event: "sweep_failed", error: String(error) })),
   );
