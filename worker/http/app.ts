@@ -14,7 +14,7 @@ import { authenticateSandbox } from "./from-sandbox/door.ts";
 import { authenticateWork } from "./request/work-token.ts";
 import { FixedPathsRouter } from "./routes/router.ts";
 import { ROUTES, ROUTE_NAMES, querySchemaOf } from "./routes/routes.ts";
-import type { Route } from "./routes/routes.ts";
+import type { Route } from "./routes/route.ts";
 
 /** The app: the middleware that every request passes, then all doors. */
 export function createApp(): Hono<App> {

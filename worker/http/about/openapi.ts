@@ -3,7 +3,8 @@ import { FileFields } from "@gantry/protocol/api/files.ts";
 import { z } from "zod";
 import { ANSWERS } from "../routes/answers.ts";
 import { PUBLIC_ROUTES, ROUTES, querySchemaOf } from "../routes/routes.ts";
-import type { Route, RouteName } from "../routes/routes.ts";
+import type { Route } from "../routes/route.ts";
+import type { RouteName } from "../routes/routes.ts";
 
 /**
  * The OpenAPI document. It is built from the table of routes and from the schemas that check requests, so it cannot

@@ -5,7 +5,7 @@ import { createMiddleware } from "hono/factory";
 import { matchedRoutes } from "hono/route";
 import { digest, findKey } from "../../accounts/keys.ts";
 import { accessTo } from "../routes/routes.ts";
-import type { Access } from "../routes/routes.ts";
+import type { Access } from "../routes/route.ts";
 import type { App, Principal } from "./context.ts";
 
 /** Key id that stands for the installation's own key, whose account is `default`. */

@@ -12,7 +12,7 @@ import { readBytes } from "./body.ts";
 import type { App, Door } from "./context.ts";
 import { formFingerprint } from "./form-fingerprint.ts";
 import { keyOf } from "./guard.ts";
-import type { Route } from "../routes/routes.ts";
+import type { Route } from "../routes/route.ts";
 
 /**
  * A request with `Idempotency-Key` is carried out once, even if its answer is lost on the way. A repeat gets the answer of
