@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { fromBase64Url, fromHex, joined, toBase64Url, toHex } from "./bytes.ts";
 
-it("are the same after a way there and back", () => {
+it("survive a round trip", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
       expect(fromHex(toHex(bytes))).toEqual(bytes);
@@ -13,13 +13,13 @@ it("are the same after a way there and back", () => {
   );
 });
 
-it("may be many, and a part of a larger buffer", () => {
+it("may be many, and part of a larger buffer", () => {
   const bytes = new Uint8Array(300_001).fill(250).subarray(1);
   expect(toBase64Url(bytes)).toBe(Buffer.from(bytes).toString("base64url"));
   expect(toHex(bytes.subarray(0, 2))).toBe("fafa");
 });
 
-it("are put together in their order", () => {
+it("are joined in order", () => {
   expect(joined([new Uint8Array([1, 2]), new Uint8Array(), new Uint8Array([3])])).toEqual(new Uint8Array([1, 2, 3]));
   expect(joined([])).toEqual(new Uint8Array());
 });

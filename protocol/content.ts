@@ -6,7 +6,7 @@ const base64 = z.strictObject({ type: z.literal("base64"), media_type: z.string(
 const byUrl = z.strictObject({ type: z.literal("url"), url: z.string() });
 const byFile = z.strictObject({ type: z.literal("file"), file_id: z.string() });
 const plainText = z.strictObject({ type: z.literal("text"), media_type: z.literal("text/plain"), data: z.string() });
-/** An image in a tool's result. Other fields of such a block are dropped. */
+/** An image in a tool's result. Other fields of the block are dropped. */
 export const ImageBlock = z.object({
   type: z.literal("image"),
   source: z.union([
@@ -27,7 +27,7 @@ export const PromptBlock = z.discriminatedUnion("type", [
     ...aboutDocument,
     source: z.discriminatedUnion("type", [base64, plainText, byUrl, byFile]),
   }),
-  /** Stands for a block that was removed from a message before it is sent again. */
+  /** Marks a block that a client removed from a message before sending it again. */
   z.strictObject({ type: z.literal("redacted") }),
 ]);
 /** One block of a prompt. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { ERROR_STATUS, RequestRefused, errorMessage } from "./error.ts";
 import type { ApiError, ErrorCode } from "./error.ts";
 
-/** One of each. The type makes a new code fail here until it has a row. */
+/** One error per code. The build fails when a code has no row here. */
 const EXAMPLES: { [Code in ErrorCode]: { error: Extract<ApiError, { code: Code }>; status: number; says: string } } = {
   unauthorized: { error: { code: "unauthorized" }, status: 401, says: "x-api-key" },
   forbidden_host: { error: { code: "forbidden_host", host: 'evil"name' }, status: 403, says: '"evil\\"name"' },
@@ -17,7 +17,7 @@ const EXAMPLES: { [Code in ErrorCode]: { error: Extract<ApiError, { code: Code }
   not_acceptable: {
     error: { code: "not_acceptable", offered: "text/plain, application/json" },
     status: 406,
-    says: "there is text/plain, application/json",
+    says: "use text/plain, application/json",
   },
   malformed_json: { error: { code: "malformed_json", reason: "at 3" }, status: 400, says: "at 3" },
   invalid_request: {
@@ -29,7 +29,7 @@ const EXAMPLES: { [Code in ErrorCode]: { error: Extract<ApiError, { code: Code }
   precondition_failed: {
     error: { code: "precondition_failed", header: "If-Match" },
     status: 412,
-    says: "If-Match: the file is not as this header demands.",
+    says: "If-Match: the file does not meet this condition.",
   },
   heartbeat_precondition_failed: {
     error: { code: "heartbeat_precondition_failed", state: { last_heartbeat: null } },
@@ -44,7 +44,7 @@ const EXAMPLES: { [Code in ErrorCode]: { error: Extract<ApiError, { code: Code }
   storage_unavailable: {
     error: { code: "storage_unavailable", part: "catalog" },
     status: 503,
-    says: "The catalog cannot be used",
+    says: "The catalog is unavailable",
   },
   sandbox_unavailable: { error: { code: "sandbox_unavailable", reason: "gone" }, status: 503, says: "gone" },
   internal: { error: { code: "internal" }, status: 500, says: "log" },

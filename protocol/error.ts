@@ -1,35 +1,35 @@
 /**
- * Everything a request can be refused for, as data. `worker/base/errors.ts` is the one place that turns it into a
- * response; details that are not in here stay in the log.
+ * Every reason to refuse a request, as data. `worker/base/errors.ts` is the only code that turns one into a response.
+ * Further details stay in the log.
  */
 export type ApiError =
   | { readonly code: "unauthorized" }
   | { readonly code: "forbidden_host"; readonly host: string }
   | { readonly code: "forbidden_origin"; readonly origin: string }
-  /** The key is good, but none of these scopes is among its own. */
+  /** The key is valid but has none of these scopes. */
   | { readonly code: "forbidden_scope"; readonly needs: readonly string[] }
-  /** `errorCode` is Managed Agents' own name of the case, for clients that have an error class for it. */
+  /** `errorCode` is Managed Agents' code for this case, for clients that have an error class for it. */
   | { readonly code: "not_found"; readonly what: string; readonly errorCode?: string }
   | { readonly code: "method_not_allowed"; readonly method: string; readonly allowed: string }
   | { readonly code: "malformed_json"; readonly reason: string }
-  /** `field` is the path in the body, `additionalArgs[1]` or `prompt`. */
+  /** `field` is a path in the body, such as `additionalArgs[1]`, or the name of a parameter or header. */
   | { readonly code: "invalid_request"; readonly field: string; readonly reason: string; readonly errorCode?: string }
-  /** The thing was changed by somebody else in the meantime. */
+  /** The object's state does not allow the request: another client changed it, or it is running or archived. */
   | { readonly code: "conflict"; readonly reason: string }
   /** A condition of the request (`If-Match`, `If-None-Match`) does not hold. */
   | { readonly code: "precondition_failed"; readonly header: string }
-  /** Somebody else may hold the lease of a work item. */
+  /** Another worker may hold the lease of the work item. */
   | { readonly code: "heartbeat_precondition_failed"; readonly state: Readonly<Record<string, unknown>> }
-  /** The idempotency key was used for another request. */
+  /** The idempotency key was used for a different request. */
   | { readonly code: "idempotency_mismatch" }
   /** The first request with this idempotency key has not been answered yet. */
   | { readonly code: "idempotency_in_flight" }
-  /** The request's `Accept` names nothing that this address can answer with. */
+  /** The route cannot answer with any type in the `Accept` header. */
   | { readonly code: "not_acceptable"; readonly offered: string }
   | { readonly code: "body_too_large"; readonly maxBytes: number }
   | { readonly code: "queue_full"; readonly max: number }
   | { readonly code: "storage_full"; readonly freeBytes: number; readonly neededBytes: number }
-  /** A part of the storage does not answer, or cannot write: `catalog`, or `storage` where it is not known which. */
+  /** A part of the storage does not answer or cannot write: `catalog`, or `storage` when the part is unknown. */
   | { readonly code: "storage_unavailable"; readonly part: string }
   | { readonly code: "sandbox_unavailable"; readonly reason: string }
   | { readonly code: "internal" };
@@ -60,7 +60,7 @@ export const ERROR_STATUS: Record<ErrorCode, number> = {
   internal: 500,
 };
 
-/** What the person who sent the request reads. */
+/** The message that the client reads. */
 export function errorMessage(error: ApiError): string {
   switch (error.code) {
     case "unauthorized":
@@ -70,7 +70,7 @@ export function errorMessage(error: ApiError): string {
     case "forbidden_origin":
       return `Requests from pages of ${JSON.stringify(error.origin)} are not accepted.`;
     case "forbidden_scope":
-      return `This key may not do that: it needs one of the scopes ${error.needs.join(", ")}.`;
+      return `This key is not allowed to do this: it needs one of the scopes ${error.needs.join(", ")}.`;
     case "not_found":
       return `${error.what} not found.`;
     case "method_not_allowed":
@@ -82,7 +82,7 @@ export function errorMessage(error: ApiError): string {
     case "conflict":
       return error.reason;
     case "precondition_failed":
-      return `${error.header}: the file is not as this header demands.`;
+      return `${error.header}: the file does not meet this condition.`;
     case "heartbeat_precondition_failed":
       return "expected_last_heartbeat is not the last heartbeat: another worker may hold this work.";
     case "idempotency_mismatch":
@@ -90,23 +90,23 @@ export function errorMessage(error: ApiError): string {
     case "idempotency_in_flight":
       return "The first request with this Idempotency-Key has not been answered yet. Send it again in a moment.";
     case "not_acceptable":
-      return `Nothing here has a type that the Accept header names; there is ${error.offered}.`;
+      return `This route has none of the types in the Accept header; use ${error.offered}.`;
     case "body_too_large":
       return `The body is larger than ${error.maxBytes} bytes.`;
     case "queue_full":
       return `${error.max} prompts are already waiting in this session.`;
     case "storage_full":
-      return `Only ${error.freeBytes} bytes are free where the state is kept; ${error.neededBytes} are needed to accept work safely.`;
+      return `Only ${error.freeBytes} bytes are free on the disk that holds the state; ${error.neededBytes} are needed to accept work safely.`;
     case "storage_unavailable":
-      return `The ${error.part} cannot be used at the moment. Send the request again in a while.`;
+      return `The ${error.part} is unavailable at the moment. Send the request again in a few seconds.`;
     case "sandbox_unavailable":
-      return `The sandbox host does not answer: ${error.reason}`;
+      return `The sandbox host does not respond: ${error.reason}`;
     case "internal":
-      return "Something failed on our side. The log has the details under this request id.";
+      return "Internal error. The log has the details under this request id.";
   }
 }
 
-/** Thrown inside a door; the error handler of `worker/http` answers it. */
+/** Thrown while a request is handled. The error handler of `worker/http` turns it into a response. */
 export class RequestRefused extends Error {
   readonly error: ApiError;
   constructor(error: ApiError, options?: ErrorOptions) {

@@ -4,33 +4,33 @@ import { PeerTool } from "./peers.ts";
 import { ModelUsage, RetryStatus, RunEnded, SessionError } from "./run-end.ts";
 
 /**
- * The spine: everything that happens in a session is one of these events, stored in the session's log under a
- * gap-free `seq`, and every stream and page is a view of that log.
+ * The events of a session. Everything that happens is one of these, stored in the session's log under a gap-free `seq`.
+ * Every stream and page is a view of that log.
  *
- * Names and shapes are those of Claude Managed Agents where it has one. Events of our own have other prefixes
- * (`run.*`, `permission.*`). A reader ignores what it does not know.
+ * Events that Claude Managed Agents has keep its names and shapes. Gantry's own events have other prefixes (`run.*`,
+ * `permission.*`). A reader ignores types that it does not know.
  */
 
-/** Largest event, in UTF-16 code units of its JSON: a frame (1 MiB) must hold it with room to spare. */
+/** Largest event in UTF-16 code units of its JSON. It must fit into a frame (1 MiB) with room to spare. */
 export const MAX_EVENT_CHARS = 480_000;
 
 const threadId = z.string().regex(/^sthr_[0-9a-z]{1,64}$/);
 const agentName = z.string().max(256);
 
-/** What happens between threads: a sub-agent of the engine is one, and so is another session that this one started. */
+/** Events about threads. A thread is a sub-agent of the engine, or another session that this session started. */
 export const ThreadEvent = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("session.thread_created"),
     session_thread_id: threadId,
     agent_name: agentName,
     workflow_run_id: z.null(),
-    /** Ours: the thread that started it. */
+    /** Gantry's own: the thread that started this one. */
     parent_thread_id: threadId,
-    /** Ours: the call it was started by. */
+    /** Gantry's own: the tool call that started the thread. */
     tool_use_id: z.string().max(64).nullable(),
-    /** Ours: how the engine calls the sub-agent, and so its model calls. */
+    /** Gantry's own: the engine's id of the sub-agent, which its model calls carry. */
     task_id: z.string().max(64).nullable(),
-    /** Ours: the session whose log is this thread; null for a sub-agent of the engine. */
+    /** Gantry's own: the session whose log is this thread; null for a sub-agent of the engine. */
     peer_session_id: z.string().max(64).nullable(),
   }),
   z.object({ type: z.literal("session.thread_status_running"), session_thread_id: threadId, agent_name: agentName }),
@@ -49,7 +49,7 @@ export const ThreadEvent = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("agent.thread_message_sent"),
     to_session_thread_id: threadId,
-    /** Absent when it went to the primary thread. */
+    /** Absent when the message went to the primary thread. */
     to_agent_name: agentName.optional(),
     content: z.array(TextBlock),
   }),
@@ -62,7 +62,7 @@ export const ThreadEvent = z.discriminatedUnion("type", [
 ]);
 export type ThreadEvent = z.infer<typeof ThreadEvent>;
 
-/** What a runner may report. It is hostile by assumption: anything else it sends is refused. */
+/** Events that a runner may report. Runners are assumed hostile: anything else is refused. */
 export const RunnerEvent = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("agent.message"),
@@ -75,9 +75,12 @@ export const RunnerEvent = z.discriminatedUnion("type", [
     name: z.string(),
     input: z.record(z.string(), z.unknown()),
     parent_tool_use_id: z.string().optional(),
-    /** The environment's worker carries it out (`user.tool_result`); `ask`: once somebody has allowed it. The run waits. */
+    /**
+     * Present when the environment's worker carries the call out and answers with `user.tool_result`; with `ask`, only
+     * after the client has allowed it. The run waits.
+     */
     evaluated_permission: z.enum(["allow", "ask"]).optional(),
-    /** A copy, on the primary thread, of a call of that thread which waits for permission. The id is that of the call. */
+    /** Present on the primary thread's copy of a call that waits for permission on this thread. The copy has the call's id. */
     session_thread_id: z.string().optional(),
   }),
   z.object({
@@ -86,7 +89,7 @@ export const RunnerEvent = z.discriminatedUnion("type", [
     content: z.array(z.union([TextBlock, ImageBlock])),
     is_error: z.boolean(),
   }),
-  /** A tool of one of the agent's MCP servers, and what it answered. */
+  /** A call to one of the agent's MCP servers. `agent.mcp_tool_result` has its answer. */
   z.object({
     type: z.literal("agent.mcp_tool_use"),
     mcp_server_name: z.string(),
@@ -99,34 +102,34 @@ export const RunnerEvent = z.discriminatedUnion("type", [
     content: z.array(z.union([TextBlock, ImageBlock])),
     is_error: z.boolean(),
   }),
-  /** A tool the client answers, with `user.custom_tool_result`. The run waits. */
+  /** A call that the client answers with `user.custom_tool_result`. The run waits. */
   z.object({ type: z.literal("agent.custom_tool_use"), name: z.string(), input: z.record(z.string(), z.unknown()) }),
-  /** A tool may not run before somebody says so, with `user.tool_confirmation`. The run waits. */
+  /** A call that needs the client's approval by `user.tool_confirmation`. The run waits. */
   z.object({
     type: z.literal("approval.requested"),
     tool_use_id: z.string(),
     tool: z.string(),
     input: z.record(z.string(), z.unknown()),
   }),
-  /** The agent wants something of another session. The session does it and answers the call. */
+  /** The agent starts, messages or reads another session. This session does so and answers the call. */
   z.object({
     type: z.literal("peer.requested"),
     tool_use_id: z.string().max(64),
     tool: PeerTool,
     input: z.record(z.string(), z.unknown()),
   }),
-  /** The permission mode did not allow a tool. The agent was told and went on. */
+  /** The permission mode did not allow a call. The agent was told and went on. */
   z.object({
     type: z.literal("permission.denied"),
     tool_use_id: z.string().nullable(),
     tool: z.string(),
     message: z.string(),
   }),
-  /** All places for engines are taken, or many start at once: `position` starts come before this one. */
+  /** The engine's start is queued, because too many engines run or start: `position` starts come first. */
   z.object({ type: z.literal("sandbox.waiting"), position: z.number().int().nonnegative() }),
   z.object({ type: z.literal("agent.thread_context_compacted") }),
   ...ThreadEvent.options,
-  /** A file or repository is being put in its place; `percent` where git says how far it is. */
+  /** A file or repository is being mounted. `percent` is git's progress, where git reports it. */
   z.object({
     type: z.literal("resource.mounting"),
     resource_id: z.string(),
@@ -134,9 +137,9 @@ export const RunnerEvent = z.discriminatedUnion("type", [
     phase: z.string(),
     percent: z.number().int().nullable(),
   }),
-  /** It is there. */
+  /** The file or repository is mounted. */
   z.object({ type: z.literal("resource.mounted"), resource_id: z.string(), mount_path: z.string() }),
-  /** The agent left a file in `/mnt/session/outputs`: it is in the Files API now, under the session's scope. */
+  /** The agent left a file in `/mnt/session/outputs`. It is now in the Files API, under the session's scope. */
   z.object({
     type: z.literal("session.output"),
     file_id: z.string(),
@@ -144,7 +147,7 @@ export const RunnerEvent = z.discriminatedUnion("type", [
     size_bytes: z.number().int(),
   }),
   z.object({ type: z.literal("session.error"), error: SessionError }),
-  /** A message of the engine as it came, for a run that asked for it. What is in it is the Agent SDK's. */
+  /** An unchanged message of the engine, for a run that asked for it. The Agent SDK defines its shape. */
   z.object({ type: z.literal("engine.message"), message: z.record(z.string(), z.unknown()) }),
   z.object({ type: z.literal("span.model_request_start"), model: z.string() }),
   z.object({
@@ -158,7 +161,7 @@ export const RunnerEvent = z.discriminatedUnion("type", [
     type: z.literal("event_start"),
     event: z.object({ type: z.enum(["agent.message", "agent.thinking"]), id: z.string() }),
   }),
-  /** A piece of that text. The event itself follows with all of it, unless the model was cut off. */
+  /** A piece of that text. The event itself follows with the whole text, unless the model was cut off. */
   z.object({
     type: z.literal("event_delta"),
     event_id: z.string(),
@@ -166,13 +169,13 @@ export const RunnerEvent = z.discriminatedUnion("type", [
   }),
   RunEnded,
 ]);
-/** An event as the runner writes it: without `seq`, which only the log gives. */
+/** An event as the runner writes it, without `seq`, which the log assigns. */
 export type RunnerEvent = z.infer<typeof RunnerEvent>;
 
-/** What the session itself adds to the log. */
+/** All events in a log: those that the session adds itself, and those of the runner. */
 export const SessionEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("user.message"), content: z.array(PromptBlock) }),
-  /** What the operator says to the model with the prompt before it. */
+  /** Text from the operator that goes to the model with the preceding prompt. */
   z.object({ type: z.literal("system.message"), content: z.array(TextBlock) }),
   z.object({ type: z.literal("user.interrupt") }),
   z.object({
@@ -180,9 +183,9 @@ export const SessionEvent = z.discriminatedUnion("type", [
     tool_use_id: z.string(),
     result: z.enum(["allow", "deny"]),
     deny_message: z.string().nullable().optional(),
-    /** Of a question: what was answered, by the text of each. */
+    /** For a question: the answers by the text of each question. */
     answers: z.record(z.string(), z.string()).optional(),
-    /** Of a plan: the mode in which the run goes on. */
+    /** For a plan: the permission mode in which the run goes on. */
     permission_mode: z.string().optional(),
   }),
   z.object({
@@ -191,26 +194,26 @@ export const SessionEvent = z.discriminatedUnion("type", [
     content: z.array(ClientResultBlock),
     is_error: z.boolean(),
   }),
-  /** What the worker of a self-hosted environment answers to an `agent.tool_use`. */
+  /** The answer of a self-hosted environment's worker to an `agent.tool_use`. */
   z.object({
     type: z.literal("user.tool_result"),
     tool_use_id: z.string(),
     content: z.array(ClientResultBlock),
     is_error: z.boolean(),
   }),
-  /** Accepted and stored. `position` 0 runs next. */
+  /** The run is accepted and stored. The run at `position` 0 is next. */
   z.object({ type: z.literal("run.queued"), position: z.number().int(), trigger: z.string() }),
   z.object({ type: z.literal("run.started"), model: z.string(), permission_mode: z.string() }),
-  /** Something in the sandbox wanted out to a host that the session's environment does not allow; once a host and run. */
+  /** The sandbox tried to reach a host that the environment does not allow. Recorded once per host and run. */
   z.object({ type: z.literal("sandbox.egress_blocked"), host: z.string(), method: z.string() }),
-  /** Triage has looked at the prompt, before a sandbox was started for it. `by` names the steps that said so. */
+  /** Triage has judged the prompt before a sandbox starts for it. `by` names the steps that made the decision. */
   z.object({
     type: z.literal("triage.decided"),
     decision: z.enum(["answer", "refuse", "context", "pass"]),
     by: z.array(z.string()),
-    /** What goes to the engine with the prompt. */
+    /** Text that goes to the engine with the prompt. */
     context: z.string().optional(),
-    /** Steps that could not do their work; the prompt passed them. */
+    /** Steps that failed. The prompt passed them. */
     problems: z.array(z.object({ step: z.string(), message: z.string() })),
     duration_ms: z.number(),
   }),
@@ -219,25 +222,25 @@ export const SessionEvent = z.discriminatedUnion("type", [
     type: z.literal("session.status_idle"),
     stop_reason: z.object({
       type: z.enum(["end_turn", "requires_action", "retries_exhausted", "budget_reached", "refusal"]),
-      /** With `requires_action`: the events that wait for an answer. */
+      /** With `requires_action`: ids of the events that wait for an answer. */
       event_ids: z.array(z.string()).optional(),
     }),
     stop_details: z.null(),
   }),
-  /** The session's files are saved as they are after this event's run, or in the middle of it. */
+  /** The session's files were saved, after this event's run or in the middle of it. */
   z.object({
     type: z.literal("workspace.snapshot"),
     snapshot_id: z.string(),
     files: z.number().int(),
     bytes: z.number().int(),
-    /** Of these, what was not stored already. */
+    /** The part of `bytes` that was not stored before. */
     new_bytes: z.number().int(),
     duration_ms: z.number(),
-    /** The first of what was left out: pipes, sockets, files that are too large. */
+    /** The first paths that were left out: pipes, sockets, files that are too large. */
     skipped: z.array(z.object({ path: z.string(), reason: z.string() })),
     skipped_count: z.number().int(),
   }),
-  /** The files could not be saved; the snapshot before is still there. It is tried again, or at the end of the next run. */
+  /** The files could not be saved. The previous snapshot still exists; saving is retried, at the latest after the next run. */
   z.object({
     type: z.literal("workspace.snapshot_failed"),
     error: z.object({
@@ -246,57 +249,60 @@ export const SessionEvent = z.discriminatedUnion("type", [
       retry_status: RetryStatus,
     }),
   }),
-  /** The sandbox was new, and the session's files were brought back to it: what there is again, and what there is not. */
+  /** The session's files were restored to a new sandbox. `missing` lists what could not be restored. */
   z.object({
     type: z.literal("session.restored"),
-    /** Null: there was none, and only what was said came back. */
+    /** Null when there was no snapshot and only the conversation was restored. */
     snapshot_id: z.string().nullable(),
-    /** `seq` of the last event before that snapshot: what files became after it is lost. */
+    /** `seq` of the last event before the snapshot. Changes to files after it are lost. */
     snapshot_seq: z.number().int(),
     files: z.number().int(),
     bytes: z.number().int(),
-    /** Lines of the conversation that were written after the snapshot. */
+    /** Restored lines of the conversation that are newer than the snapshot. */
     transcript_lines: z.number().int(),
     duration_ms: z.number(),
-    /** What is missing, in words. */
+    /** What is missing, as texts for people. */
     missing: z.array(z.string()),
   }),
-  /** The session began as a copy of another: what is before this event happened there. */
+  /** The session started as a copy of another. The events before this one happened there. */
   z.object({ type: z.literal("session.forked"), from_session_id: z.string(), from_seq: z.number().int() }),
-  /** Files and conversation are those of an older state again; the log keeps what happened since. */
+  /** Files and conversation were taken back to an earlier state. The log keeps everything that happened since. */
   z.object({
     type: z.literal("session.rewound"),
     snapshot_id: z.string(),
     run_id: z.string().nullable(),
-    /** `seq` of the last event that the agent still knows of. */
+    /** `seq` of the last event that the agent still knows. */
     to_seq: z.number().int(),
   }),
   ...RunnerEvent.options,
 ]);
 export type SessionEvent = z.infer<typeof SessionEvent>;
 
-/** Every event type there is. */
+/** The type of any event. */
 export type EventType = SessionEvent["type"];
 
-/** What every stored event carries besides its own fields. */
+/** Fields that every stored event has in addition to its own. */
 export interface EventHeader {
-  /** `sevt_...`; what other events refer to it by. */
+  /** `sevt_...`. Other events refer to this one by it. */
   readonly id: string;
-  /** Place in the session's log: 1, 2, 3, ... */
+  /** Position in the session's log: 1, 2, 3, ... */
   readonly seq: number;
-  /** The run it belongs to; null for what happens between runs. */
+  /** The run that the event belongs to; null between runs. */
   readonly run_id: string | null;
-  /** ISO time at which it was recorded. */
+  /** ISO 8601 time at which the event was recorded. */
   readonly processed_at: string;
-  /** The thread it happened on; absent on the primary one. */
+  /** The thread that the event happened on; absent on the primary one. */
   readonly thread_id?: string;
 }
 
-/** An event as it stands in the log and on the wire. */
+/** An event as stored in the log and sent to clients. */
 export type StoredEvent = EventHeader & SessionEvent;
 
-/** Types that exist only to show text while it arrives; a client asks for them. */
+/** Types that only show text while it arrives. Clients get them on request. */
 export const PREVIEW_TYPES: readonly EventType[] = ["event_start", "event_delta"];
 
-/** What is said of a session's files after its runs. The worker of a self-hosted environment is not told: it goes when nothing follows the idle. */
+/**
+ * Types that report the saving of files after a run. Workers of self-hosted environments do not get them, because a worker
+ * leaves when no event follows `session.status_idle`.
+ */
 export const UPKEEP_TYPES: readonly EventType[] = ["workspace.snapshot", "workspace.snapshot_failed"];

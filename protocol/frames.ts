@@ -1,15 +1,16 @@
-/** Frames in a stream of bytes: one byte of kind, four of length, the contents. */
+/** Frames in a stream of bytes: one byte for the kind, four for the length, then the contents. */
 
 import { joined } from "./bytes.ts";
 
+/** Kinds of frames. */
 export const FRAME = { json: 1, data: 2 } as const;
 
-/** How an answer says that it is made of them. */
+/** Content type of an answer that consists of frames. */
 export const FRAMES_TYPE = "application/octet-stream";
 
 const HEADER_BYTES = 5;
 
-/** The header of a frame; its contents follow. */
+/** The header of a frame, to be followed by its contents. */
 export function frameHeader(kind: number, length: number): Uint8Array<ArrayBuffer> {
   const header = new Uint8Array(HEADER_BYTES);
   const view = new DataView(header.buffer);
@@ -18,7 +19,7 @@ export function frameHeader(kind: number, length: number): Uint8Array<ArrayBuffe
   return header;
 }
 
-/** A frame as one piece. */
+/** A whole frame in one piece. */
 export function frameOf(kind: number, contents: Uint8Array): Uint8Array<ArrayBuffer> {
   const frame = new Uint8Array(HEADER_BYTES + contents.length);
   frame.set(frameHeader(kind, contents.length));
@@ -26,10 +27,10 @@ export function frameOf(kind: number, contents: Uint8Array): Uint8Array<ArrayBuf
   return frame;
 }
 
-/** A stream that is not made of frames, or breaks off inside one. */
+/** The stream does not consist of frames, or it broke off inside one. */
 export class TornFrames extends Error {}
 
-/** Reads frames one after the other. A frame's bytes are good until the next one is asked for. */
+/** Reads frames in order. A frame's bytes are valid until the next frame is read. Throws `TornFrames`. */
 export async function* readFrames(
   stream: AsyncIterable<Uint8Array>,
   maxBytes: number,
@@ -52,7 +53,7 @@ export async function* readFrames(
         const view = new DataView(part.buffer, part.byteOffset, part.length);
         kind = view.getUint8(0);
         needed = view.getUint32(1);
-        if (needed > maxBytes) throw new TornFrames(`a frame of ${needed} bytes; ${maxBytes} are the most`);
+        if (needed > maxBytes) throw new TornFrames(`a frame has ${needed} bytes; at most ${maxBytes} are allowed`);
       } else {
         yield { kind, bytes: part };
         kind = null;

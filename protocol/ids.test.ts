@@ -18,7 +18,7 @@ const KINDS: readonly IdKind[] = [
 ];
 
 describe("newId", () => {
-  it.each(KINDS)("makes a %s id that is one, and no other kind's", (kind) => {
+  it.each(KINDS)("makes a %s id that is not an id of any other kind", (kind) => {
     const id = newId(kind);
     expect(isId(kind, id)).toBe(true);
     for (const other of KINDS) if (other !== kind) expect(isId(other, id)).toBe(false);
@@ -30,12 +30,12 @@ describe("newId", () => {
     expect(ids.toSorted()).toEqual(ids);
   });
 
-  it("never gives the same twice, also in one millisecond", () => {
+  it("never makes the same id twice, even within one millisecond", () => {
     const ids = Array.from({ length: 5_000 }, () => newId("run", 1_795_226_305_859));
     expect(new Set(ids).size).toBe(ids.length);
   });
 
-  it("uses every letter of its alphabet and no other", () => {
+  it("uses every character of its alphabet and no other", () => {
     const letters = new Set(Array.from({ length: 500 }, () => newId("request").slice(4 + 10)).join(""));
     expect([...letters].toSorted().join("")).toBe("0123456789abcdefghjkmnpqrstvwxyz");
   });
@@ -49,23 +49,23 @@ describe("isId", () => {
     ["the prefix alone", "sesn_"],
     ["no prefix", body],
     ["another prefix", `run_${body}`],
-    ["one letter short", good.slice(0, -1)],
-    ["one letter long", `${good}0`],
+    ["one character short", good.slice(0, -1)],
+    ["one character long", `${good}0`],
     ["a capital", `sesn_${body.slice(0, -1)}A`],
-    ["a letter that is no digit of ours", `sesn_${body.slice(0, -1)}u`],
-    ["a line end after it", `${good}\n`],
-    ["a space before it", ` ${good}`],
+    ["a letter outside the alphabet", `sesn_${body.slice(0, -1)}u`],
+    ["a trailing line break", `${good}\n`],
+    ["a leading space", ` ${good}`],
     ["a path", `sesn_../../../etc/passwd`],
     ["a path of the right length", `sesn_${"../".repeat(12)}`],
     ["a null byte", `${good}\0`],
-    ["a letter of two bytes", `sesn_${body.slice(0, -1)}é`],
+    ["a character of two bytes", `sesn_${body.slice(0, -1)}é`],
   ])("refuses %s", (_name, text) => {
     expect(isId("session", text)).toBe(false);
   });
 });
 
 describe("an engine's conversation and token", () => {
-  it("has a uuid that follows from the session's id", () => {
+  it("has a UUID derived from the session's id", () => {
     const ids = Array.from({ length: 200 }, () => newId("session"));
     const uuids = ids.map((id) => engineSessionIdOf(id));
     expect(new Set(uuids).size).toBe(ids.length);
@@ -73,7 +73,7 @@ describe("an engine's conversation and token", () => {
     expect(engineSessionIdOf(ids[0] ?? "")).toBe(uuids[0]);
   });
 
-  it("has a token that names the session and is taken for no other", () => {
+  it("has a token that names its session and fits no other", () => {
     const [one, two] = [newId("session"), newId("session")];
     const token = engineToken(one);
     expect(isEngineToken(one, token)).toBe(true);

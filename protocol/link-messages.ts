@@ -5,7 +5,7 @@ export const MAX_MESSAGE_BYTES = 1024 * 1024;
 
 /**
  * The same limit in UTF-16 code units, so that bytes need not be counted: a unit takes at most three bytes. Quoting a part
- * once more doubles its quotes, but no character of three bytes.
+ * a second time doubles its quotes and backslashes, but never a character of three bytes.
  */
 export const MAX_MESSAGE_CHARS = 340_000;
 
@@ -27,7 +27,7 @@ export function toMessages(message: object): string[] {
   );
 }
 
-/** Joins parts again. One per link and direction. */
+/** Joins parts into messages. Each link needs one assembler per direction. */
 export class MessageAssembler {
   #parts: string[] = [];
 

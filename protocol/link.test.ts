@@ -17,7 +17,7 @@ function start(text: string): RunStart {
   };
 }
 
-/** Sends messages through an assembler; none may be too big, and every one but the last must give nothing. */
+/** Sends messages through an assembler. None may be too large, and only the last one completes a value. */
 function roundTrip(messages: readonly string[], assembler = new MessageAssembler()): unknown {
   expect(Math.max(...messages.map((message) => Buffer.byteLength(message)))).toBeLessThanOrEqual(MAX_MESSAGE_BYTES);
   const values = messages.map((message) => assembler.push(message));
@@ -36,9 +36,9 @@ describe("messages in parts", () => {
   it.each([
     ["letters", "a".repeat(10 * MB)],
     ["quotes and backslashes, which double twice", '"\\'.repeat(5 * MB)],
-    ["letters of three bytes", "漢".repeat(3 * MB)],
-    ["pairs of surrogates at every place", `a${"😀".repeat(4 * MB)}`],
-    ["line ends", "\n".repeat(10 * MB)],
+    ["characters of three bytes", "漢".repeat(3 * MB)],
+    ["surrogate pairs at every position", `a${"😀".repeat(4 * MB)}`],
+    ["line breaks", "\n".repeat(10 * MB)],
   ])("carries ten megabytes of %s", (_name, text) => {
     const command = start(text);
     const messages = toMessages(command);
@@ -46,20 +46,20 @@ describe("messages in parts", () => {
     expect(Command.parse(roundTrip(messages))).toEqual(command);
   });
 
-  it("cuts only above the limit", () => {
+  it("splits a message only above the limit", () => {
     const bare = JSON.stringify(start("")).length;
     expect(toMessages(start("a".repeat(MAX_MESSAGE_CHARS - bare)))).toHaveLength(1);
     const cut = toMessages(start("a".repeat(MAX_MESSAGE_CHARS - bare + 1)));
     expect(cut.length).toBeGreaterThan(1);
     expect(Command.parse(roundTrip(cut))).toMatchObject({ type: "run.start" });
-    // Of letters of three bytes the biggest uncut message just fits.
+    // The largest message in one piece just fits, even when all its characters have three bytes.
     const chinese = toMessages(start("漢".repeat(MAX_MESSAGE_CHARS - bare)));
     expect(chinese).toHaveLength(1);
     expect(Buffer.byteLength(chinese[0] ?? "")).toBeLessThanOrEqual(MAX_MESSAGE_BYTES);
   });
 
-  it("gives back what went in, whatever the text and wherever it is cut", () => {
-    // Units that are hard to cut and to escape, repeated until the message needs parts.
+  it("restores the message, whatever its text is and wherever it is split", () => {
+    // Units that are hard to split and to escape, repeated until the message needs parts.
     const unit = fc.string({ unit: "binary", minLength: 1, maxLength: 7 });
     const long = fc.tuple(unit, fc.integer({ min: 1, max: 1_300_000 })).map(([text, chars]) => {
       return text.repeat(Math.ceil(chars / text.length));
@@ -80,8 +80,8 @@ describe("messages in parts", () => {
 
   const parts = (): string[] => toMessages(start("x".repeat(1_200_000)));
   it.each<[string, (all: string[]) => string[]]>([
-    ["a part that is missing", (all) => all.toSpliced(1, 1)],
-    ["two parts that changed places", (all) => [all[1] ?? "", all[0] ?? ""]],
+    ["a missing part", (all) => all.toSpliced(1, 1)],
+    ["two swapped parts", (all) => [all[1] ?? "", all[0] ?? ""]],
     ["a part that comes twice", (all) => [all[0] ?? "", all[0] ?? ""]],
     ["a message that begins in the middle", (all) => all.slice(1)],
     ["a second message that begins before the first has ended", (all) => [...all.slice(0, 2), ...all]],
@@ -94,14 +94,14 @@ describe("messages in parts", () => {
   it.each([
     ["text that is not JSON", "{"],
     ["a part without text", '{"type":"part","index":0,"of":2}'],
-    ["more parts than there may be", '{"type":"part","index":0,"of":201,"text":"x"}'],
+    ["more parts than allowed", '{"type":"part","index":0,"of":201,"text":"x"}'],
     ["parts of something that is not JSON", '{"type":"part","index":0,"of":1,"text":"{"}'],
   ])("throws on %s", (_name, message) => {
     expect(() => new MessageAssembler().push(message)).toThrow();
   });
 });
 
-describe("what is taken from the other side", () => {
+describe("what a peer accepts", () => {
   it.each<[string, typeof Command | typeof Report, unknown, boolean]>([
     ["hello", Command, { type: "hello", protocol: 1, epoch: 4, cursor: { runnerId: "rnr_1", frame: 2 } }, true],
     ["hello without a cursor", Command, { type: "hello", protocol: 1, epoch: 4, cursor: null }, true],
@@ -119,7 +119,7 @@ describe("what is taken from the other side", () => {
     expect(schema.safeParse(value).success).toBe(accepted);
   });
 
-  it("keeps the events of a frame as they came", () => {
+  it("keeps the events of a frame unchanged", () => {
     const events = [{ type: "nonsense", deep: { er: [1] } }, "text", null];
     expect(Frame.parse({ type: "frame", frame: 1, runId: "run_1", events }).events).toEqual(events);
   });
@@ -130,8 +130,8 @@ describe("what is taken from the other side", () => {
     ["an event without an id", { at: 1, ...message }, false],
     ["an id that is too long", { id: "x".repeat(65), at: 1, ...message }, false],
     ["an event without a time", { id: "sevt_1", ...message }, false],
-    ["a time before there was time", { id: "sevt_1", at: -1, ...message }, false],
-    ["a time that no calendar has", { id: "sevt_1", at: -1e300, ...message }, false],
+    ["a time before 1970", { id: "sevt_1", at: -1, ...message }, false],
+    ["a time outside any calendar", { id: "sevt_1", at: -1e300, ...message }, false],
     ["an event that only the session may write", { id: "sevt_1", at: 1, type: "user.interrupt" }, false],
     ["an unknown outcome", { id: "sevt_1", at: 1, type: "run.ended", outcome: "excellent" }, false],
   ])("event of a runner: %s", (_name, value, accepted) => {
@@ -139,13 +139,13 @@ describe("what is taken from the other side", () => {
   });
 });
 
-describe("the version before", () => {
+describe("the previous version", () => {
   const recorded = readFileSync(new URL("testing/protocol-1.ndjson", import.meta.url), "utf8")
     .trim()
     .split("\n")
     .map((line) => JSON.parse(line) as { to: "runner" | "session"; message: { type: string; events?: unknown[] } });
 
-  it("is read, message for message, as a session and a runner of it sent them", () => {
+  it("is understood, message for message, as its session and runner sent them", () => {
     expect(new Set(recorded.map(({ message }) => message.type))).toEqual(
       new Set(["hello", "welcome", "run.start", "frame", "ack", "tool.answer", "run.interrupt"]),
     );
@@ -155,7 +155,7 @@ describe("the version before", () => {
     }
   });
 
-  it("is sent nothing that it would close its link over", () => {
+  it("gets no message that would make it close its link", () => {
     for (const { message } of recorded) expect(isReadableBy(1, message as Report)).toBe(true);
     const folder = { type: "folder", folder: "x" } as const;
     expect([isReadableBy(1, folder), isReadableBy(PROTOCOL_VERSION, folder)]).toEqual([false, true]);

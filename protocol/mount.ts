@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-/** Path of a mount: in the workspace or under `/mnt`, made of names that every file system accepts. */
+/** Path of a mount in `/workspace` or `/mnt`. Every file system must accept its names. */
 export const MountPath = z
   .string()
   .max(1024)
@@ -9,17 +9,17 @@ export const MountPath = z
     const names = path.split("/").slice(1);
     return names.every((name) => name !== "" && name !== "." && name !== ".." && byteLength(name) <= 255);
   }, "must be an absolute path without empty names, `.` and `..`")
-  .refine((path) => !/\p{Cc}|\\/u.test(path), "must not hold control characters or backslashes")
-  .refine((path) => !path.split("/").some((name) => name.toLowerCase() === ".git"), "must not lie in a .git folder");
+  .refine((path) => !/\p{Cc}|\\/u.test(path), "must not contain control characters or backslashes")
+  .refine((path) => !path.split("/").some((name) => name.toLowerCase() === ".git"), "must not be in a .git folder");
 
 function byteLength(text: string): number {
   return new TextEncoder().encode(text).byteLength;
 }
 
 /**
- * A file or a repository that the runner mounts before a run begins. `path` is the path that the API shows, under
- * `/workspace` or `/mnt`. The runner fetches contents and clones from the Worker with the session's token, so no
- * credential of a repository ever reaches the sandbox.
+ * A file or repository that the runner mounts before a run begins. `path` is the path that the API shows. The runner
+ * fetches files and repositories through the Worker with the session's token, so a repository's credential never reaches
+ * the sandbox.
  */
 export const Mount = z.discriminatedUnion("type", [
   z.object({

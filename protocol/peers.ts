@@ -2,18 +2,19 @@ import { z } from "zod";
 import type { AgentSetup } from "./agent-setup.ts";
 
 /**
- * Sessions that start and message other sessions of their account. An agent has the tools for that when one of its
- * `mcp_servers` has the URL `gantry:sessions`; its `mcp_toolset` says, as for any server, which of them and who decides.
- * The URL carries the limits: `gantry:sessions?max_sessions=5&max_depth=1&max_budget_usd=2`.
+ * URL of the built-in MCP server whose tools start and message other sessions of the account. An agent gets the tools when
+ * one of its `mcp_servers` has this URL. As for any server, its `mcp_toolset` selects the tools and their permissions. The
+ * URL may carry limits: `gantry:sessions?max_sessions=5&max_depth=1&max_budget_usd=2`.
  */
 const PEER_SERVER = "gantry:sessions";
 
+/** Limits on starting other sessions. */
 export interface PeerLimits {
-  /** Sessions that one session may start. */
+  /** Number of sessions that one session may start. */
   readonly maxSessions: number;
-  /** How many sessions may wait for each other in a row. */
+  /** Longest chain of sessions that wait for each other. */
   readonly maxDepth: number;
-  /** What each run that is started may spend, in US dollars; null: what its session may. */
+  /** Budget of each run that is started, in US dollars; null: only the session's own limit applies. */
   readonly maxBudgetUsd: number | null;
 }
 
@@ -24,7 +25,7 @@ const Limits = z.strictObject({
   max_budget_usd: z.coerce.number().positive().nullable().default(null),
 });
 
-/** The limits that the URL of a server sets; null when it is another server's, `bad` when it says something unknown. */
+/** The limits in a server's URL; null for the URL of another server, `bad` for unknown or invalid limits. */
 export function peerLimitsOf(url: string): PeerLimits | "bad" | null {
   const [server, query = ""] = url.split("?", 2);
   if (server !== PEER_SERVER) return null;
@@ -34,7 +35,7 @@ export function peerLimitsOf(url: string): PeerLimits | "bad" | null {
   return { maxSessions: max_sessions, maxDepth: max_depth, maxBudgetUsd: max_budget_usd };
 }
 
-/** The server of an agent that has these tools, and its limits. */
+/** The server entry that gives an agent these tools, with its limits; null when it has none. */
 export function peerServerOf(
   agent: AgentSetup | undefined,
 ): { server: AgentSetup["mcpServers"][number]; limits: PeerLimits } | null {
@@ -45,17 +46,21 @@ export function peerServerOf(
   return null;
 }
 
-const message = z.string().min(1).max(400_000).describe("What it is told, in full: it knows nothing of this session.");
-const session = z.string().describe("Id of the session, sesn_...");
+const message = z
+  .string()
+  .min(1)
+  .max(400_000)
+  .describe("The complete message. The other session knows nothing about this one.");
+const session = z.string().describe("Id of the session: sesn_...");
 const wait = z
   .boolean()
   .default(true)
-  .describe("Whether to wait for the answer. Otherwise the call returns at once; read_session shows how it went.");
+  .describe("Whether to wait for the answer. If false, the call returns at once and read_session shows the outcome.");
 
-/** Inputs of the tools, by name. */
+/** Input schemas of the tools, by name. */
 export const PEER_TOOLS = {
   start_session: z.strictObject({
-    agent: z.string().describe("Id of the agent the new session is to have, agent_..."),
+    agent: z.string().describe("Id of the new session's agent: agent_..."),
     message,
     title: z.string().max(500).optional(),
     wait,
@@ -67,9 +72,9 @@ export const PEER_TOOLS = {
 export const PeerTool = z.enum(["start_session", "message_session", "read_session"]);
 export type PeerTool = z.infer<typeof PeerTool>;
 
-/** What the agent reads about each. */
+/** Descriptions of the tools, for the agent. */
 export const PEER_TOOL_HELP: Readonly<Record<PeerTool, string>> = {
-  start_session: "Starts another session with an agent of its own, on a sandbox of its own, and gives it a task.",
-  message_session: "Gives a session of this account another message, in the conversation it has.",
-  read_session: "Shows whether a session is at work, and what it was told and said last.",
+  start_session: "Starts another session, with its own agent and its own sandbox, and gives it a task.",
+  message_session: "Sends another message to a session of this account, continuing its conversation.",
+  read_session: "Shows whether a session is running, with the last message to it and its last answer.",
 };

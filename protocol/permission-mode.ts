@@ -4,5 +4,5 @@ import { z } from "zod";
 export const PermissionMode = z.enum(["default", "acceptEdits", "bypassPermissions", "plan", "dontAsk"]);
 export type PermissionMode = z.infer<typeof PermissionMode>;
 
-/** For requests that name none. */
+/** Permission mode for requests that name none. */
 export const DEFAULT_PERMISSION_MODE: PermissionMode = "acceptEdits";

@@ -1,8 +1,9 @@
 import { z } from "zod";
 
-/** `retrying`: wait; `exhausted`: this prompt failed, the session goes on; `terminal`: the session is over. */
+/** `retrying`: another attempt follows; `exhausted`: this prompt failed, the session goes on; `terminal`: the session is over. */
 export const RetryStatus = z.object({ type: z.enum(["retrying", "exhausted", "terminal"]) });
 
+/** An error that a session reports in its log. */
 export const SessionError = z.object({
   type: z.enum([
     "unknown_error",
@@ -17,11 +18,11 @@ export const SessionError = z.object({
   ]),
   message: z.string(),
   retry_status: RetryStatus,
-  /** With `repository_*`: the repository. */
+  /** With `repository_*`: URL of the repository. */
   repository_url: z.string().nullable().optional(),
   /** Id of the mounted file or repository that failed. */
   resource_id: z.string().optional(),
-  /** HTTP status of the model's API, distinct from our own; null when it never answered. */
+  /** HTTP status of the model's API, as opposed to Gantry's own; null when the API did not answer. */
   upstream_status: z.number().int().nullable().optional(),
 });
 
@@ -35,16 +36,16 @@ export const ModelUsage = z.object({
 export type ModelUsage = z.infer<typeof ModelUsage>;
 
 /**
- * Why a run failed, and which part finds out:
+ * Why a run failed, and which part detects it:
  * - `upstream_error`, `prompt_too_long`, `refused`: the engine, from the model's API;
  * - `max_turns`, `max_budget`: the engine, at a limit the request set;
  * - `engine_failed`: the runner, when the engine did not start or stopped by itself;
- * - `sandbox_lost`: the session, when the runner that held the run is gone (what it had done so far is in the log);
- * - `deadline_exceeded`: the runner, when the run took longer than it may;
- * - `server_stopped`: the runner, when it was told to end while the run was in progress;
- * - `resource_unavailable`: the runner, when a file or repository of the session could not be mounted. The engine
- *   was not asked; the next prompt tries again;
- * - `restore_failed`: the session, when its files could not be restored, so that the run did not begin.
+ * - `sandbox_lost`: the session, when the runner that held the run is gone (the log has its events so far);
+ * - `deadline_exceeded`: the runner, when the run exceeded its time limit;
+ * - `server_stopped`: the runner, when it had to shut down while the run was in progress;
+ * - `resource_unavailable`: the runner, when a file or repository of the session could not be mounted. The engine did
+ *   not get the prompt; the next prompt tries to mount again;
+ * - `restore_failed`: the session, when its files could not be restored. The run did not begin.
  */
 export const RunErrorType = z.enum([
   "upstream_error",
@@ -78,7 +79,7 @@ export type RunError = z.infer<typeof RunError>;
 export const RunOutcome = z.enum(["succeeded", "failed", "interrupted", "cancelled"]);
 export type RunOutcome = z.infer<typeof RunOutcome>;
 
-/** The one terminal event of a run. */
+/** The last event of a run. Every run has exactly one. */
 export const RunEnded = z.object({
   type: z.literal("run.ended"),
   outcome: RunOutcome,

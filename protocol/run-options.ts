@@ -2,7 +2,7 @@ import { z } from "zod";
 import { AgentSetup } from "./agent-setup.ts";
 import { PermissionMode } from "./permission-mode.ts";
 
-/** Turns of a run whose request names no limit. */
+/** Limit on turns for requests that name none. */
 export const DEFAULT_MAX_TURNS = 3;
 
 /** Options of a run. Each field is the engine's option of that name unless its comment says otherwise. */
@@ -16,7 +16,7 @@ export const RunOptions = z.object({
   disallowedTools: z.array(z.string()).optional(),
   effort: z.enum(["low", "medium", "high", "xhigh", "max"]).optional(),
   agent: AgentSetup.optional(),
-  /** Sessions that wait for this run, outermost first. */
+  /** Ids of the sessions that wait for this run, outermost first. */
   startedBy: z.array(z.string()).optional(),
   /** Text from the operator that goes to the model with this prompt (`system.message`). */
   context: z.string().optional(),

@@ -1,29 +1,31 @@
 import { z } from "zod";
 
 /**
- * How far a sandbox holds, in one word: what the start screen, `/health` and `/debug` say.
- * - `weak`: a folder and a HOME of its own, as the user who started the product; no jail.
- * - `container`: a machine of the session's own, whose only way out leads through the Worker.
+ * How strong a sandbox is. The start screen, `/health` and `/debug` show it.
+ * - `weak`: each session has its own folder and HOME, but runs as the user who started the product, without a jail.
+ * - `container`: each session has its own container, whose only way out leads through the Worker.
  */
 export const SandboxLevel = z.enum(["weak", "container"]);
 export type SandboxLevel = z.infer<typeof SandboxLevel>;
 
 /**
- * State of a session's sandbox: of the engine that works in it and of what is kept. docs/sandboxes.md draws it.
- * - `stopped`: no engine. A new session begins so, and every end leads here; workspace and conversation are on disk.
- * - `starting`: an engine is wanted, by a prompt, ahead of one, or as a spare. It may wait for a place.
- * - `ready`: it has started and had no prompt yet.
+ * State of a session's sandbox. docs/sandboxes.md has a diagram.
+ * - `stopped`: there is no engine. A new session begins here, and every end leads here. Workspace and conversation are on
+ *   disk.
+ * - `starting`: an engine starts for a prompt, ahead of one, or as a spare. It may wait in a queue.
+ * - `ready`: the engine has started and has had no prompt yet.
  * - `busy`: a run is in progress.
- * - `saving`: the run has ended, and what it changed is being stored.
- * - `idle`: the run is over, the engine waits for the next prompt until `GANTRY_SLEEP_AFTER` is over.
- * - `lost`: it held a run and cannot be reached, or is gone. The run ends as such; the next prompt starts a new one.
+ * - `saving`: the run has ended and its changes are being stored.
+ * - `idle`: the run is over. The engine waits for the next prompt, for as long as `GANTRY_SLEEP_AFTER` allows.
+ * - `lost`: the sandbox held a run and cannot be reached or is gone. The run ends as `sandbox_lost`; the next prompt
+ *   starts a new sandbox.
  */
 export const SandboxState = z.enum(["stopped", "starting", "ready", "busy", "saving", "idle", "lost"]);
 export type SandboxState = z.infer<typeof SandboxState>;
 
 /**
- * What changes it: `start` an engine is wanted; `started` it is there; `run` it has a prompt; `rest` the run has ended;
- * `save`, `saved` around storing; `end` the engine is gone, whatever ended it; `lose` nobody hears of it any more.
+ * A change of the state. `start`: an engine is needed; `started`: it runs; `run`: it has a prompt; `rest`: the run has
+ * ended; `save`, `saved`: saving begins and ends; `end`: the engine is gone, for whatever reason; `lose`: contact is lost.
  */
 export type SandboxChange = "start" | "started" | "run" | "rest" | "save" | "saved" | "end" | "lose";
 
@@ -37,20 +39,20 @@ const NEXT: Readonly<Record<SandboxState, Partial<Record<SandboxChange, SandboxS
   lost: { start: "starting", end: "stopped" },
 };
 
-/** The state after a change; one that means nothing in a state leaves it as it is. */
+/** The state after a change. A change that has no meaning in a state leaves it unchanged. */
 export function nextSandboxState(state: SandboxState, change: SandboxChange): SandboxState {
   return NEXT[state][change] ?? state;
 }
 
-/** What a runner says of a session's sandbox: the answer of `GET /sessions/{id}`. */
+/** A runner's report on a session's sandbox: the answer to `GET /sessions/{id}`. */
 export const SandboxReport = z.object({
   runnerId: z.string(),
   state: SandboxState,
   /** Milliseconds since 1970. */
   since: z.number(),
-  /** Starts that come before its own; null unless it waits. */
+  /** Number of starts ahead in the queue; null unless the start is queued. */
   position: z.number().int().nullable(),
-  /** When the engine will be ended for want of a prompt; null while something runs and when there is none. */
+  /** Time at which the idle engine will be stopped, in milliseconds since 1970; null while it runs and without an engine. */
   sleepsAt: z.number().nullable(),
 });
 export type SandboxReport = z.infer<typeof SandboxReport>;

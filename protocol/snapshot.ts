@@ -1,10 +1,10 @@
 import { z } from "zod";
 
 /**
- * The contract of snapshots: what a session's folder holds, as entries in pages under one root, and how contents
- * travel between a runner and the session. Contents are named by their SHA-256, so what is there already is never sent.
+ * The contract of snapshots. A snapshot describes a session's folder as entries, in pages under one root. Contents travel
+ * between a runner and the session by their SHA-256, so stored contents are never sent again.
  *
- * The sandbox is hostile by assumption: the session checks every name, size and hash itself.
+ * The sandbox is assumed hostile: the session checks every name, size and hash itself.
  */
 
 /** SHA-256 in base64url. */
@@ -14,12 +14,12 @@ export type Hash = z.infer<typeof Hash>;
 /** Longest path in bytes, and longest target of a link, as on Linux. */
 const MAX_PATH = 4096;
 
-/** What of a session's folder is saved. The engine's part is what it needs to go on; all else it makes again. */
+/** The saved parts of a session's folder. Of the engine's files only those are saved that it needs to continue. */
 export const SAVED_PARTS = ["workspace", "engine/projects", "engine/tasks", "engine/file-history"] as const;
 
 /**
- * Whether a path may stand in a snapshot: below one of the saved parts, no empty, `.` or `..` step, no NUL.
- * A byte that is no UTF-8 stands in it as U+DC80 to U+DCFF, so every name that a disk can hold has a path.
+ * Whether a snapshot may contain a path: it is one of the saved parts or below one, without empty, `.` or `..` names and
+ * without NUL. Bytes that are not UTF-8 are written as U+DC80 to U+DCFF, so every name on a disk has a path.
  */
 export function isSavedPath(path: string): boolean {
   if (path.length > MAX_PATH || path.includes("\0")) return false;
@@ -28,36 +28,37 @@ export function isSavedPath(path: string): boolean {
 }
 
 const Path = z.string().refine(isSavedPath, "is not a path of a snapshot");
-/** Microseconds since 1970: what every system can set exactly. */
+/** Microseconds since 1970, a precision that every system can set. */
 const Time = z.number().int().min(-8e15).max(8e15);
 const Mode = z.number().int().min(0).max(0o1777);
 
 /**
- * Pieces of a transcript: it grows at its end with every run, and a run is not to cost a whole large piece. Of everything
- * else many pieces would only be many rows.
+ * Length of a transcript's pieces. A transcript grows at its end with every run, which must not cost a whole large piece.
+ * Other files keep large pieces, because small ones would only mean more rows.
  */
 const SMALL_PIECE_BYTES = 64 * 1024;
 
+/** A file: path `p`, mode `m`, time of the last change `n`. */
 export const FileEntry = z.object({
   t: z.literal("f"),
   p: Path,
   m: Mode,
   n: Time,
-  /** Bytes. */
+  /** Size in bytes. */
   s: z.number().int().nonnegative(),
-  /** Contents, in pieces: see `pieceBytes`. */
+  /** Hashes of the pieces: see `pieceBytes`. */
   c: z.array(Hash),
-  /** Length of the pieces, where it is not the one for its size. */
+  /** Length of the pieces, when it differs from the default for the size. */
   z: z.literal(SMALL_PIECE_BYTES).optional(),
 });
 export type FileEntry = z.infer<typeof FileEntry>;
 
-/** Something in a saved folder: path `p`, mode `m`, time of the last change `n`. */
+/** An entry of a saved folder: a file, a directory or a symbolic link. */
 export const SnapshotEntry = z
   .discriminatedUnion("t", [
     FileEntry,
     z.object({ t: z.literal("d"), p: Path, m: Mode, n: Time }),
-    /** A symbolic link. Its target is text: it is written down and never followed. */
+    /** A symbolic link. Its target is only text, which is never followed. */
     z.object({
       t: z.literal("l"),
       p: Path,
@@ -66,20 +67,23 @@ export const SnapshotEntry = z
         .string()
         .min(1)
         .max(MAX_PATH)
-        .refine((to) => !to.includes("\0"), "has a NUL"),
+        .refine((to) => !to.includes("\0"), "must not contain NUL"),
     }),
   ])
-  .refine((entry) => entry.t !== "f" || entry.c.length === piecesOf(entry), "has not the pieces of its size");
+  .refine(
+    (entry) => entry.t !== "f" || entry.c.length === piecesOf(entry),
+    "does not have as many pieces as its size needs",
+  );
 export type SnapshotEntry = z.infer<typeof SnapshotEntry>;
 
-/** Entries in the order of their paths (by UTF-16 code units, as `<` has it). */
+/** Entries in the order of their paths, compared by UTF-16 code units as `<` does. */
 export const SnapshotPage = z.array(SnapshotEntry).min(1);
 
-/** Largest page and root in bytes of their JSON. */
+/** Largest page and largest root, in bytes of their JSON. */
 const MAX_PAGE_BYTES = 2 * 1024 * 1024;
 const MAX_ROOT_BYTES = 4 * 1024 * 1024;
 
-/** The whole folder: its pages in order. A changed file changes its own page and this. */
+/** The root of a snapshot: its pages in order. A changed file changes only its page and the root. */
 export const SnapshotRoot = z.object({
   version: z.literal(1),
   entries: z.number().int().nonnegative(),
@@ -89,28 +93,31 @@ export const SnapshotRoot = z.object({
 });
 export type SnapshotRoot = z.infer<typeof SnapshotRoot>;
 
-/** Above this a file travels in larger pieces. */
+/** Files above this size in bytes have larger pieces. */
 const LARGE_FILE_BYTES = 64 * 1024 * 1024;
 
-/** What decides how long a file's pieces are. */
+/** The fields that determine the length of a file's pieces. */
 type PiecesOfFile = Pick<FileEntry, "s" | "z">;
 
-/** The length of a file's pieces, all but the last. */
+/** Length in bytes of all pieces of a file except the last. */
 export function pieceBytes({ s, z: small }: PiecesOfFile): number {
   return small ?? (s > LARGE_FILE_BYTES ? 4 * 1024 * 1024 : 1024 * 1024);
 }
 
-/** How many pieces a file has. */
+/** Number of pieces of a file. */
 export function piecesOf(file: PiecesOfFile): number {
   return Math.ceil(file.s / pieceBytes(file));
 }
 
-/** How a file is cut that is read now. */
+/** The `z` field for a file that is read now: small pieces for transcripts, none for other files. */
 export function cutOf(path: string, bytes: number): Pick<FileEntry, "z"> {
   return isTranscript(path) && bytes <= LARGE_FILE_BYTES ? { z: SMALL_PIECE_BYTES } : {};
 }
 
-/** Pages end after a path of which this says so: where does not depend on what comes before, so pages stay. */
+/**
+ * Whether a page ends after this path. The answer depends on the path alone, so a change in one page leaves the boundaries
+ * of all others in place.
+ */
 export function endsPage(path: string): boolean {
   let hash = 0x811c9dc5;
   for (let at = 0; at < path.length; at++) hash = Math.imul(hash ^ path.charCodeAt(at), 0x01000193);
@@ -118,29 +125,32 @@ export function endsPage(path: string): boolean {
   return ((hash ^ (hash >>> 13) ^ (hash >>> 21)) & 0xff) === 0;
 }
 
-/** Most entries of a page, and the text after which one ends whatever its paths are. */
+/** Most entries of a page. */
 export const MAX_PAGE_ENTRIES = 2048;
+
+/** Length of a page's JSON, in UTF-16 code units, after which it ends regardless of its paths. */
 export const FULL_PAGE_CHARS = 256 * 1024;
 
-/** What a session asks of a runner: `POST /sessions/{id}/snapshot`. */
+/** Body of the runner's `POST /sessions/{id}/snapshot`. */
 export const ScanRequest = z.object({
-  /** Names of files and folders that are left out wherever they stand in the workspace. */
+  /** Names of files and folders to leave out at any depth of the workspace. */
   exclude: z.array(z.string()),
   maxFileBytes: z.number().int().positive(),
   maxBytes: z.number().int().positive(),
   maxEntries: z.number().int().positive(),
-  /** Forget what is believed to be stored: the session lacks something that was not offered. */
+  /** The runner must forget which objects it believes stored, because the session lacks some that it did not offer. */
   afresh: z.boolean(),
-  /** What is new may come with the answer: see `Scan`. A runner that knows nothing of it answers without. */
+  /** New objects may come with the answer: see `Scan`. A runner of an earlier version ignores this. */
   ahead: z.boolean().optional(),
-  /** Whether the session knows of small pieces (`FileEntry.z`): one of an earlier version does not say so. */
+  /** The session supports small pieces (`FileEntry.z`). Sessions of earlier versions do not send this. */
   small: z.boolean().optional(),
 });
 export type ScanRequest = z.infer<typeof ScanRequest>;
 
 /**
- * The answer: the root, to be asked for with all that is new below it at `POST .../snapshot/{scan}/objects`. Where little
- * is new and it was asked for `ahead`, the answer is frames: this in a `json` frame, and objects in `data` frames.
+ * The answer to a `ScanRequest`. The session fetches the root and the new objects below it from
+ * `POST .../snapshot/{scan}/objects`. When little is new and the request had `ahead`, the answer consists of frames: this
+ * object in a `json` frame, then the new objects in `data` frames.
  */
 export const Scan = z.object({
   runnerId: z.string().max(64),
@@ -148,22 +158,23 @@ export const Scan = z.object({
   scan: z.string().max(64),
   root: Hash,
   rootSize: z.number().int().positive().max(MAX_ROOT_BYTES),
-  /** Transcripts and their lengths as this snapshot has them. */
+  /** Transcripts with their sizes in this snapshot, in bytes. */
   transcripts: z.array(z.object({ file: Path, size: z.number().int().nonnegative() })).max(10_000),
-  /** Paths left out, the first of them, and why. */
+  /** The first paths that were left out, and why. */
   skipped: z.array(z.object({ path: z.string().max(MAX_PATH), why: z.string().max(100) })).max(20),
   skippedCount: z.number().int().nonnegative(),
-  /** Files that changed while they were read, all the times: what is saved is what was read. */
+  /** Number of files that changed during every attempt to read them. They are saved as they were read. */
   changing: z.number().int().nonnegative(),
 });
 export type Scan = z.infer<typeof Scan>;
 
+/** Body of `POST .../snapshot/{scan}/objects`. */
 export const ObjectsRequest = z.object({ hashes: z.array(Hash).min(1).max(20_000) });
 
-/** `POST .../snapshot/{scan}/done`: the runner may forget the scan, and knows what is stored. */
+/** Body of `POST .../snapshot/{scan}/done`. The runner may forget the scan, and learns whether its objects are stored. */
 export const DoneRequest = z.object({ committed: z.boolean() });
 
-/** Refusals of a runner, as `{error, message}`. */
+/** Body of a runner's refusal. */
 export const SnapshotRefusal = z.object({
   error: z.enum(["busy", "no_folder", "too_large", "changed", "unknown_scan", "bad_restore", "failed"]),
   message: z.string().max(1000),
@@ -171,31 +182,32 @@ export const SnapshotRefusal = z.object({
 export type SnapshotRefusal = z.infer<typeof SnapshotRefusal>;
 
 /**
- * A restore is one request, `POST /sessions/{id}/restore`, whose body is a stream of frames: a `json` frame of this
- * kind, and after a file and a transcript its contents in `data` frames. Without the `end` it is torn, and the runner
- * keeps nothing of it.
+ * A step of a restore. A restore is one request, `POST /sessions/{id}/restore`, whose body is a stream of frames: each step
+ * is a `json` frame, and the contents of a file or a transcript follow it in `data` frames. A stream without the step
+ * `end` is incomplete, and the runner discards it.
  */
 export const RestoreStep = z.discriminatedUnion("type", [
   z.object({ type: z.literal("entry"), entry: SnapshotEntry }),
-  /** What a transcript held after the snapshot: bytes from `at` on. */
+  /** Bytes that a transcript gained after the snapshot, to append at offset `at`. */
   z.object({ type: z.literal("transcript"), file: Path, at: z.number().int().nonnegative(), size: z.number().int() }),
   z.object({ type: z.literal("end"), entries: z.number().int() }),
 ]);
 export type RestoreStep = z.infer<typeof RestoreStep>;
 
+/** The answer to a restore. */
 export const Restored = z.object({
   runnerId: z.string().max(64),
   folder: z.string().max(64),
   files: z.number().int().nonnegative(),
   bytes: z.number().int().nonnegative(),
-  /** Lines of transcripts that came after the snapshot. */
+  /** Number of appended lines of transcripts that are newer than the snapshot. */
   transcriptLines: z.number().int().nonnegative(),
-  /** Transcripts of which a piece in the middle is missing: what came after it could not be appended. */
+  /** Transcripts with a missing piece in the middle. Anything after the gap could not be appended. */
   gaps: z.array(z.string().max(MAX_PATH)).max(100),
 });
 export type Restored = z.infer<typeof Restored>;
 
-/** Where transcripts are: only these are mirrored. */
+/** Whether a path is a transcript of the engine. Only transcripts are mirrored. */
 export function isTranscript(path: string): boolean {
   return path.startsWith("engine/projects/") && path.endsWith(".jsonl") && isSavedPath(path);
 }

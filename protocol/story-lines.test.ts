@@ -8,12 +8,12 @@ import type { StoryLine } from "./story-lines.ts";
 const IDS = { sessionId: "sesn_1", runId: "run_1", requestId: "req_1" };
 type Given = SessionEvent & { id?: string };
 
-/** What the events become. Ids are `e1`, `e2`, ... where none is given. */
+/** The lines for some events. Events without an id get `e1`, `e2`, ... */
 function lines(events: readonly Given[], verbose = false): StoryLine[] {
-  const seed = new StoryLines({ ...IDS, verbose });
+  const story = new StoryLines({ ...IDS, verbose });
   return events.flatMap((event, at) => {
     const header = { seq: at + 1, run_id: "run_1", processed_at: "2026-11-21T00:00:00.000Z" };
-    return seed.of({ id: `e${at + 1}`, ...event, ...header } as StoredEvent);
+    return story.of({ id: `e${at + 1}`, ...event, ...header } as StoredEvent);
   });
 }
 
@@ -62,7 +62,7 @@ describe("events to lines", () => {
     ],
     ["text at once", [said("m", "hello")], [piece("hello", "m")]],
     [
-      "text in pieces, which the whole does not repeat",
+      "text in pieces, which the whole message does not repeat",
       [delta("m", "hel"), delta("m", "lo"), said("m", "hello")],
       [piece("hel", "m"), piece("lo", "m")],
     ],
@@ -72,16 +72,16 @@ describe("events to lines", () => {
       [piece("hel", "m"), piece("lo", "m")],
     ],
     [
-      "text that began again after a retry",
+      "text that starts over after a retry",
       [delta("m", "hel"), said("n", "hello")],
       [piece("hel", "m"), piece("hello", "n")],
     ],
     [
-      "two texts whose pieces mix",
+      "two texts whose pieces alternate",
       [delta("m", "a"), delta("n", "x"), said("m", "ab"), said("n", "xy")],
       [piece("a", "m"), piece("x", "n"), piece("b", "m"), piece("y", "n")],
     ],
-    ["letters of two code units", [delta("m", "😀"), said("m", "😀😀")], [piece("😀", "m"), piece("😀", "m")]],
+    ["characters of two code units", [delta("m", "😀"), said("m", "😀😀")], [piece("😀", "m"), piece("😀", "m")]],
     [
       "a message of several blocks",
       [
@@ -98,7 +98,7 @@ describe("events to lines", () => {
     ],
     ["an empty message", [said("m", "")], []],
     [
-      "a tool, and what it gave",
+      "a tool call and its result",
       [
         { type: "agent.tool_use", name: "Bash", input: { command: "ls" } },
         {
@@ -118,7 +118,7 @@ describe("events to lines", () => {
       ],
     ],
     [
-      "the result of a tool that was called before one listened",
+      "the result of a tool call from before the first event",
       [{ type: "agent.tool_result", tool_use_id: "e0", content: [], is_error: true }],
       [{ type: "tool_result", tool: "", result: "", id: "e0", isError: true }],
     ],
@@ -135,7 +135,7 @@ describe("events to lines", () => {
       ],
     ],
     [
-      "a model that is tried again",
+      "a model call that is retried",
       [
         {
           type: "session.error",
@@ -145,7 +145,7 @@ describe("events to lines", () => {
       [{ type: "status", status: "retrying", message: "529" }],
     ],
     [
-      "a model that failed for good, which the end tells",
+      "a model call that failed for good, which the last line reports",
       [
         {
           type: "session.error",
@@ -156,7 +156,7 @@ describe("events to lines", () => {
     ],
     ["the end", [ended()], [{ type: "result", result: "42", ...END }]],
     [
-      "a failure of the model's API: its status is not ours",
+      "a failure of the model's API, with its own status",
       [failed({ type: "upstream_error", message: "no", upstream_status: 429 })],
       [{ type: "error", error: "upstream_error", message: "no", upstreamStatus: 429, result: "", ...END }],
     ],
@@ -181,7 +181,7 @@ describe("events to lines", () => {
       [{ type: "error", error: "cancelled", message: "The run was cancelled.", result: "", ...END }],
     ],
     [
-      "what a seed has no word for",
+      "events without a line",
       [
         { type: "user.message", content: [{ type: "text", text: "x" }] },
         { type: "user.interrupt" },
@@ -199,15 +199,15 @@ describe("events to lines", () => {
   });
 
   it.each<[string, Given, StoryLine]>([
-    ["thoughts", { type: "agent.thinking", thinking: "hm" }, { type: "thinking", content: "hm" }],
-    ["thoughts that are kept secret", { type: "agent.thinking" }, { type: "thinking", content: "" }],
-    ["a sub-agent's words", said("m", "inner", { parent_tool_use_id: "e0" }), piece("inner", "m")],
-  ])("are shown only to who wants all: %s", (_name, event, line) => {
+    ["thinking", { type: "agent.thinking", thinking: "hm" }, { type: "thinking", content: "hm" }],
+    ["hidden thinking", { type: "agent.thinking" }, { type: "thinking", content: "" }],
+    ["a sub-agent's text", said("m", "inner", { parent_tool_use_id: "e0" }), piece("inner", "m")],
+  ])("are shown only in verbose mode: %s", (_name, event, line) => {
     expect(lines([event])).toEqual([]);
     expect(lines([event], true)).toEqual([line]);
   });
 
-  it("put together, the pieces of a message are its text, wherever it was cut", () => {
+  it("joined in order, the pieces of a message are its text, wherever it was split", () => {
     const text = "The answer is 42. 😀";
     for (let first = 0; first <= text.length; first++) {
       for (let second = first; second <= text.length; second++) {
@@ -240,7 +240,7 @@ describe("the HTTP status of a run that did not succeed", () => {
     expect(runErrorStatus(error)).toBe(status);
   });
 
-  it("is said for every way to fail", () => {
+  it("exists for every type of failure", () => {
     for (const type of RunErrorType.options) expect(runErrorStatus(type), type).toBeGreaterThanOrEqual(400);
   });
 });

@@ -1,7 +1,7 @@
 import type { StoredEvent } from "./event.ts";
 import type { RunErrorType } from "./run-end.ts";
 
-/** One line of the seeds' stream. `type` is theirs where they have one; `status` and `permission_denied` are ours. */
+/** One line of a run's story. */
 export type StoryLine = {
   readonly type:
     | "status"
@@ -16,9 +16,9 @@ export type StoryLine = {
 } & Record<string, unknown>;
 
 /**
- * Events of one run → the seeds' lines. `assistant` lines are pieces: put together in order they are the agent's text,
- * whether it arrived in deltas or at once. Pieces of one message carry the same `messageId`; after a retry in the
- * middle of a message the text begins again under another one.
+ * Translates the events of one run into lines. `assistant` lines are pieces: joined in order they are the agent's text,
+ * whether it arrived in deltas or at once. Pieces of one message carry the same `messageId`. After a retry in the middle
+ * of a message the text starts over with a new `messageId`.
  */
 export class StoryLines {
   readonly #ids: { sessionId: string; runId: string; requestId: string };
@@ -32,6 +32,7 @@ export class StoryLines {
     this.#verbose = verbose;
   }
 
+  /** The lines for the next event. Call it in the order of the log. */
   of(event: StoredEvent): StoryLine[] {
     switch (event.type) {
       case "run.queued":
@@ -54,7 +55,7 @@ export class StoryLines {
       case "agent.thinking":
         return this.#verbose ? [{ type: "thinking", content: event.thinking ?? "" }] : [];
       case "agent.tool_use":
-        // Shown already, on its own thread.
+        // A copy of a call that its own thread has already shown.
         if (event.session_thread_id !== undefined) return [];
         this.#tools.set(event.id, event.name);
         return [{ type: "tool_call", tool: event.name, input: event.input, id: event.id }];
@@ -96,9 +97,9 @@ export class StoryLines {
 }
 
 const HINT =
-  'The permission mode of this run does not allow it. Send "permissionMode":"bypassPermissions" to allow everything inside the sandbox, or set GANTRY_PERMISSION_MODE.';
+  'The permission mode of this run does not allow this call. Send "permissionMode":"bypassPermissions" to allow everything inside the sandbox, or set GANTRY_PERMISSION_MODE.';
 
-/** Our HTTP status for a run that did not succeed. The upstream's own status is in `upstreamStatus`. */
+/** HTTP status for a run that did not succeed. The status of the model's API is in `upstreamStatus`. */
 const RUN_STATUS: Record<RunErrorType | "interrupted" | "cancelled", number> = {
   upstream_error: 502,
   prompt_too_long: 422,
@@ -115,6 +116,7 @@ const RUN_STATUS: Record<RunErrorType | "interrupted" | "cancelled", number> = {
   cancelled: 409,
 };
 
+/** HTTP status for an error type or an outcome; 500 for an unknown one. */
 export function runErrorStatus(error: unknown): number {
   return RUN_STATUS[error as keyof typeof RUN_STATUS] ?? 500;
 }

@@ -1,7 +1,7 @@
 import type { Env } from "./base/env.ts";
 import { createApp } from "./http/app.ts";
 
-/** The Worker: requests to doors, and the objects behind them. */
+/** Entry point of the Worker: the HTTP app, and the Durable Objects and entrypoints that the runtime looks up by name. */
 export { Ledger } from "./accounts/ledger.ts";
 export { Replies } from "./accounts/replies.ts";
 export { Egress } from "./http/from-sandbox/egress.ts";

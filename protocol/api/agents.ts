@@ -3,7 +3,7 @@ import { COMMON_QUERY, Metadata, MetadataPatch, PAGE_QUERY, QueryFlag, When, que
 import { peerLimitsOf } from "../peers.ts";
 import { Tool } from "./tools.ts";
 
-/** Bodies and queries of `/v1/agents`, in the words of Managed Agents. */
+/** Bodies and queries of `/v1/agents`, with the names of Managed Agents. */
 
 const Effort = z.enum(["low", "medium", "high", "xhigh", "max"]);
 
@@ -25,7 +25,10 @@ const McpServer = z.strictObject({
     .string()
     .max(2048)
     .refine((url) => isHttpUrl(url) || peerLimitsOf(url) !== null, "must be an http or https URL")
-    .refine((url) => peerLimitsOf(url) !== "bad", "max_sessions, max_depth and max_budget_usd are known, as numbers"),
+    .refine(
+      (url) => peerLimitsOf(url) !== "bad",
+      "accepts only max_sessions, max_depth and max_budget_usd, as numbers within their limits",
+    ),
 });
 
 const Skill = z.discriminatedUnion("type", [
@@ -33,13 +36,13 @@ const Skill = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("custom"), skill_id: z.string().min(1).max(128), version: z.string().nullish() }),
 ]);
 
-/** Runs have no identity in another cloud here; the default says so. */
+/** Runs have no identity in another cloud. Only the default value is accepted. */
 const ExecutionIdentity = z.strictObject({ type: z.literal("service_account") });
 
 const AgentRef = z.strictObject({ type: z.literal("agent"), id: z.string(), version: z.int().min(1).optional() });
 const Self = z.strictObject({ type: z.literal("self") });
 const Advisor = z.strictObject({ type: z.literal("advisor"), model: z.string().min(1) });
-/** An agent that another one may start: an id, a reference, or itself. */
+/** A sub-agent that an agent may start: an id, a reference, or the agent itself. */
 const Predefined = z.union([z.string(), z.discriminatedUnion("type", [AgentRef, Self])]);
 export type PredefinedAgent = z.infer<typeof Predefined>;
 const RosterEntry = z.union([z.string(), z.discriminatedUnion("type", [AgentRef, Self, Advisor])]);
@@ -91,7 +94,7 @@ export const AgentCreate = z.strictObject({
 });
 export type AgentCreate = z.infer<typeof AgentCreate>;
 
-/** Left out: as it was. Null, or an empty list: cleared. `version` is the one that the change was made from. */
+/** An absent field stays unchanged; null or an empty list clears it. `version` is the version that the change is based on. */
 export const AgentUpdate = z.strictObject({
   model: Model.optional(),
   name: Name.optional(),

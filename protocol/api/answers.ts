@@ -3,11 +3,11 @@ import { RunError, RunOutcome } from "../run-end.ts";
 import { Scope } from "./keys.ts";
 
 /**
- * What doors answer, for the OpenAPI document and the test that holds real answers against it. Objects are open: a client
- * must bear fields that it does not know.
+ * Schemas of answers, for the OpenAPI document and for the test that checks real answers against it. Objects are open,
+ * because clients must accept fields that they do not know.
  */
 
-/** Names of the schemas in the document. */
+/** Schemas by their names in the document. */
 export const ANSWERS = z.registry<{ id: string }>();
 
 function named<T extends z.ZodType>(id: string, schema: T): T {
@@ -23,7 +23,7 @@ const Tokens = z.looseObject({
   cache_read_input_tokens: z.number(),
 });
 
-/** A page of a list; `next_page` is null at its end. */
+/** A page of a list; `next_page` is null at the end of the list. */
 function pageOf(id: string, item: z.ZodType) {
   return named(
     id,
@@ -135,7 +135,7 @@ export const EventAnswer = named(
   z.looseObject({
     type: z.string(),
     id: z.string(),
-    /** Place in the session's log: 1, 2, 3, ... */
+    /** Position in the session's log: 1, 2, 3, ... */
     seq: z.int(),
     run_id: z.string().nullable(),
     processed_at: When,
@@ -208,7 +208,7 @@ export const KeyAnswer = named(
     created_at: When,
     expires_at: When.nullable(),
     last_used_at: When.nullable(),
-    /** The key itself: in the answer that made it, and nowhere else. */
+    /** The key itself, present only in the answer that created it. */
     key: z.string().optional(),
   }),
 );
@@ -281,14 +281,14 @@ export const ChatCompletion = named(
   z.looseObject({ id: z.string(), choices: z.array(z.looseObject({})) }),
 );
 
-/** One line of the seeds' stream; the last of a run is `result` or `error`. */
+/** One line of a run's story; the last line of a run is `result` or `error`. */
 export const StoryLine = named("StoryLine", z.looseObject({ type: z.string() }));
-export const SeedResult = named(
-  "SeedResult",
+export const RunResult = named(
+  "RunResult",
   z.looseObject({ type: z.literal("result"), result: z.string(), sessionId: z.string(), requestId: z.string() }),
 );
-export const SeedStatus = named(
-  "SeedStatus",
+export const RunStatus = named(
+  "RunStatus",
   z.looseObject({ type: z.literal("status"), status: z.string(), sessionId: z.string(), runId: z.string() }),
 );
 export const MessageProcessed = named(
@@ -320,15 +320,15 @@ export const ApiErrorAnswer = named(
     error: z.looseObject({
       type: z.string(),
       message: z.string(),
-      /** The field or parameter that is meant. */
+      /** The field or parameter that is wrong. */
       param: z.string().optional(),
     }),
     request_id: z.string(),
   }),
 );
-/** An error of the seeds' doors. */
-export const SeedError = named(
-  "SeedError",
+/** An error outside `/v1`: the prompt doors and the pages about the server. */
+export const FlatError = named(
+  "FlatError",
   z.looseObject({
     type: z.literal("error"),
     error: z.string(),
@@ -337,4 +337,5 @@ export const SeedError = named(
     field: z.string().optional(),
   }),
 );
+/** An error of `POST /query`. */
 export const QueryError = named("QueryError", z.looseObject({ success: z.literal(false), error: z.string() }));

@@ -1,21 +1,21 @@
 import { z } from "zod";
 
-/** Metadata of an agent or an environment: at most 16 pairs. */
+/** Most pairs of an object's metadata. */
 const MAX_PAIRS = 16;
 const Key = z.string().min(1).max(64);
 const Value = z.string().max(512);
 
 export const Metadata = z
   .record(Key, Value)
-  .refine((pairs) => Object.keys(pairs).length <= MAX_PAIRS, `at most ${MAX_PAIRS} pairs`);
+  .refine((pairs) => Object.keys(pairs).length <= MAX_PAIRS, `must have at most ${MAX_PAIRS} pairs`);
 
-/** Changes to metadata: a text sets a key, null removes it. What comes out is checked against `Metadata` again. */
+/** Changes to metadata: a text sets a key, null removes it. The result is checked against `Metadata` again. */
 export const MetadataPatch = z.record(Key, Value.nullable());
 
-/** A flag of a query: `?include_archived=true`. */
+/** A flag in a query: `?include_archived=true`. */
 export const QueryFlag = z.enum(["true", "false"]).transform((text) => text === "true");
 
-/** A number of a query. */
+/** A whole number in a query, of at most nine digits. */
 export function queryNumber(min: number, max: number) {
   return z
     .string()
@@ -24,10 +24,10 @@ export function queryNumber(min: number, max: number) {
     .pipe(z.number().min(min).max(max));
 }
 
-/** What every request may carry: the SDK marks beta routes with `?beta=true`. Read by nobody. */
+/** Accepted by every route and ignored: Anthropic's SDK marks beta routes with `?beta=true`. */
 export const COMMON_QUERY = { beta: z.string().optional() };
 
-/** Query of a list: `limit` items (20 without, at most 100) from the cursor `page` on. */
+/** Query of a list: `limit` items (default 20, at most 100) from the cursor `page` on. */
 export const PAGE_QUERY = {
   ...COMMON_QUERY,
   limit: queryNumber(1, 100).default(20),
@@ -37,13 +37,13 @@ export const PAGE_QUERY = {
 /** Query of a route that has no parameters of its own. */
 export const NoQuery = z.strictObject(COMMON_QUERY);
 
-/** A list without filters. */
+/** Query of a list without filters. */
 export const PageQuery = z.strictObject(PAGE_QUERY);
 
-/** A time of a query, as milliseconds since 1970. */
+/** A time in a query, ISO 8601 with an offset; parsed to milliseconds since 1970. */
 export const When = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));
 
-/** Conditions on the time of creation. */
+/** Conditions on the creation time. */
 export const CREATED_QUERY = {
   "created_at[gt]": When.optional(),
   "created_at[gte]": When.optional(),

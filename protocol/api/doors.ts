@@ -2,18 +2,18 @@ import { z } from "zod";
 import { RunOptions } from "../run-options.ts";
 import { QueryFlag } from "./common.ts";
 
-/** Bodies of the seeds' doors, in the seeds' words. */
+/** Bodies of the prompt doors. Their field names are camelCase, unlike those under `/v1`. */
 
-const Text = z.string("is required and must be a text").refine((value) => value.trim() !== "", "must not be empty");
+const Text = z.string("is required and must be a string").refine((value) => value.trim() !== "", "must not be empty");
 
 /** Body of `POST /claude-code`. */
 export const ClaudeCodeRequest = z.strictObject({
   prompt: Text,
   model: z.string().min(1).optional(),
-  /** `false`: one object at the end. Not given: as the `Accept` header says. */
+  /** `false`: one object at the end; `true`: a stream. Absent: the `Accept` header decides. */
   stream: z.boolean().optional(),
   verbose: z.boolean().default(false),
-  /** The engine's own messages too, as lines of the type `raw`. */
+  /** Adds the engine's own messages as lines of type `raw`. */
   includeRaw: z.boolean().optional(),
   maxTurns: RunOptions.shape.maxTurns.optional(),
   permissionMode: z.string().optional(),
@@ -21,7 +21,7 @@ export const ClaudeCodeRequest = z.strictObject({
   additionalArgs: z.array(z.string()).default([]),
 });
 
-/** The story of a run once more: `after` is the `seq` of the last line that the client has. */
+/** Query of `GET /claude-code/{sessionId}/{runId}`. `after` is the `seq` of the last line that the client has. */
 export const ClaudeCodeRunQuery = z.strictObject({ after: z.string().optional(), verbose: QueryFlag.optional() });
 
 /** Body of `POST /agent/message`. */

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { Metadata, MetadataPatch, PAGE_QUERY, QueryFlag } from "./common.ts";
 
-/** Bodies and queries of `/v1/environments`, in the words of Managed Agents. */
+/** Bodies and queries of `/v1/environments`, with the names of Managed Agents. */
 
 const AllowedHost = z
   .string()
@@ -18,7 +18,7 @@ const Networking = z.discriminatedUnion("type", [
 ]);
 export type NetworkingParams = z.infer<typeof Networking>;
 
-/** A package as its manager names it, such as `pandas==2.2.0`. Never a flag: it must not begin with a hyphen. */
+/** A package in its manager's notation, such as `pandas==2.2.0`. It must not begin with a hyphen, which would be a flag. */
 const Package = z.string().regex(/^[^\s-]\S{0,213}$/, "must be the name of a package, without spaces");
 const Names = z.array(Package).max(256).nullish();
 const Packages = z.strictObject({
@@ -42,11 +42,11 @@ const Name = z.string().min(1).max(256);
 const Description = z.string().max(2048);
 const Visibility = z.enum(["organization", "account"]);
 
-/** Metadata by which an environment says how many minutes its engines wait for a prompt. */
+/** Metadata key that sets how many minutes an environment's idle engines wait for a prompt. */
 const SLEEP_AFTER = "sleep_after_minutes";
 const SAYS_SLEEP_AFTER = { error: "must be a number of minutes, from 0.01 to 35000", path: [SLEEP_AFTER] };
 
-/** Milliseconds without a prompt after which an engine of this environment is ended; undefined where it does not say. */
+/** Milliseconds after which an environment's idle engine is stopped; undefined when its metadata does not set it. */
 export function sleepAfterMsOf(metadata: Readonly<Record<string, string | null>>): number | undefined {
   const text = metadata[SLEEP_AFTER];
   return text === undefined || text === null ? undefined : Math.round(Number(text || Number.NaN) * 60_000);
@@ -66,7 +66,7 @@ export const EnvironmentCreate = z.strictObject({
 });
 export type EnvironmentCreate = z.infer<typeof EnvironmentCreate>;
 
-/** Left out: as it was. In metadata null or an empty text removes a key. */
+/** An absent field stays unchanged. In metadata, null or an empty text removes a key. */
 export const EnvironmentUpdate = z.strictObject({
   name: Name.nullish(),
   config: Config.nullish(),

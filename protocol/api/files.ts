@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { COMMON_QUERY, queryNumber } from "./common.ts";
 
-/** Query of `GET /v1/files`. With `ids` the answer is one page; `page` and `limit` do not go with it. */
+/** Query of `GET /v1/files`. With `ids[]` the answer is a single page, so `page` and `limit` are not allowed. */
 export const FileListQuery = z
   .strictObject({
     ...COMMON_QUERY,
@@ -15,5 +15,5 @@ export const FileListQuery = z
     path: ["ids"],
   });
 
-/** Fields of an upload beside the file itself. Seconds: an hour to ninety days. */
+/** Fields of an upload besides the file. A file may expire after an hour to ninety days. */
 export const FileFields = z.strictObject({ expires_in_seconds: queryNumber(3600, 7_776_000).optional() });

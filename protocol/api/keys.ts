@@ -2,37 +2,37 @@ import { z } from "zod";
 import { COMMON_QUERY, PAGE_QUERY } from "./common.ts";
 
 /**
- * What a key opens. Each request needs one of the scopes its route lists (`worker/http/routes/routes.ts`).
+ * What a key may do. A request needs one of the scopes that its route lists (`worker/http/routes/routes.ts`).
  *
- * - `admin`: everything of its account, keys and the audit log included
+ * - `admin`: everything in its account, including keys and the audit log
  * - `agents`: create and change agents and environments
  * - `sessions`: start, prompt, steer and delete sessions
  * - `models`: call models through the router
- * - `work`: take the work of self-hosted environments and carry out its tool calls: the key of a worker
+ * - `work`: take work items of self-hosted environments and carry out their tool calls; for workers
  * - `files`: upload, download and delete files
- * - `read`: look at everything but keys, the audit log and the contents of files; change nothing
+ * - `read`: read everything except keys, the audit log and the contents of files; change nothing
  */
 export const Scope = z.enum(["admin", "agents", "sessions", "models", "work", "files", "read"]);
 export type Scope = z.infer<typeof Scope>;
 
 export const AccountName = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, "1-64 small letters, digits, dots, hyphens and underscores");
+  .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, "must be 1-64 lower-case letters, digits, dots, hyphens and underscores");
 
-/** Body of `POST /v1/keys`. Without `expires_in_seconds` a key holds until it is revoked; at most ten years. */
+/** Body of `POST /v1/keys`. A key expires after at most ten years; without `expires_in_seconds` only revoking ends it. */
 export const KeyCreate = z.strictObject({
   name: z.string().min(1).max(256),
   scopes: z.array(Scope).min(1),
-  /** Of another account: with the installation's own key only. */
+  /** Another account. Only the installation's own key may name one. */
   account: AccountName.optional(),
   expires_in_seconds: z.int().min(1).max(315_360_000).optional(),
 });
 
-/** Key and audit lists: of another account with the installation's own key only. */
+/** Queries of keys and of the audit log. Only the installation's own key may name another account. */
 export const AccountQuery = z.strictObject({ ...COMMON_QUERY, account: AccountName.optional() });
 export const AccountPageQuery = z.strictObject({ ...PAGE_QUERY, account: AccountName.optional() });
 
-/** A key as it is shown. The key itself is shown once, in `key` of the answer that made it. */
+/** A key as the API shows it. Only the answer that created it has the key itself, in `key`. */
 export interface ApiKey {
   readonly type: "api_key";
   readonly id: string;
@@ -40,16 +40,16 @@ export interface ApiKey {
   readonly name: string;
   readonly scopes: readonly Scope[];
   readonly created_at: string;
-  /** Null: it does not expire. */
+  /** Null when the key does not expire. */
   readonly expires_at: string | null;
-  /** To the minute. Null: never. */
+  /** Accurate to a minute; null when the key was never used. */
   readonly last_used_at: string | null;
 }
 
-/** A change that was made, by whom. */
+/** An entry of the audit log: a change and the key that made it. */
 export interface AuditEntry {
   readonly type: "audit_entry";
-  /** Position in the log of the whole installation, as text. */
+  /** Position in the installation's log, as text. */
   readonly id: string;
   readonly at: string;
   readonly account: string;

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { COMMON_QUERY, queryNumber } from "./common.ts";
 
-/** Queries of lists that are ours or the router's. */
+/** Queries of models, runs and usage. */
 
 const Lifecycle = z.enum(["active", "deprecated", "retired"]);
 
@@ -13,7 +13,7 @@ export const ModelListQuery = z.strictObject({
   "lifecycle[]": z.array(Lifecycle).max(3).optional(),
 });
 
-/** `page` is the place of the last run shown. */
+/** `page` is the number of the last run on the previous page. */
 export const RunListQuery = z.strictObject({
   ...COMMON_QUERY,
   limit: queryNumber(1, 1000).default(100),
@@ -24,6 +24,6 @@ export const UsageQuery = z.strictObject({
   ...COMMON_QUERY,
   session_id: z.string().optional(),
   key_id: z.string().optional(),
-  /** First day, UTC. */
+  /** The first day, in UTC. */
   since: z.iso.date().optional(),
 });

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { MountPath } from "../mount.ts";
 import { PAGE_QUERY } from "./common.ts";
 
-/** Files and repositories of a session, as requests of Managed Agents name them. */
+/** Files and repositories of a session, with the names of Managed Agents. */
 
 export const FileResource = z.strictObject({
   type: z.literal("file"),
@@ -10,7 +10,7 @@ export const FileResource = z.strictObject({
   mount_path: MountPath.nullish(),
 });
 
-/** A name that git takes as a branch and no shell or option parser as something else. */
+/** A name that git accepts as a branch and that no shell or option parser misreads. */
 const Branch = z
   .string()
   .regex(/^[\w][\w./+@-]{0,254}$/, "must be the name of a branch")
@@ -25,7 +25,7 @@ const Checkout = z.discriminatedUnion("type", [
 ]);
 export type Checkout = z.infer<typeof Checkout>;
 
-/** A credential: it must survive an HTTP header. */
+/** A credential. It must be valid in an HTTP header. */
 const AuthorizationToken = z.string().regex(/^[\x21-\x7e]{1,4096}$/, "must be printable ASCII without spaces");
 
 export const RepositoryResource = z.strictObject({
@@ -39,7 +39,7 @@ export const RepositoryResource = z.strictObject({
 export const ResourceParams = z.discriminatedUnion("type", [FileResource, RepositoryResource]);
 export type ResourceParams = z.infer<typeof ResourceParams>;
 
-/** The most a session may have. */
+/** Most resources of a session. */
 export const MAX_RESOURCES = 100;
 
 export const ResourceList = z.array(ResourceParams).max(MAX_RESOURCES);

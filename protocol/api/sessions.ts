@@ -5,14 +5,17 @@ import { AgentCreate } from "./agents.ts";
 import { ResourceList } from "./resources.ts";
 import { COMMON_QUERY, CREATED_QUERY, Metadata, MetadataPatch, PAGE_QUERY, QueryFlag, queryNumber } from "./common.ts";
 
-/** Bodies and queries of `/v1/sessions`, in the words of Managed Agents. */
+/**
+ * Bodies and queries of `/v1/sessions`, with the names of Managed Agents. "Gantry's own" marks fields that Managed Agents
+ * does not have.
+ */
 
 const AgentRef = z.strictObject({ type: z.literal("agent"), id: z.string(), version: z.int().min(1).optional() });
 const Overrides = AgentCreate.pick({ mcp_servers: true, model: true, skills: true, system: true, tools: true })
   .partial()
   .extend({ type: z.literal("agent_with_overrides"), id: z.string(), version: z.int().min(1).optional() });
 
-/** Ours: an agent that is not saved, and one by its id without saying so. */
+/** Gantry's own: an agent that is not stored, and a reference without `type`. */
 const InlineAgent = AgentCreate.pick({
   description: true,
   mcp_servers: true,
@@ -23,7 +26,7 @@ const InlineAgent = AgentCreate.pick({
 }).extend({ type: z.literal("inline"), name: AgentCreate.shape.name.optional() });
 const BareRef = z.strictObject({ id: z.string(), version: z.int().min(1).optional() });
 
-/** What a session may be made with as its agent. */
+/** The agent of a new session. */
 export const SessionAgent = z.union([
   z.string(),
   z.discriminatedUnion("type", [AgentRef, Overrides, InlineAgent]),
@@ -34,11 +37,11 @@ export type SessionAgent = z.infer<typeof SessionAgent>;
 const UserMessage = z.strictObject({
   type: z.literal("user.message"),
   content: z.array(PromptBlock).min(1),
-  /** Ours: the engine's own messages become `engine.message` events. */
+  /** Gantry's own: records the engine's messages as `engine.message` events. */
   include_raw: z.boolean().optional(),
 });
 
-/** What an operator says to the model with the prompt before it. */
+/** Text from an operator that goes to the model with the preceding prompt. */
 const SystemMessage = z.strictObject({
   type: z.literal("system.message"),
   content: z
@@ -47,16 +50,16 @@ const SystemMessage = z.strictObject({
     .max(20),
 });
 
-/** What a session begins with, beyond Managed Agents. */
+/** Gantry's own fields of a new session. */
 const BEYOND = {
-  /** In place of the agent's, for prompts that name none. */
+  /** Replaces the agent's model for prompts that name none. */
   model: z.string().min(1).max(256).optional(),
   permission_mode: PermissionMode.optional(),
-  /** Whether the agent may ask whoever uses the session (the engine's AskUserQuestion). */
+  /** Whether the agent may ask the client questions (the engine's AskUserQuestion). */
   ask_user_question: z.boolean().optional(),
 };
 
-/** Where a session begins: what a template holds, and what a request says itself. */
+/** Fields of a new session that both a template and a request may set. */
 export const START = {
   agent: SessionAgent.optional(),
   environment_id: z.string().optional(),
@@ -66,16 +69,16 @@ export const START = {
   ...BEYOND,
 };
 
-/** Nobody's yet: refused with a reason rather than as an unknown field. */
+/** Fields of Managed Agents that are not supported yet. They are refused with a reason rather than as unknown fields. */
 const NOT_YET = {
   budget: z.never({ error: "is not supported: GANTRY_SESSION_BUDGET_USD sets one for all sessions" }).optional(),
 };
 
-/** Beyond Managed Agents, `agent` may be left out (plain Claude Code), and so may `environment_id`. */
+/** Unlike in Managed Agents, `agent` is optional (without it: plain Claude Code), and so is `environment_id`. */
 export const SessionCreate = z.strictObject({
   ...START,
   ...NOT_YET,
-  /** Ours: a starting point. What the request says itself counts more; of metadata both are there. */
+  /** Gantry's own: a template. Fields of the request replace the template's; metadata is merged. */
   template: z.string().optional(),
   vault_ids: z.array(z.string()).max(20).optional(),
   initial_events: z.array(UserMessage).max(50).optional(),
@@ -117,11 +120,11 @@ export const SendEvents = z.strictObject({
           tool_use_id: z.string(),
           result: z.enum(["allow", "deny"]),
           deny_message: z.string().max(10_000).nullish(),
-          /** Ours: the tool runs with this input instead. */
+          /** Gantry's own: the tool runs with this input instead. */
           updated_input: z.record(z.string(), z.unknown()).optional(),
-          /** Ours: what is answered to the agent's questions, by the text of each. */
+          /** Gantry's own: the answers to the agent's questions, by the text of each question. */
           answers: z.record(z.string(), z.union([z.string().max(10_000), z.array(z.string().max(10_000))])).optional(),
-          /** Ours: the mode in which the run goes on after its plan was allowed. */
+          /** Gantry's own: the permission mode in which the run goes on after its plan was allowed. */
           permission_mode: PermissionMode.optional(),
         }),
         SystemMessage,
@@ -148,21 +151,21 @@ export const EventListQuery = z.strictObject({
   ...COMMON_QUERY,
   limit: z.string().optional(),
   page: z.string().optional(),
-  /** Ours: the `seq` after which to begin. */
+  /** Gantry's own: the `seq` after which to begin. */
   after: z.string().optional(),
   "types[]": z.array(z.string()).optional(),
   ...CREATED_QUERY,
   order: z.enum(["asc", "desc"]).default("asc"),
 });
 
-/** For those who send and read on in one: see `EventStreamQuery`. */
+/** For clients that send events and stream the log in one request: see `EventStreamQuery`. */
 export const SendEventsQuery = z.strictObject({
   ...COMMON_QUERY,
   event_deltas: z.string().optional(),
   "event_deltas[]": z.array(z.string()).optional(),
 });
 
-/** `after` is the `seq` or the id of the event after which to begin; with `event_deltas` previews of texts are shown. */
+/** `after` is the `seq` or the id of the event after which to begin; `event_deltas` adds previews of texts. */
 export const EventStreamQuery = z.strictObject({
   ...COMMON_QUERY,
   after: z.string().optional(),
@@ -170,5 +173,5 @@ export const EventStreamQuery = z.strictObject({
   "event_deltas[]": z.array(z.string()).optional(),
 });
 
-/** `ack`: the client confirms what it has read, and is held back where it does not. */
+/** With `ack` the client confirms the frames it has read, and the server pauses when confirmations are missing. */
 export const EventSocketQuery = EventStreamQuery.extend({ ack: QueryFlag.optional() });

@@ -3,9 +3,9 @@ import { MetadataPatch, PAGE_QUERY, QueryFlag } from "./common.ts";
 import { MAX_RESOURCES, FileResource, RepositoryResource } from "./resources.ts";
 import { START } from "./sessions.ts";
 
-/** Bodies and queries of `/v1/templates`: starting points of sessions. Ours; Managed Agents has none. */
+/** Bodies and queries of `/v1/templates`, starting points of sessions. Managed Agents has no templates. */
 
-/** A template holds no credential: a session is given one with its own `resources`. */
+/** A resource of a template. It has no credential: a session gets one through its own `resources`. */
 const Resource = z.discriminatedUnion("type", [FileResource, RepositoryResource.omit({ authorization_token: true })]);
 
 export const TemplateCreate = z.strictObject({
@@ -16,7 +16,7 @@ export const TemplateCreate = z.strictObject({
 });
 export type TemplateCreate = z.infer<typeof TemplateCreate>;
 
-/** Left out: as it was. Null: cleared. In metadata null removes a key. */
+/** An absent field stays unchanged; null clears it. In metadata, null removes a key. */
 export const TemplateUpdate = z.strictObject({
   agent: START.agent.nullable(),
   environment_id: START.environment_id.nullable(),
@@ -33,7 +33,7 @@ export type TemplateUpdate = z.infer<typeof TemplateUpdate>;
 
 export const TemplateListQuery = z.strictObject({ ...PAGE_QUERY, include_archived: QueryFlag.optional() });
 
-/** A template as it is shown. */
+/** A template as the API shows it. */
 export type Template = {
   readonly type: "template";
   readonly id: string;

@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-/** Tools of an agent, as a request writes them. What is left out is resolved when the agent is stored. */
+/** Tools of an agent in a request. Absent fields get their defaults when the agent is stored. */
 
 export const PermissionPolicy = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("always_allow") }),
@@ -10,13 +10,13 @@ export const PermissionPolicy = z.discriminatedUnion("type", [
 
 const SETTING = { enabled: z.boolean().nullish(), permission_policy: PermissionPolicy.nullish() };
 
-/** What holds for all tools of a set. */
+/** Settings for all tools of a set. */
 const DefaultConfig = z.strictObject(SETTING);
 
 const Host = z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/i, "must be a host name, without scheme or path");
 const Domains = z.array(Host).min(1).max(64);
 
-/** Plain built-in tools: nothing to set but whether and how they may be used. */
+/** Built-in tools whose only settings are whether and how they may be used. */
 const PLAIN_TOOLS = ["bash", "edit", "read", "write", "glob", "grep"] as const;
 
 const [bash, edit, read, write, glob, grep] = PLAIN_TOOLS.map((name) =>
@@ -42,7 +42,7 @@ const ToolFilter = z.union([
   ]),
 ]);
 
-/** Where URLs may come from that the tool fetches. Nothing given: from anywhere. */
+/** Sources from which the tool may take URLs to fetch. Absent: any source. */
 const UrlSources = z.strictObject({
   client_tool_results: ToolFilter.nullish(),
   server_tool_results: ToolFilter.nullish(),
@@ -106,10 +106,10 @@ const McpToolset = z.strictObject({
   default_config: DefaultConfig.nullish(),
 });
 
-/** A tool that the client of a session carries out. `input_schema` is a JSON Schema and kept as it is. */
+/** A tool that the client of a session carries out. `input_schema` is a JSON Schema, stored unchanged. */
 const CustomTool = z.strictObject({
   type: z.literal("custom"),
-  name: z.string().regex(/^[\w-]{1,128}$/, "1-128 letters, digits, underscores and hyphens"),
+  name: z.string().regex(/^[\w-]{1,128}$/, "must be 1-128 letters, digits, underscores and hyphens"),
   description: z.string().min(1).max(16_384),
   input_schema: z.looseObject({
     type: z.literal("object"),

@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { Metadata, MetadataPatch, PAGE_QUERY, QueryFlag } from "./common.ts";
 
-/** Bodies and queries of `/v1/vaults`, in the words of Managed Agents. Secrets come in and never go out. */
+/** Bodies and queries of `/v1/vaults`, with the names of Managed Agents. No answer ever contains a secret. */
 
 const DisplayName = z.string().min(1).max(255);
-const Secret = z.string().regex(/^[\x21-\x7e]{1,8192}$/, "1-8192 printable characters, without spaces");
+const Secret = z.string().regex(/^[\x21-\x7e]{1,8192}$/, "must be 1-8192 printable ASCII characters without spaces");
 const ServerUrl = z.url({ protocol: /^https?$/ }).max(2048);
 const Later = z.iso.datetime({ offset: true }).refine((text) => Date.parse(text) > Date.now(), "must be in the future");
 
@@ -19,7 +19,7 @@ export type VaultUpdate = z.infer<typeof VaultUpdate>;
 
 export const VaultListQuery = z.strictObject({ ...PAGE_QUERY, include_archived: QueryFlag.optional() });
 
-/** `refresh` and credentials for environment variables are not there yet; they are refused by name. */
+/** `refresh` and credentials for environment variables are not supported yet. They are refused by name. */
 export const CredentialCreate = z.strictObject({
   auth: z.discriminatedUnion("type", [
     z.strictObject({ type: z.literal("static_bearer"), mcp_server_url: ServerUrl, token: Secret }),
@@ -28,7 +28,7 @@ export const CredentialCreate = z.strictObject({
       mcp_server_url: ServerUrl,
       access_token: Secret,
       expires_at: Later.nullish(),
-      refresh: z.null("tokens are not refreshed yet; leave it out").optional(),
+      refresh: z.null("is not supported yet; leave it out").optional(),
     }),
   ]),
   display_name: DisplayName.nullish(),
@@ -44,7 +44,7 @@ export const CredentialUpdate = z.strictObject({
         type: z.literal("mcp_oauth"),
         access_token: Secret.nullish(),
         expires_at: Later.nullish(),
-        refresh: z.null("tokens are not refreshed yet; leave it out").optional(),
+        refresh: z.null("is not supported yet; leave it out").optional(),
       }),
     ])
     .optional(),

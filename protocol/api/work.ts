@@ -1,14 +1,14 @@
 import { z } from "zod";
 import { COMMON_QUERY, MetadataPatch, queryNumber } from "./common.ts";
 
-/** Bodies and queries of `/v1/environments/{id}/work`, in the words of Managed Agents. */
+/** Bodies and queries of `/v1/environments/{id}/work`, with the names of Managed Agents. */
 
 export const WorkUpdate = z.strictObject({ metadata: MetadataPatch });
 
-/** `force`: it ends now; otherwise its worker is told to end. */
+/** With `force` the item ends now; otherwise its worker is asked to stop. */
 export const WorkStop = z.strictObject({ force: z.boolean().optional() });
 
-/** `reclaim_older_than_ms`: work that was handed out so long ago and not acknowledged is handed out again. */
+/** A work item that was handed out `reclaim_older_than_ms` ago and never acknowledged is handed out again. */
 export const WorkPollQuery = z.strictObject({
   ...COMMON_QUERY,
   block_ms: queryNumber(1, 999).optional(),

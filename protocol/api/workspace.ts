@@ -1,14 +1,14 @@
 import { z } from "zod";
 import { COMMON_QUERY, queryNumber } from "./common.ts";
 
-/** Files of a session, as they were saved; ours, not of Managed Agents. */
+/** Bodies and queries for a session's saved files. Managed Agents has no such routes. */
 
-/** A saved state: the newest, or the one named in one of three ways. */
+/** Selects a saved state: the newest by default, or one named in one of three ways. */
 const Saved = {
   snapshot_id: z.string().optional(),
-  /** As the run left it. */
+  /** The state after this run. */
   run_id: z.string().optional(),
-  /** As the last run left it that had ended by then: an event's id, or its `seq`. */
+  /** The state after the last run that had ended by this event: its id or its `seq`. */
   at_event: z.string().optional(),
 };
 
@@ -17,11 +17,11 @@ export const SnapshotListQuery = z.strictObject(COMMON_QUERY);
 export const WorkspaceListQuery = z.strictObject({
   ...COMMON_QUERY,
   ...Saved,
-  /** Folder; "" is the workspace. */
+  /** A folder; "" is the workspace itself. */
   path: z.string().default(""),
   recursive: z.enum(["true", "false"]).default("false"),
   limit: queryNumber(1, 1000).default(100),
-  /** Path after which the list goes on. */
+  /** The path after which the list continues. */
   page: z.string().optional(),
 });
 
@@ -31,15 +31,15 @@ export const ArchiveQuery = z.strictObject({ ...COMMON_QUERY, ...Saved, path: z.
 
 export const DiffQuery = z.strictObject({
   ...COMMON_QUERY,
-  /** What this run changed. Without: what changed since the session began. */
+  /** Shows the changes of this run. Absent: all changes since the session began. */
   run_id: z.string().optional(),
-  /** From one snapshot to another, instead. */
+  /** Snapshots to compare instead. */
   from: z.string().optional(),
   to: z.string().optional(),
 });
 
 export const SessionFork = z.strictObject({
-  /** Id or `seq`: up to the last run that had ended by then. Without: up to now. */
+  /** Id or `seq` of an event: copies up to the last run that had ended by then. Absent: copies everything. */
   at_event: z.string().or(z.number().int().positive()).nullish(),
   title: z.string().max(500).nullish(),
   metadata: z.record(z.string().max(64), z.string().max(512)).optional(),
@@ -48,10 +48,10 @@ export type SessionFork = z.infer<typeof SessionFork>;
 
 export const SessionRewind = z
   .strictObject({
-    /** Back to how this run left it. */
+    /** Goes back to the state after this run. */
     run_id: z.string().optional(),
     snapshot_id: z.string().optional(),
     at_event: z.string().or(z.number().int().positive()).optional(),
   })
-  .refine((body) => Object.keys(body).length === 1, "names one of run_id, snapshot_id, at_event");
+  .refine((body) => Object.keys(body).length === 1, "must name exactly one of run_id, snapshot_id and at_event");
 export type SessionRewind = z.infer<typeof SessionRewind>;

@@ -7,14 +7,14 @@ import { report } from "../base/log.ts";
 import { ledgerOf } from "./ledger.ts";
 
 /**
- * So long after a call it is counted: by then its answer has come to whoever waits for it. A Worker that dies does not
- * count the calls that are under way, which take seconds.
+ * Delay in milliseconds between the end of a call and counting it, so that the client gets its answer first. A Worker that
+ * dies in between loses the count, just as it loses calls in progress, which take seconds.
  */
 const LATER_MS = 20;
 
 const ended = new Later<Counted>(LATER_MS, count);
 
-/** A call that has ended, and where it is counted. */
+/** A call that has ended, with the environment whose ledger counts it. */
 interface Counted {
   readonly env: Env;
   readonly record: UsageRecord;
@@ -25,22 +25,22 @@ export interface ThreadUsage {
   countForThread(taskId: string, usage: ModelUsage): void;
 }
 
-/** Counts a call that has ended, as soon as its answer is out of the way. */
+/** Counts a call that has ended, after its answer has gone out. */
 export function countLater(env: Env, record: UsageRecord, waitUntil: (work: Promise<void>) => void): void {
   ended.add({ env, record }, waitUntil);
 }
 
-/** Counts what waits here: whoever asks what was used is told of the call that it has just made. */
+/** Counts the calls that are waiting, so that a usage query includes the client's latest call. */
 export function countWaiting(): Promise<void> {
   return ended.flush();
 }
 
-/** Counts calls that have ended. */
+/** Counts calls that have ended, for their accounts and for the threads of sub-agents. A failure is only logged. */
 export async function count(calls: readonly Counted[]): Promise<void> {
   await Promise.all(calls.flatMap(({ env, record }) => [countForAccount(env, record), countForThread(env, record)]));
 }
 
-/** What a sub-agent uses is told by the router alone: the engine does not say it for each. */
+/** Only the router knows the usage of each sub-agent: the engine reports a total. */
 async function countForThread(env: Env, { sessionId, agentId, usage, requestId }: UsageRecord): Promise<void> {
   if (sessionId === null || agentId === undefined || usage === null) return;
   await objectOf<ThreadUsage>(env.SESSION, sessionId)

@@ -4,7 +4,7 @@ import type { KnownKey } from "./key-cache.ts";
 
 const KEY: KnownKey = { id: "key_1", account: "a", scopes: ["read"], hash: "", expiresAt: null };
 
-/** A cache with a clock, over a table of keys that counts how often it is read. */
+/** A cache with a manual clock, over a table of keys that records each read. */
 function world(max?: number) {
   const clock = { now: 1_000_000 };
   const table = new Map<string, KnownKey>([[KEY.id, KEY]]);
@@ -27,7 +27,7 @@ describe("a cache of keys", () => {
     expect(reads).toEqual(["key_1"]);
   });
 
-  it("hears of a revocation elsewhere after thirty seconds at the latest, however often it is asked", async () => {
+  it("notices a revocation elsewhere within thirty seconds, even when it is asked often", async () => {
     const { clock, table, get } = world();
     await get("key_1");
     table.delete("key_1");
@@ -38,7 +38,7 @@ describe("a cache of keys", () => {
     expect(await get("key_1")).toBeNull();
   });
 
-  it("forgets a key that was revoked here at once", async () => {
+  it("forgets a key at once when it is revoked here", async () => {
     const { table, cache, get } = world();
     await get("key_1");
     table.delete("key_1");
@@ -46,14 +46,14 @@ describe("a cache of keys", () => {
     expect(await get("key_1")).toBeNull();
   });
 
-  it("lets nobody wait for what another one reads", async () => {
+  it("never makes a request wait for another request's read", async () => {
     const { cache, reads, get } = world();
     void cache.get("key_1", () => new Promise(() => {}));
     expect([await get("key_1"), await get("key_1")]).toEqual([KEY, KEY]);
     expect(reads).toEqual(["key_1"]);
   });
 
-  it("does not keep what was read before a revocation", async () => {
+  it("does not cache a read that began before a revocation", async () => {
     const { cache, table, get } = world();
     let answer = (_key: KnownKey): void => {};
     const before = cache.get("key_1", () => new Promise((resolve) => (answer = resolve)));
@@ -64,19 +64,19 @@ describe("a cache of keys", () => {
     expect(await get("key_1")).toBeNull();
   });
 
-  it("asks the table about an id that nobody made once", async () => {
+  it("reads an unknown id only once", async () => {
     const { reads, get } = world();
     expect([await get("key_2"), await get("key_2")]).toEqual([null, null]);
     expect(reads).toEqual(["key_2"]);
   });
 
-  it("keeps no failure", async () => {
+  it("does not cache failures", async () => {
     const { cache, get } = world();
     await expect(cache.get("key_1", () => Promise.reject(new Error("no database")))).rejects.toThrow("no database");
     expect(await get("key_1")).toBe(KEY);
   });
 
-  it("does not grow without end", async () => {
+  it("does not grow without limit", async () => {
     const { reads, get } = world(3);
     for (const id of ["key_1", "a", "b", "c", "key_1"]) await get(id);
     expect(reads).toEqual(["key_1", "a", "b", "c", "key_1"]);

@@ -1,29 +1,29 @@
-/** A key as the guard needs it. */
+/** The fields of a key that the guard checks. */
 export interface KnownKey {
   readonly id: string;
   readonly account: string;
   readonly scopes: readonly string[];
   /** SHA-256 of the whole key, in hexadecimal. */
   readonly hash: string;
-  /** Milliseconds since 1970; null: never. */
+  /** Milliseconds since 1970; null when the key never expires. */
   readonly expiresAt: number | null;
 }
 
-/** How long an isolate believes what it read. A revoked key is refused everywhere after this time at the latest. */
+/** Lifetime of a cache entry in milliseconds. A revoked key is refused everywhere after this time at the latest. */
 export const FRESH_MS = 30_000;
 
-/** Keys an isolate keeps; ids that nobody made are kept too, so that guessing does not reach the database each time. */
+/** Largest number of cached ids per isolate. Unknown ids are cached too, so that guesses do not reach the database each time. */
 const MAX_KEYS = 5_000;
 
 /**
- * Keys as they were read last, so that the database is off the way of a prompt. Each request that finds none reads for
- * itself: it must not wait for what another one reads, which may be gone before that is answered.
+ * Caches keys, so that a prompt does not wait for the database. Each request that misses reads for itself: it must not
+ * wait for another request's read, because that request may end before its read is answered.
  */
 export class KeyCache {
   readonly #entries = new Map<string, { at: number; key: KnownKey | null }>();
   readonly #now: () => number;
   readonly #max: number;
-  /** Rises when a key is forgotten: what was read before that is not kept. */
+  /** Increases when a key is forgotten. A read that began before that is not cached. */
   #forgotten = 0;
 
   constructor(now: () => number = Date.now, max: number = MAX_KEYS) {
@@ -31,7 +31,7 @@ export class KeyCache {
     this.#max = max;
   }
 
-  /** The key, by `read` when it is not known or no longer believed. What `read` throws is not kept. */
+  /** The key, read with `read` when the cache has no fresh entry. Errors of `read` pass through and are not cached. */
   async get(id: string, read: () => Promise<KnownKey | null>): Promise<KnownKey | null> {
     const entry = this.#entries.get(id);
     const at = this.#now();
@@ -42,7 +42,7 @@ export class KeyCache {
     return key;
   }
 
-  /** Forgets a key: it was revoked here. */
+  /** Drops a key that this isolate has revoked. */
   forget(id: string): void {
     this.#forgotten += 1;
     this.#entries.delete(id);
@@ -51,7 +51,7 @@ export class KeyCache {
   #keep(id: string, entry: { at: number; key: KnownKey | null }): void {
     this.#entries.delete(id);
     this.#entries.set(id, entry);
-    // Insertion order is the order of age.
+    // A Map iterates in insertion order, so the oldest entries come first.
     for (const oldest of this.#entries.keys()) {
       if (this.#entries.size <= this.#max) break;
       this.#entries.delete(oldest);

@@ -12,12 +12,12 @@ import { KeyCache } from "./key-cache.ts";
 import type { KnownKey } from "./key-cache.ts";
 
 /**
- * API keys: `gk_<id>_<secret>`, the id without its prefix and 256 random bits in base64url. The database holds the
- * SHA-256 of the whole; with that many random bits a slow hash adds nothing.
+ * API keys: `gk_<id>_<secret>`, where `<id>` is the key's id without its prefix and `<secret>` is 256 random bits in
+ * base64url. The database holds the SHA-256 of the whole key; with that many random bits a slow hash adds nothing.
  */
 const SHAPE = /^gk_([0-9a-z]{36})_[A-Za-z0-9_-]{43}$/;
 
-/** `last_used_at` is written at most this often. */
+/** Shortest interval between two writes of `last_used_at`, in milliseconds. */
 const USED_MS = 60_000;
 
 const cache = new KeyCache();
@@ -35,12 +35,15 @@ interface KeyRow {
 
 const COLUMNS = "id, account, name, hash, scopes, created_at, expires_at, last_used_at";
 
-/** SHA-256 of a text, as bytes. */
+/** SHA-256 of a text in UTF-8, as bytes. */
 export function digest(text: string): Promise<ArrayBuffer> {
   return crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
 }
 
-/** The key that this text is, or null: unknown, wrong, expired or revoked (there for at most 30 s, see `KeyCache`). */
+/**
+ * The key behind a text; null when it is unknown, wrong, expired or revoked. A key revoked elsewhere may be accepted for
+ * another 30 s, see `KeyCache`.
+ */
 export async function findKey(
   env: Env,
   text: string,
@@ -67,7 +70,7 @@ async function readKey(env: Env, id: string, waitUntil: (work: Promise<unknown>)
   return { id, account: row.account, scopes: toScopes(row.scopes), hash: row.hash, expiresAt: row.expires_at };
 }
 
-/** Makes a key. `key` of the answer is shown this once. */
+/** Creates a key. The answer's `key` is the only copy: the database holds just its hash. */
 export async function createKey(
   env: Env,
   actor: Actor,
@@ -99,7 +102,7 @@ export async function createKey(
   return { ...toApiKey(row), key };
 }
 
-/** A key that is not revoked. Null: there is none in this account. */
+/** A key that is not revoked; null when the account has none with this id. */
 export async function getKey(env: Env, account: string, id: string): Promise<ApiKey | null> {
   const row = await (
     await catalog(env)
@@ -110,7 +113,7 @@ export async function getKey(env: Env, account: string, id: string): Promise<Api
   return row === null ? null : toApiKey(row);
 }
 
-/** Keys of an account that are not revoked, expired ones too; newest first. */
+/** Keys of an account that are not revoked, including expired ones; newest first. */
 export async function listKeys(env: Env, account: string, request: PageRequest): Promise<Page<ApiKey>> {
   return readPage(
     await catalog(env),
@@ -126,7 +129,7 @@ export async function listKeys(env: Env, account: string, request: PageRequest):
   );
 }
 
-/** Revokes a key: at once in this isolate, within 30 s in all others. False: there is none in this account. */
+/** Revokes a key: at once in this isolate, within 30 s in all others. False when the account has no such key. */
 export async function revokeKey(env: Env, actor: Actor, account: string, id: string): Promise<boolean> {
   const db = await catalog(env);
   const [revoked] = await db.batch([
@@ -152,7 +155,7 @@ function toApiKey(row: KeyRow): ApiKey {
   };
 }
 
-/** A scope that this version does not know opens nothing. */
+/** Scopes that this version does not know are dropped: they open nothing. */
 function toScopes(json: string): Scope[] {
   return (JSON.parse(json) as string[]).flatMap((name) => Scope.safeParse(name).data ?? []);
 }

@@ -4,7 +4,7 @@ import type { UsageRecord } from "@gantry/router/base/usage.ts";
 import { objectOf } from "../base/env.ts";
 import type { Env, Stub } from "../base/env.ts";
 
-/** What was used under one heading. */
+/** Usage of one day, model, key and session. */
 export interface UsageRow {
   /** `2026-11-21`, UTC. */
   readonly day: string;
@@ -12,7 +12,7 @@ export interface UsageRow {
   readonly key_id: string | null;
   readonly session_id: string | null;
   readonly requests: number;
-  /** Calls that did not end well: failed, cut, or left by the client. They are counted and may have cost. */
+  /** Calls that failed, were cut off, or were abandoned by the client. They count as requests and may have cost money. */
   readonly failed_requests: number;
   readonly input_tokens: number;
   readonly output_tokens: number;
@@ -20,19 +20,19 @@ export interface UsageRow {
   readonly cache_creation_input_tokens: number;
   /** US dollars of the calls whose cost is known. */
   readonly cost_usd: number;
-  /** Calls whose price or usage is not known: they are not in `cost_usd`, and not free. */
+  /** Calls whose price or usage is unknown. They are not in `cost_usd`, but they are not free either. */
   readonly unknown_cost_requests: number;
 }
 
-/** A reservation of money by id, or why there is none. */
+/** The id of a reservation of money, or the reason it was refused. */
 export type Reserved = { readonly ok: true; readonly id: string } | { readonly ok: false; readonly message: string };
 
-/** A reservation whose call never settled (its isolate died) is given up after this time. */
+/** A reservation whose call never settled, because its isolate died, is dropped after this many milliseconds. */
 const FORGOTTEN_MS = 30 * 60_000;
 
 /**
- * The money and tokens of one account. One object each, so that two calls at once cannot both spend the last dollar;
- * what it says is on disk before it is said.
+ * The money and tokens of one account. A single object per account keeps two concurrent calls from both spending the last
+ * dollar. The runtime holds back its answers until their writes are on disk.
  */
 export class Ledger extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
@@ -46,7 +46,7 @@ export class Ledger extends DurableObject<Env> {
     );
   }
 
-  /** Sets money aside for a call, where a limit is set. The session's limit and the account's both must hold. */
+  /** Sets money aside for a call. Refuses when the account's or the session's limit would be exceeded. */
   reserve(estimate: Estimate): Reserved {
     const { sql } = this.ctx.storage;
     sql.exec("DELETE FROM reserved WHERE at < ?", Date.now() - FORGOTTEN_MS);
@@ -71,7 +71,7 @@ export class Ledger extends DurableObject<Env> {
       if (spent >= limit || spent + held + usd > limit) {
         return {
           ok: false,
-          message: `The budget of this ${name} is used up: $${spent.toFixed(4)} of $${limit.toFixed(2)} are spent, and this call may cost $${usd.toFixed(4)}.`,
+          message: `The budget of this ${name} is used up: $${spent.toFixed(4)} of $${limit.toFixed(2)} is spent, and this call may cost $${usd.toFixed(4)}.`,
         };
       }
     }
@@ -85,7 +85,7 @@ export class Ledger extends DurableObject<Env> {
     return { ok: true, id: estimate.requestId };
   }
 
-  /** Counts a call that has ended, and frees what was set aside for it. */
+  /** Counts a call that has ended and releases its reservation. */
   record(record: UsageRecord): void {
     const { usage, costUsd } = record;
     this.ctx.storage.transactionSync(() => {
@@ -111,7 +111,7 @@ export class Ledger extends DurableObject<Env> {
     });
   }
 
-  /** What was used, newest day first. */
+  /** Usage rows, newest day first; at most 5000. `since` is the first day, as `YYYY-MM-DD` in UTC. */
   usage(filter: { readonly sessionId?: string; readonly keyId?: string; readonly since?: string }): UsageRow[] {
     const conditions: [string, string][] = [["day >= ?", filter.since ?? ""]];
     if (filter.sessionId !== undefined) conditions.push(["session_id = ?", filter.sessionId]);
@@ -141,16 +141,16 @@ export class Ledger extends DurableObject<Env> {
   }
 }
 
-/** The ledger of an account. */
+/** The ledger object of an account. */
 export function ledgerOf(env: Env, account: string): Stub<Ledger> {
   return objectOf<Ledger>(env.LEDGER, account);
 }
 
-/** Asks the account's ledger before a call; settling is what `record` does. Fails closed: no ledger, no call. */
+/** Reserves money in the account's ledger before a call; `record` settles it. Fails closed: no ledger, no call. */
 export async function reserveFor(env: Env, estimate: Estimate): Promise<Reservation> {
   const reserved = await ledgerOf(env, estimate.account)
     .reserve(estimate)
-    .catch((error: unknown) => ({ ok: false as const, message: `The ledger does not answer: ${String(error)}` }));
+    .catch((error: unknown) => ({ ok: false as const, message: `The ledger does not respond: ${String(error)}` }));
   if (reserved.ok) return { granted: true, settle: () => {} };
   return {
     granted: false,
@@ -158,7 +158,7 @@ export async function reserveFor(env: Env, estimate: Estimate): Promise<Reservat
   };
 }
 
-/** A limit in US dollars; null where none is set. */
+/** A limit in US dollars; null when the setting is empty or not a number of at least 0. */
 export function limitOf(text: string | undefined): number | null {
   const value = Number(text);
   return text === undefined || text === "" || !Number.isFinite(value) || value < 0 ? null : value;

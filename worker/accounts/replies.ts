@@ -3,29 +3,30 @@ import { objectOf } from "../base/env.ts";
 import type { Env, Stub } from "../base/env.ts";
 import { numberOf, textOf } from "../storage/sql.ts";
 
-/** An answer as it was given, without what belongs to one request alone. */
+/** A stored answer, without the headers that belong to a single request. */
 export interface KeptReply {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
 }
 
-/** Where the ids of what a request makes come from: the same at every repeat of it. */
+/** The values from which a request's new ids are derived. Every repeat of the request gets the same ones. */
 export interface Origin {
+  /** Random, stored with the key. */
   readonly seed: string;
   /** Milliseconds since 1970 at which the key was first seen. */
   readonly at: number;
-  /** Id of the request that came first. */
+  /** Id of the first request with this key. */
   readonly requestId: string;
 }
 
 /**
- * What an idempotency key means now:
- * - `go`: carry the request out and say through the ticket how it ended. Either the key is new, or an earlier request
- *   ended without a reply that could be kept (it died, or what it began tells its own story);
- * - `reply`: it was carried out, this was the answer;
- * - `busy`: an earlier request with it is still being carried out;
- * - `other`: it was used for something else.
+ * What to do with a request that carries an idempotency key:
+ * - `go`: carry it out and report its end through the ticket. Either the key is new, or an earlier request ended without
+ *   an answer that could be stored: it died, or its answer is in the log of the session it started;
+ * - `reply`: an earlier request was carried out; send its stored answer again;
+ * - `busy`: an earlier request with this key is still in progress;
+ * - `other`: the key was used for a different request.
  */
 export type Begun =
   | { readonly is: "go"; readonly origin: Origin; readonly ticket: Ticket }
@@ -33,18 +34,18 @@ export type Begun =
   | { readonly is: "busy" }
   | { readonly is: "other" };
 
-/** How long a key is remembered. */
+/** How long a key is remembered, in milliseconds. */
 export const REMEMBERED_MS = 24 * 60 * 60 * 1000;
 
-/** Largest body that is kept; a row may hold 2 MB. */
+/** Largest stored body in bytes. A row may hold 2 MB. */
 export const MAX_KEPT_BYTES = 1_500_000;
 
 /**
- * Idempotency keys of one account, and what was answered to each. One object an account; a request without the header
- * never comes here. What it says is on disk before it is said.
+ * The idempotency keys of one account and the answer to each. Requests without the header never reach this object. The
+ * runtime holds back its answers until their writes are on disk.
  */
 export class Replies extends DurableObject<Env> {
-  /** Keys whose request is being carried out. Lost with the object, as are those requests' tickets. */
+  /** Keys whose request is in progress. They are lost with the object, and so are the tickets of those requests. */
   readonly #busy = new Set<string>();
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -55,7 +56,7 @@ export class Replies extends DurableObject<Env> {
     ctx.storage.sql.exec(`CREATE INDEX IF NOT EXISTS replies_by_age ON replies (at)`);
   }
 
-  /** Asks about a key. `fingerprint` is null where it is only known when the body has been read to its end. */
+  /** Looks a key up and claims it if possible. `fingerprint` is null when it is known only after the body has been read. */
   async begin(key: string, fingerprint: string | null, requestId: string): Promise<Begun> {
     const { sql } = this.ctx.storage;
     const now = Date.now();
@@ -86,7 +87,7 @@ export class Replies extends DurableObject<Env> {
       );
     }
     if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(now + REMEMBERED_MS);
-    // Another request may have come while the alarm was set.
+    // Another request may have claimed the key while the alarm was being set.
     if (this.#busy.has(key)) return { is: "busy" };
     this.#busy.add(key);
     return { is: "go", origin, ticket: new Ticket(this.ctx.storage.sql, key, () => this.#busy.delete(key)) };
@@ -101,8 +102,8 @@ export class Replies extends DurableObject<Env> {
 }
 
 /**
- * Held by whoever carries a request out. When its holder goes away, however that happens, the runtime disposes of it
- * and the key is no longer busy.
+ * Held by the Worker that carries a request out. When that Worker goes away, for whatever reason, the runtime disposes of
+ * the ticket and the key is no longer busy.
  */
 export class Ticket extends RpcTarget {
   readonly #sql: SqlStorage;
@@ -116,7 +117,7 @@ export class Ticket extends RpcTarget {
     this.#done = done;
   }
 
-  /** Keeps the answer for whoever sends the same request again. */
+  /** Stores the answer for repeats of the request. */
   keep(reply: KeptReply, fingerprint: string): void {
     this.#sql.exec(
       "UPDATE replies SET status = ?, headers = ?, body = ?, fingerprint = ? WHERE key = ?",
@@ -128,7 +129,7 @@ export class Ticket extends RpcTarget {
     );
   }
 
-  /** The request was refused before it did anything: the key is free again. */
+  /** Frees the key of a request that was refused before it changed anything. */
   forget(): void {
     this.#sql.exec("DELETE FROM replies WHERE key = ? AND status IS NULL", this.#key);
   }
@@ -138,7 +139,7 @@ export class Ticket extends RpcTarget {
   }
 }
 
-/** The idempotency keys of an account. */
+/** The object that holds an account's idempotency keys. */
 export function repliesOf(env: Env, account: string): Stub<Replies> {
   return objectOf<Replies>(env.REPLIES, account);
 }

@@ -1,16 +1,19 @@
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import { within } from "./within.ts";
 
-/** How long the catalog may take for one call. What it is asked takes milliseconds. */
+/** Time limit of one catalog call in milliseconds. A normal call takes a few milliseconds. */
 const CALL_MS = 10_000;
 
 const PART = "catalog";
 const CALLS: ReadonlySet<PropertyKey> = new Set(["first", "run", "all", "raw"]);
 
-/** The statement that each of ours stands for. */
+/** The original statement behind each proxy. A batch needs the originals. */
 const plain = new WeakMap<D1PreparedStatement, D1PreparedStatement>();
 
-/** The same database, whose calls end in bounded time: with what they read, or refused as `storage_unavailable`. */
+/**
+ * Wraps a database so that every call ends within `ms` milliseconds: with its result, or with `RequestRefused`
+ * (`storage_unavailable`).
+ */
 export function bounded(db: D1Database, ms: number = CALL_MS): D1Database {
   return new Proxy(db, {
     get(target, name) {
@@ -50,7 +53,7 @@ async function end<T>(call: () => Promise<T>, ms: number): Promise<T> {
   }
 }
 
-/** Whether it is the disk's or the runtime's failure, and not that of a statement. */
+/** Whether the disk or the runtime failed, rather than the statement itself. */
 export function isOfStorage(error: unknown): boolean {
   return (
     error instanceof Error &&

@@ -3,7 +3,7 @@ import type { ApiError } from "@gantry/protocol/error.ts";
 import { report } from "./log.ts";
 import { isOfStorage } from "./bounded.ts";
 
-/** Type of each error in Anthropic's vocabulary, for the doors under `/v1`. */
+/** Anthropic's error type for each HTTP status, for the doors under `/v1`. */
 const ANTHROPIC_TYPE: Record<number, string> = {
   400: "invalid_request_error",
   401: "authentication_error",
@@ -16,7 +16,10 @@ const ANTHROPIC_TYPE: Record<number, string> = {
   429: "rate_limit_error",
 };
 
-/** The one place that makes a response from an error. Under `/v1` it has Anthropic's shape, elsewhere the seeds'. */
+/**
+ * The one function that turns an error into a response. Under `/v1` the body has Anthropic's shape; the prompt doors have
+ * a flat shape of their own.
+ */
 export function errorResponse(error: unknown, path: string, requestId: string): Response {
   const refused = refusalOf(error);
   if (refused.code === "internal" || refused.code === "storage_unavailable")
@@ -38,7 +41,7 @@ export function errorResponse(error: unknown, path: string, requestId: string): 
   if (status === 401) headers["www-authenticate"] = "Bearer";
   if (["queue_full", "sandbox_unavailable", "storage_unavailable"].includes(refused.code)) headers["retry-after"] = "5";
   if (refused.code === "idempotency_in_flight") headers["retry-after"] = "1";
-  // The seed's `/query` has a shape of its own.
+  // `/query` has a third shape, which its clients expect.
   if (path === "/query") {
     const error = status === 401 ? "Unauthorized" : message;
     return Response.json({ success: false, error, requestId, ...(field ? { field } : {}) }, { status, headers });
@@ -59,7 +62,7 @@ export function errorResponse(error: unknown, path: string, requestId: string): 
   return Response.json(body, { status, headers });
 }
 
-/** What a door threw, as data. A disk that is full or fails is told by the object that met it. */
+/** The refusal to answer with. An object whose disk is full or fails throws a plain error, which is recognized here. */
 function refusalOf(error: unknown): ApiError {
   if (error instanceof RequestRefused) return error.error;
   return isOfStorage(error) ? { code: "storage_unavailable", part: "storage" } : { code: "internal" };

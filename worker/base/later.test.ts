@@ -14,7 +14,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-it("does what was added together, a little later", async () => {
+it("processes items that were added close together in one batch", async () => {
   const works: Promise<void>[] = [];
   later.add("first", (work) => void works.push(work));
   await vi.advanceTimersByTimeAsync(60);
@@ -26,9 +26,9 @@ it("does what was added together, a little later", async () => {
   expect(done).toEqual([["first", "second"]]);
 });
 
-it("does what waited for somebody who was ended, with what comes next", async () => {
+it("processes items whose request was ended together with the next item", async () => {
   later.add("first", () => {});
-  // As when the runtime ends a request and its timers with it.
+  // The runtime ends a request together with its timers.
   vi.clearAllTimers();
   await vi.advanceTimersByTimeAsync(1_000);
   expect(done).toEqual([]);
@@ -37,7 +37,7 @@ it("does what waited for somebody who was ended, with what comes next", async ()
   expect(done).toEqual([["first", "second"]]);
 });
 
-it("does at once what is asked for, and not again", async () => {
+it("flushes at once, and processes no item twice", async () => {
   later.add("first", () => {});
   await later.flush();
   expect(done).toEqual([["first"]]);

@@ -1,8 +1,8 @@
 import { sleep } from "@gantry/router/base/effects.ts";
 
 /**
- * Small things that an answer brings with it and that nobody waits for: they are done together, a little later. Done at
- * once they would have the processor before whoever reads the answer.
+ * Defers small side work of a request, such as log lines and counting, and processes it in batches. Done at once, this
+ * work would take the processor before the client gets its answer.
  */
 export class Later<T> {
   readonly #ms: number;
@@ -10,23 +10,26 @@ export class Later<T> {
   #waiting: T[] = [];
   #since = 0;
 
-  /** @param work must not fail: what it was given is not given again. */
+  /**
+   * @param ms delay of a batch in milliseconds.
+   * @param work processes a batch. It must not fail: a batch is never retried.
+   */
   constructor(ms: number, work: (items: readonly T[]) => void | Promise<void>) {
     this.#ms = ms;
     this.#work = work;
   }
 
-  /** Has `item` done within milliseconds; `waitUntil` keeps the one alive who does it. */
+  /** Queues an item for the next batch. `waitUntil` keeps the request alive until that batch is done. */
   add(item: T, waitUntil: (work: Promise<void>) => void): void {
     this.#waiting.push(item);
     const now = Date.now();
-    // Who was to do the others may have been ended before it came to that.
+    // A batch is already scheduled, unless the request that was to process it was ended first.
     if (this.#waiting.length > 1 && now - this.#since < 2 * this.#ms) return;
     this.#since = now;
     waitUntil(sleep(this.#ms).then(() => this.flush()));
   }
 
-  /** Does what waits. Resolves when that is done. */
+  /** Processes the waiting items now. Resolves when they are done. */
   async flush(): Promise<void> {
     const items = this.#waiting;
     this.#waiting = [];

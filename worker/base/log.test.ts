@@ -16,7 +16,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-it("writes at once what is reported, and what can wait together a little later", async () => {
+it("writes reported lines at once and deferred lines later, in one batch", async () => {
   const works: Promise<void>[] = [];
   reportLater({ event: "first" }, (work) => void works.push(work));
   report({ event: "urgent" });

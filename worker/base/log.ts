@@ -1,14 +1,14 @@
 import { Later } from "./later.ts";
 
-/** Writes one line of structured log. Values are settings, ids and reasons; never prompts, keys or tool output. */
+/** Writes one structured log line. Values are settings, ids and reasons; never prompts, keys or tool output. */
 export function report(entry: Record<string, unknown>): void {
   write(toLine(entry));
 }
 
-/** Another program wakes to read them, on one machine: three lines took three milliseconds of a run. */
+/** On one machine another process wakes up for each write: three lines cost a run three milliseconds. */
 const lines = new Later<string>(100, (waiting) => waiting.forEach(write));
 
-/** The same for what is said of each request, a little later and together. */
+/** Writes a log line a little later, in a batch with others. For lines that every request produces. */
 export function reportLater(entry: Record<string, unknown>, waitUntil: (work: Promise<void>) => void): void {
   lines.add(toLine(entry), waitUntil);
 }
@@ -18,6 +18,6 @@ function toLine(entry: Record<string, unknown>): string {
 }
 
 function write(line: string): void {
-  // oxlint-disable-next-line no-console -- the one place that writes
+  // oxlint-disable-next-line no-console -- the only line that writes to the log
   console.log(line);
 }

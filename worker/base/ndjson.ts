@@ -1,4 +1,4 @@
-/** Lines of a stream of text, without the newline. An empty line is given as "": it is a heartbeat. */
+/** Lines of a text stream, without their newlines. An empty line is a heartbeat and is yielded as "". */
 export async function* toLines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = "";
@@ -11,9 +11,9 @@ export async function* toLines(stream: ReadableStream<Uint8Array>): AsyncGenerat
 }
 
 /**
- * Headers of a stream that must arrive as it is written. Cloudflare's edge, and Miniflare after its example, compresses
- * text/plain when the client allows it, and a compressor holds back what is short: `no-transform` and an encoding of
- * its own that says "none" keep both away.
+ * Headers of a stream that must arrive as it is written. Cloudflare's edge, and Miniflare likewise, compresses text/plain
+ * when the client allows it, and a compressor holds back short pieces. `no-transform` and the encoding `identity` prevent
+ * both.
  */
 export const STREAM_HEADERS = {
   "cache-control": "no-store, no-transform",

@@ -1,9 +1,9 @@
 import type { Env } from "./env.ts";
 
 /**
- * `fetch` without a detour. The local runtime has a Worker of its own in the way of everything that goes out by the
- * global `fetch`: a model call took a millisecond more by it, its body in pieces of eight kilobytes. In the cloud there
- * is no such binding, and no such Worker.
+ * `fetch` without a detour. The local runtime routes the global `fetch` through a Worker of its own, which adds a
+ * millisecond to a model call and cuts its body into pieces of eight kilobytes. The cloud has neither this binding nor
+ * that Worker.
  */
 export function directFetch(env: Env): typeof fetch {
   const net = env.DIRECT_NET;

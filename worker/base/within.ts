@@ -1,6 +1,9 @@
 import { RequestRefused } from "@gantry/protocol/error.ts";
 
-/** What a call comes to, or `storage_unavailable` when it takes longer than `ms`. `part`: what is asked. */
+/**
+ * Waits for a call for at most `ms` milliseconds. Throws `RequestRefused` (`storage_unavailable`, naming `part`) when it
+ * takes longer. The call itself is not cancelled.
+ */
 export async function within<T>(call: Promise<T>, ms: number, part: string): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_resolve, reject) => {

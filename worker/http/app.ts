@@ -14,9 +14,9 @@ import { authenticateSandbox } from "./from-sandbox/door.ts";
 import { authenticateWork } from "./request/work-token.ts";
 import { FixedPathsRouter } from "./routes/router.ts";
 import { ROUTES, ROUTE_NAMES, querySchemaOf } from "./routes/routes.ts";
-import type { Route } from "./routes/routes.ts";
+import type { Route } from "./routes/route.ts";
 
-/** All doors, and what every request passes on its way to one. */
+/** The app: the middleware that every request passes, then all doors. */
 export function createApp(): Hono<App> {
   const app = new Hono<App>({ router: new FixedPathsRouter(ROUTE_NAMES) });
 
@@ -71,12 +71,12 @@ export function createApp(): Hono<App> {
 
 const PATTERNS = ROUTE_NAMES.map((name) => {
   const [method = "", path = ""] = name.split(" ");
-  // `:id` is one part of a path, `:id{.+}` all that follows.
+  // `:id` matches one segment of a path, `:id{.+}` the whole rest.
   const pattern = path.replaceAll(/:\w+(\{\.\+\})?/g, (_, rest: string | undefined) => (rest ? ".+" : "[^/]+"));
   return { method, pattern: new RegExp(`^${pattern}$`) };
 });
 
-/** Methods that a path knows. */
+/** Methods that the routes of a path accept. */
 function allowedAt(path: string): string[] {
   return [...new Set(PATTERNS.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method))];
 }

@@ -38,7 +38,11 @@ import type { RouteName } from "./routes/routes.ts";
 import { cancelRun, listRuns, retrieveRun } from "./v1/runs.ts";
 import { retrieveSandbox } from "./about/sandboxes.ts";
 import { fromSandbox } from "./from-sandbox/door.ts";
-import { agentMessage, containerHealth, containerProcess, debug, demoSocket, query } from "./prompt/prompt-doors.ts";
+import { agentMessage } from "./prompt/agent-message.ts";
+import { containerHealth, containerProcess } from "./prompt/container.ts";
+import { debug } from "./prompt/debug.ts";
+import { demoSocket } from "./prompt/demo-socket.ts";
+import { query } from "./prompt/query.ts";
 import {
   archiveTemplateDoor,
   createTemplateDoor,
@@ -63,7 +67,7 @@ import {
   writeWorkspaceFile,
 } from "./v1/workspace.ts";
 
-/** The door of each route of the table, no more and no fewer. */
+/** The door that answers each route. The type makes the build fail when a route of the table has none. */
 export const DOORS: Readonly<Record<RouteName, Door>> = {
   "GET /": root,
   "GET /health": health,
@@ -122,9 +126,9 @@ export const DOORS: Readonly<Record<RouteName, Door>> = {
   "GET /sandbox/git/:resource/:rest{.+}": fromSandbox,
   "POST /sandbox/git/:resource/:rest{.+}": fromSandbox,
   "POST /sandbox/outputs": fromSandbox,
-  "GET /sandbox/mcp/:place": fromSandbox,
-  "POST /sandbox/mcp/:place": fromSandbox,
-  "DELETE /sandbox/mcp/:place": fromSandbox,
+  "GET /sandbox/mcp/:index": fromSandbox,
+  "POST /sandbox/mcp/:index": fromSandbox,
+  "DELETE /sandbox/mcp/:index": fromSandbox,
   "POST /v1/vaults": vaults.createVaultDoor,
   "GET /v1/vaults": vaults.listVaultsDoor,
   "GET /v1/vaults/:id": vaults.retrieveVault,

@@ -13,15 +13,15 @@ import type { Env } from "../base/env.ts";
 import { report, reportLater } from "../base/log.ts";
 import { directFetch } from "../base/net.ts";
 
-/** The router lives as long as the isolate: it knows which upstreams are busy and which are to be left alone. */
+/** Kept for the life of the isolate, because the router remembers which upstreams are busy and which are cooling down. */
 let current: { env: Env; router: Router; routes: RouteTable } | null = null;
 
-/** The router of this deployment, from its routes file. */
+/** The router of this deployment, built from its routes file. */
 export function modelsOf(env: Env): Router {
   return load(env).router;
 }
 
-/** The context window a route states for a model, for engines that cannot know it. */
+/** The context window, in tokens, that a route states for a model. Engines cannot know it for models of other providers. */
 export function contextTokensOf(env: Env, model: string): { contextTokens?: number } {
   const tokens = load(env).routes.match(model)?.entries[0]?.contextTokens;
   return tokens === undefined ? {} : { contextTokens: tokens };
@@ -33,13 +33,13 @@ function load(env: Env): { router: Router; routes: RouteTable } {
   for (const problem of problems) report({ event: "routes_problem", ...problem });
   const limited = limitOf(env.GANTRY_ACCOUNT_BUDGET_USD) !== null || limitOf(env.GANTRY_SESSION_BUDGET_USD) !== null;
   const router = createRouter(config, {
-    // Settings and keys are bindings; the router looks names up when it calls.
+    // Settings and keys are bindings; the router looks them up by name at each call.
     env: env as unknown as Record<string, string | undefined>,
     ...effects,
     fetch: directFetch(env),
     newId: (prefix) => `${prefix}_${newId("request").slice(4)}`,
     log: reportOfRouter,
-    // Counted after the answer, not in its way; where a limit is set the next call asks what this one has cost.
+    // Counting must not delay the answer. With a limit set it starts at once: the next call needs this call's cost.
     onUsage: (record) => (limited ? waitUntil(count([{ env, record }])) : countLater(env, record, waitUntil)),
     ...(limited ? { reserve: (estimate) => reserveFor(env, estimate) } : {}),
   });
@@ -47,7 +47,7 @@ function load(env: Env): { router: Router; routes: RouteTable } {
   return current;
 }
 
-/** What a call was said to have cost is written at once where it is the only place that says so. */
+/** Logs for the router. Only the line of an exact model call may wait; all other lines are written at once. */
 function reportOfRouter(entry: Record<string, unknown>): void {
   const line = { part: "router", ...entry };
   if (entry["event"] === "model_call" && entry["estimated"] === false) reportLater(line, waitUntil);

@@ -4,7 +4,7 @@ import { catalog, toIso } from "./catalog.ts";
 import { readPage } from "./paging.ts";
 import type { Page, PageRequest } from "./paging.ts";
 
-/** Who makes a change, for the audit log. */
+/** The author of a change, for the audit log. */
 export interface Actor {
   readonly account: string;
   /** Id of the API key; `admin` for the installation's own. */
@@ -12,7 +12,7 @@ export interface Actor {
   readonly requestId: string;
 }
 
-/** What was done: `agent.create`, `key.revoke`. */
+/** Name of a change: `agent.create`, `key.revoke`. */
 export type Action =
   | `${"agent" | "environment"}.${"create" | "update" | "archive" | "delete"}`
   | `file.${"create" | "delete"}`
@@ -25,14 +25,14 @@ export type Action =
   | `run.${"cancel" | "interrupt"}`
   | "approval.answer";
 
-/** An entry of a change that was made elsewhere, to be added afterwards. */
+/** An entry for a change made outside the catalog, to be added afterwards. `at` is in milliseconds since 1970. */
 export interface NewAuditEntry extends Actor {
   readonly at: number;
   readonly action: Action;
   readonly target: string;
 }
 
-/** Adds entries of changes that were made elsewhere. One that was added before is not added again. */
+/** Adds entries for changes made outside the catalog. Adding an entry again changes nothing. */
 export async function addAuditEntries(env: Env, entries: readonly NewAuditEntry[]): Promise<void> {
   const db = await catalog(env);
   const statement = db.prepare(
@@ -46,7 +46,7 @@ export async function addAuditEntries(env: Env, entries: readonly NewAuditEntry[
   );
 }
 
-/** Logs a change that was made elsewhere than in the catalog. */
+/** Logs a change made outside the catalog, at the current time. */
 export async function noteChange(env: Env, actor: Actor, action: Action, target: string): Promise<void> {
   await (
     await catalog(env)
@@ -57,8 +57,8 @@ export async function noteChange(env: Env, actor: Actor, action: Action, target:
 }
 
 /**
- * The statement that logs a change. It goes into the batch of the change, right behind it, so that neither is there
- * without the other; a change that met no row logs nothing. The entry belongs to the account of the thing.
+ * The statement that logs a change. It must directly follow the change in the same batch, so that both are stored or
+ * neither is. A change that affected no row logs nothing. `account` owns the changed object.
  */
 export function auditStatement(
   db: D1Database,
@@ -74,7 +74,7 @@ export function auditStatement(
     .bind(Date.now(), account, actor.keyId, action, target, actor.requestId);
 }
 
-/** Logs what an agent did in another place than the catalog: once, however often the same thing is tried. */
+/** Logs an agent's change outside the catalog, once even when the change is retried. */
 export async function auditOnce(db: D1Database, actor: Actor, action: Action, target: string): Promise<void> {
   await db
     .prepare(

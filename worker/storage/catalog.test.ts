@@ -6,7 +6,7 @@ import { catalog } from "./catalog.ts";
 
 const never = (): Promise<never> => new Promise(() => {});
 
-/** A database that answers each batch and statement by `call`. */
+/** A database that answers each batch and statement with `call`. */
 function database(call: (what: string) => Promise<unknown>): D1Database {
   const statement = {
     bind: () => statement,
@@ -19,7 +19,7 @@ function database(call: (what: string) => Promise<unknown>): D1Database {
 }
 
 describe("the catalog", () => {
-  it("is opened by the next request when whoever opened it is gone", async () => {
+  it("is opened by the next request when the first one never finishes", async () => {
     let batches = 0;
     const db = database(() => (++batches === 1 ? never() : Promise.resolve([])));
     const env = { DB: db } as unknown as Env;
@@ -29,7 +29,7 @@ describe("the catalog", () => {
     expect(batches).toBe(2);
   });
 
-  it("tries again after a failure", async () => {
+  it("is opened again after a failure", async () => {
     let batches = 0;
     const env = {
       DB: database(() =>
@@ -52,11 +52,11 @@ describe("a call to the catalog", () => {
     ["run", (statement) => statement.run()],
     ["all", (statement) => statement.all()],
     ["raw", (statement) => statement.raw()],
-  ])("%s ends although nothing is answered", async (_name, call) => {
+  ])("%s ends although the database never answers", async (_name, call) => {
     await expect(call(statementOf(never))).rejects.toMatchObject(refused);
   });
 
-  it("batch ends although nothing is answered", async () => {
+  it("batch ends although the database never answers", async () => {
     const db = bounded(database(never), 20);
     await expect(db.batch([db.prepare("SELECT 1").bind(1)])).rejects.toMatchObject(refused);
   });
@@ -66,7 +66,7 @@ describe("a call to the catalog", () => {
     "database or disk is full: SQLITE_FULL",
     "D1_ERROR: disk I/O error: SQLITE_IOERR (extended: SQLITE_IOERR_SHMSIZE)",
     "internal error; reference = abc",
-  ])("says that the storage failed: %s", async (message) => {
+  ])("reports a storage failure: %s", async (message) => {
     const error: unknown = await statementOf(() => Promise.reject(new Error(message)))
       .all()
       .catch((thrown: unknown) => thrown);
@@ -74,7 +74,7 @@ describe("a call to the catalog", () => {
     expect(error).toMatchObject({ ...refused, cause: { message } });
   });
 
-  it("passes on what it reads, and a statement's own failure", async () => {
+  it("passes results and a statement's own errors through", async () => {
     expect(await statementOf((what) => Promise.resolve(what)).all()).toBe("all");
     await expect(statementOf(() => Promise.reject(new Error("D1_ERROR: UNIQUE"))).run()).rejects.toThrow("UNIQUE");
   });

@@ -1,13 +1,16 @@
 import type { Env } from "../base/env.ts";
 import { bounded } from "../base/bounded.ts";
 
-/** The order of sessions by creation. Not by id: a session may take the id of an engine that started before it was made. */
+/**
+ * SQL expression that orders sessions by creation. Ids alone would not do: a session may take over the id of an engine
+ * that was started earlier.
+ */
 export const SESSION_AGE = "(printf('%015d_', created_at) || id)";
 
 /**
- * The catalog: everything that is not a session's own. One D1 database an installation; every table and column is
- * explained in docs/storage.md. Times are milliseconds since 1970. Ids sort by age, so lists go by id;
- * sessions by `SESSION_AGE`.
+ * The tables of the catalog, which holds everything that does not belong to a single session. An installation has one D1
+ * database; docs/storage.md explains every table and column. Times are milliseconds since 1970. Ids sort by age, so lists
+ * are ordered by id; lists of sessions are ordered by `SESSION_AGE`.
  */
 const SCHEMA = [
   `CREATE TABLE IF NOT EXISTS keys (
@@ -63,14 +66,14 @@ const SCHEMA = [
   `CREATE TABLE IF NOT EXISTS packs_to_remove (key TEXT PRIMARY KEY)`,
 ];
 
-/** The database whose tables this isolate has seen made. */
+/** The database whose tables this isolate knows to exist. */
 let made: D1Database | null = null;
 
 /**
- * The database, with its tables, and with an end to each call. The tables are made by the first requests that need
- * them, in the same way on one machine and in the cloud; a failure is tried again by the next one. What is kept between
- * requests is never a promise: one whose request or object is gone (a full disk resets a session) is never settled, and
- * whoever waits for it waits for ever.
+ * The catalog's database, with its tables created and every call limited in time (see `bounded`). The first requests
+ * create the tables, on one machine as in the cloud; after a failure the next request tries again. Nothing here keeps a
+ * promise between requests: when its request or object is gone (a full disk resets a session), a promise never settles,
+ * and every request that awaits it hangs.
  */
 export async function catalog(env: Env): Promise<D1Database> {
   const db = bounded(env.DB);
@@ -80,7 +83,7 @@ export async function catalog(env: Env): Promise<D1Database> {
   return db;
 }
 
-/** A time as the API writes it; null stays null. */
+/** Milliseconds since 1970 as an ISO 8601 time; null stays null. */
 export function toIso(ms: number): string;
 export function toIso(ms: number | null): string | null;
 export function toIso(ms: number | null): string | null {

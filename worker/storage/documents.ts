@@ -7,7 +7,7 @@ import { catalog, toIso } from "./catalog.ts";
 import { readPage } from "./paging.ts";
 import type { Page, PageRequest } from "./paging.ts";
 
-/** What every document has beside its own fields. Times as ISO 8601. */
+/** The fields that every document has in addition to its own. Times are ISO 8601. */
 export interface Stamp {
   readonly id: string;
   readonly created_at: string;
@@ -25,21 +25,21 @@ interface Row {
 
 type Kind = "environment" | "template" | "vault";
 
-/** Statements that belong into the same batch as a change. */
+/** Makes further statements for the batch of a change. `now` is the time of the change in milliseconds since 1970. */
 type Also = (db: D1Database, now: number) => D1PreparedStatement[];
 
 const NOTHING: Also = () => [];
 
 /**
- * One kind of thing that an account keeps in the catalog: its fields as one JSON text, in a table of its own. Every
- * change is one batch with its entry in the audit log. What is not in the account is null or false, the same as what
- * does not exist.
+ * A collection of one kind of object in the catalog. Each kind has its own table, which holds an object's fields as one
+ * JSON text. Every change and its audit entry are one batch. An object of another account is treated like one that does
+ * not exist: the answer is null or false.
  */
 export class Documents<Body extends object, Thing extends { archived_at?: string | null }> {
   readonly #kind: Kind;
   readonly #toThing: (stamp: Stamp, body: Body) => Thing;
 
-  /** @param kind of its ids; its table has the same name in the plural. */
+  /** @param kind the kind of the ids; its plural is the name of the table. */
   constructor(kind: Kind, toThing: (stamp: Stamp, body: Body) => Thing) {
     this.#kind = kind;
     this.#toThing = toThing;
@@ -53,7 +53,7 @@ export class Documents<Body extends object, Thing extends { archived_at?: string
     return `SELECT id, created_at, updated_at, archived_at, body FROM ${this.#table}`;
   }
 
-  /** One of them, archived or not. */
+  /** Reads an object, archived or not. */
   async get(env: Env, account: string, id: string): Promise<Thing | null> {
     if (!isId(this.#kind, id)) return null;
     const db = await catalog(env);
@@ -61,7 +61,7 @@ export class Documents<Body extends object, Thing extends { archived_at?: string
     return row === null ? null : this.#read(row);
   }
 
-  /** One of them that may be changed. Throws `invalid_request` when it is archived, with `errorCode` where there is one. */
+  /** Reads an object in order to change it. Throws `invalid_request`, with `errorCode` if given, when it is archived. */
   async getOpen(env: Env, account: string, id: string, errorCode?: string): Promise<Thing | null> {
     const thing = await this.get(env, account, id);
     if (thing === null || (thing.archived_at ?? null) === null) return thing;
@@ -74,6 +74,7 @@ export class Documents<Body extends object, Thing extends { archived_at?: string
     });
   }
 
+  /** Stores a new object in the actor's account. */
   async create(env: Env, actor: Actor, body: Body): Promise<Thing> {
     const db = await catalog(env);
     const now = Date.now();
@@ -93,7 +94,7 @@ export class Documents<Body extends object, Thing extends { archived_at?: string
     return this.#read(row);
   }
 
-  /** Gives it other fields. Two changes at once: the later one wins. One that is archived stays as it is. */
+  /** Replaces an object's fields. Of two concurrent changes the later one wins. An archived object does not change. */
   async replace(env: Env, actor: Actor, id: string, body: Body): Promise<Thing | null> {
     const db = await catalog(env);
     await db.batch([
@@ -107,7 +108,7 @@ export class Documents<Body extends object, Thing extends { archived_at?: string
     return this.get(env, actor.account, id);
   }
 
-  /** It stays readable, and nothing new begins with it. Again: nothing changes. */
+  /** Archives an object: it stays readable but cannot be used for anything new. Archiving again changes nothing. */
   async archive(env: Env, actor: Actor, id: string, also: Also = NOTHING): Promise<Thing | null> {
     const db = await catalog(env);
     const now = Date.now();
@@ -123,19 +124,19 @@ export class Documents<Body extends object, Thing extends { archived_at?: string
     return this.get(env, actor.account, id);
   }
 
-  /** Whether there was one. */
+  /** Deletes an object. False when there was none. */
   async remove(env: Env, actor: Actor, id: string, also: Also = NOTHING): Promise<boolean> {
     const db = await catalog(env);
     const [deleted] = await db.batch([
       db.prepare(`DELETE FROM ${this.#table} WHERE id = ? AND account = ?`).bind(id, actor.account),
-      // Templates are archived and never removed, so there is no such action of theirs.
+      // The cast covers templates, which have no delete action because they are only ever archived.
       auditStatement(db, actor, `${this.#kind}.delete` as Action, id),
       ...also(db, Date.now()),
     ]);
     return (deleted?.meta.changes ?? 0) > 0;
   }
 
-  /** Those of an account, newest first. */
+  /** A page of an account's objects, newest first. */
   async list(env: Env, account: string, includeArchived: boolean, request: PageRequest): Promise<Page<Thing>> {
     const where = ["account = ?", ...(includeArchived ? [] : ["archived_at IS NULL"])];
     const query = { select: this.#select, where, values: [account], key: "id" };

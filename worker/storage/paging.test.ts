@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { readCursor, toPage, writeCursor } from "./paging.ts";
 import type { Cursor, Page, PageRequest } from "./paging.ts";
 
-/** What SQL answers: rows newest first after the cursor, or oldest first before it, one more than asked for. */
+/** What SQL answers: rows older than the cursor, newest first, or newer ones, oldest first; one more than the limit. */
 function query(rows: readonly number[], { limit, cursor, ascending }: PageRequest): number[] {
   const sorted = rows.toSorted((a, b) => b - a);
   const key = Number(cursor?.key ?? 0);
@@ -25,7 +25,7 @@ const ROWS = fc.uniqueArray(fc.integer({ min: 1, max: 1_000_000 }), { maxLength:
 const LIMIT = fc.integer({ min: 1, max: 10 });
 
 describe("pages", () => {
-  it("show every row once and in order, there and back, newest first and oldest first", () => {
+  it("show every row once and in order, forwards and backwards, newest first and oldest first", () => {
     fc.assert(
       fc.property(ROWS, LIMIT, fc.boolean(), (rows, limit, ascending) => {
         const there: number[][] = [];
@@ -46,7 +46,7 @@ describe("pages", () => {
     );
   });
 
-  it("leave out none of the rows that were there while others come", () => {
+  it("leave out no existing row while new rows are added", () => {
     fc.assert(
       fc.property(ROWS, LIMIT, (rows, limit) => {
         const now = [...rows];
@@ -68,14 +68,14 @@ describe("cursors", () => {
     { direction: "newer", key: "env_x" },
     { direction: "older", key: 17 },
     { direction: "newer", key: 0 },
-  ])("are read as they were written: %j", (cursor) => {
+  ])("survive a round trip: %j", (cursor) => {
     const text = writeCursor(cursor);
     expect(text).toMatch(/^[\w-]+$/);
     expect(readCursor(text)).toEqual(cursor);
   });
 
   it.each(["x", "%%%", btoa("o:"), btoa("x:agent_1"), btoa("o:a' OR 1=1"), btoa("o#1e9"), btoa(`o:${"a".repeat(65)}`)])(
-    "that we have not written are refused: %j",
+    "are refused when they were not written here: %j",
     (text) => {
       expect(() => readCursor(text)).toThrow("page: is not a cursor of this list");
     },

@@ -1,17 +1,17 @@
 import { RequestRefused } from "@gantry/protocol/error.ts";
 
 /**
- * Pages of a list, newest first. A cursor names a row and a direction, so that a page stays where it is while rows
- * come and go: nothing is shown twice and nothing is left out, in both directions.
+ * A position in a list. A cursor names a row and a direction, so a page stays where it is while rows come and go: no row
+ * is shown twice or left out, in either direction.
  */
 export interface Cursor {
-  /** `older`: the rows after it in the list; `newer`: those before it. */
+  /** `older`: rows older than the named one; `newer`: rows newer than it. */
   readonly direction: "older" | "newer";
-  /** Key of the row that the page before ended with: an id, a version, a position. */
+  /** Key of the named row: an id, a version or a position. */
   readonly key: string | number;
 }
 
-/** What a list is asked for. */
+/** The page that a client asks for. */
 export interface PageRequest {
   readonly limit: number;
   readonly cursor: Cursor | null;
@@ -19,14 +19,14 @@ export interface PageRequest {
   readonly ascending?: boolean;
 }
 
-/** A page, in the order of the list. A cursor is null where the list ends. */
+/** A page, in the order of the list. A cursor is null at that end of the list. */
 export interface Page<Item> {
   readonly data: Item[];
   readonly next_page: string | null;
   readonly prev_page: string | null;
 }
 
-/** Text of a cursor: `o:agent_...` or `n:17`, in base64url, because clients must not read it. */
+/** Text of a cursor: `o:agent_...` or `n#17`, in base64url so that clients treat it as opaque. */
 export function writeCursor({ direction, key }: Cursor): string {
   const sign = typeof key === "number" ? "#" : ":";
   return btoa(`${direction === "older" ? "o" : "n"}${sign}${key}`)
@@ -35,7 +35,7 @@ export function writeCursor({ direction, key }: Cursor): string {
     .replaceAll("=", "");
 }
 
-/** Reads a cursor; refuses what we have not written. */
+/** Reads a cursor; null when there is none. Throws `invalid_request` for a text that `writeCursor` did not produce. */
 export function readCursor(text: string | undefined): Cursor | null {
   if (text === undefined || text === "") return null;
   let plain = "";
@@ -51,18 +51,18 @@ export function readCursor(text: string | undefined): Cursor | null {
   return { direction: match[1] === "o" ? "older" : "newer", key };
 }
 
-/** A list in SQL: which rows, and by which column they are ordered. All of it is written in our code. */
+/** A list in SQL: its rows and the column that orders them. The texts come from this code, never from a request. */
 export interface ListQuery {
   /** `SELECT ... FROM ...` */
   readonly select: string;
   /** Conditions, with a `?` for each of `values`. */
   readonly where: readonly string[];
   readonly values: readonly (string | number)[];
-  /** Column of the order, unique in the list. */
+  /** Column or expression that orders the list; unique in it. */
   readonly key: string;
 }
 
-/** Reads one page. Asks for one row more than it shows, to know whether there is another page. */
+/** Reads one page. It fetches one extra row to learn whether another page follows. */
 export async function readPage<Row, Item>(
   db: D1Database,
   query: ListQuery,
@@ -81,7 +81,7 @@ export async function readPage<Row, Item>(
   return toPage(results, request, keyOf, toItem);
 }
 
-/** Cuts the extra row off, puts the rows in the list's order and names the neighbours. */
+/** Turns the rows of a query into a page: drops the extra row, restores the list's order and adds the cursors. */
 export function toPage<Row, Item>(
   rows: readonly Row[],
   { limit, cursor, ascending = false }: PageRequest,
@@ -93,7 +93,7 @@ export function toPage<Row, Item>(
   const more = rows.length > limit;
   const shown = backwards ? rows.slice(0, limit).toReversed() : rows.slice(0, limit);
   const [first, last] = [shown[0], shown.at(-1)];
-  // The row that the cursor names lies on the side we come from.
+  // The row that the cursor names proves that there is a page on the side we come from.
   const hasNext = backwards ? true : more;
   const hasPrevious = backwards ? more : cursor !== null;
   return {

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { remembered, toPlan } from "./remembered.ts";
 import { memoryDatabase } from "../session/testing/sqlite.ts";
 
-describe("what a statement touches", () => {
+describe("the tables a statement touches", () => {
   it.each([
     ["SELECT value FROM settings WHERE key = ?", true, ["settings"]],
     ["select COUNT(*) AS n from runs", true, ["runs"]],
@@ -45,7 +45,7 @@ const work = fc.record({
 
 class TakenBack extends Error {}
 
-it("answers as the database would, also after a transaction that was taken back", () => {
+it("answers as the database would, also after a rolled-back transaction", () => {
   fc.assert(
     fc.property(fc.array(work, { maxLength: 12 }), (works) => {
       const database = memoryDatabase();
@@ -78,7 +78,7 @@ it("answers as the database would, also after a transaction that was taken back"
   );
 });
 
-it("asks the database once, until something is written", () => {
+it("asks the database once until something is written", () => {
   const database = memoryDatabase();
   let asked = 0;
   const counted = {
@@ -92,7 +92,7 @@ it("asks the database once, until something is written", () => {
   expect([status(), status(), asked]).toEqual(["idle", "idle", 1]);
   sql.exec("UPDATE session SET status = 'running'");
   expect([status(), status(), asked]).toEqual(["running", "running", 3]);
-  // An answer is the caller's own list, and its rows are nobody's.
+  // Each caller gets its own list; the rows in it are shared and frozen.
   sql.exec("SELECT status FROM session").toArray().pop();
   expect(() => (sql.exec("SELECT status FROM session").toArray()[0]!["status"] = "")).toThrow(TypeError);
 });

@@ -1,6 +1,6 @@
 import type { Row, Sql, Transaction } from "./sql.ts";
 
-/** Tables of a few small rows that every prompt asks for several times, and seldom changes. */
+/** Tables with a few small rows that every prompt reads several times and rarely changes. */
 const TABLES = new Set([
   "alarms",
   "audit_outbox",
@@ -14,22 +14,22 @@ const TABLES = new Set([
   "waiting",
 ]);
 
-/** A longer answer is somebody paging through what was: nobody asks for it again. */
+/** Most rows of a cached answer. A longer answer is a page of history, which is rarely read twice. */
 const MAX_ROWS = 8;
 
-/** Answers kept for a table; with one more all of them go. */
+/** Most cached answers per table. When the limit is reached, all answers of the table are dropped. */
 const MAX_ANSWERS = 50;
 
 interface Plan {
   readonly reads: boolean;
-  /** What it reads or writes; null: nobody knows. */
+  /** The tables that the statement reads or writes; null when they are unknown. */
   readonly tables: readonly string[] | null;
 }
 
 /**
- * The same database, with the answers of small questions kept until one of their tables is written. A question costs
- * some twenty microseconds, and a prompt asks seventy of them. Right as long as everything is written through it: the
- * database is one object's alone. What a transaction takes back is forgotten with it.
+ * Wraps a database with a cache: small answers are kept until their table is written. A query costs about twenty
+ * microseconds, and a prompt makes seventy of them. The cache is correct as long as all writes go through it, which holds
+ * because the database belongs to a single object. A rolled-back transaction clears the cache.
  */
 export function remembered(
   sql: Sql,
@@ -84,7 +84,7 @@ export function remembered(
   };
 }
 
-/** Exported for its table of cases. */
+/** Whether a statement reads, and which tables it touches. Exported for its test. */
 export function toPlan(query: string): Plan {
   const reads = /^\s*SELECT\b/i.test(query);
   if (reads)

@@ -8,14 +8,14 @@ describe("sealed secrets", () => {
   const [one, two] = [key("one"), key("two")];
   const env = { GANTRY_ENCRYPTION_KEY: one };
 
-  it("open again, for what they were sealed for, and never look the same", async () => {
+  it("open again for the purpose they were sealed for, and never look the same", async () => {
     const sealed = await seal(env, "resource|sesn_1", "ghp_secret ü");
     expect(sealed).not.toContain("ghp");
     expect(sealed).not.toBe(await seal(env, "resource|sesn_1", "ghp_secret ü"));
     expect(await unseal(env, "resource|sesn_1", sealed)).toBe("ghp_secret ü");
   });
 
-  it("survive a change of the key while the old one is still there", async () => {
+  it("survive a change of the key while the old key is still listed", async () => {
     const sealed = await seal(env, "x", "secret");
     const both = { GANTRY_ENCRYPTION_KEY: ` ${two} , ${one}` };
     expect(await unseal(both, "x", sealed)).toBe("secret");
@@ -24,17 +24,17 @@ describe("sealed secrets", () => {
   });
 
   it.each<[string, (sealed: string) => Promise<string>]>([
-    ["for something else", (sealed) => unseal(env, "resource|sesn_2", sealed)],
+    ["for another purpose", (sealed) => unseal(env, "resource|sesn_2", sealed)],
     ["after a change", (sealed) => unseal(env, "x", sealed.slice(0, -2) + (sealed.endsWith("AA") ? "BB" : "AA"))],
-    ["under another key's name", (sealed) => unseal({ GANTRY_ENCRYPTION_KEY: key("one") }, "x", sealed)],
-    ["when it is no sealed text", () => unseal(env, "x", "ghp_secret")],
+    ["with another key of the same name", (sealed) => unseal({ GANTRY_ENCRYPTION_KEY: key("one") }, "x", sealed)],
+    ["when the text is not sealed", () => unseal(env, "x", "ghp_secret")],
   ])("do not open %s", async (_name, open) => {
     await expect(open(await seal(env, "x", "secret"))).rejects.toThrow();
   });
 
   it.each([
     ["nothing", ""],
-    ["no key", "hello"],
+    ["a text that is not a key", "hello"],
     ["a short key", "a:aGVsbG8="],
     ["a key without a name", one.slice(4)],
   ])("cannot be made with %s", async (_name, GANTRY_ENCRYPTION_KEY) => {

@@ -2,26 +2,26 @@ import { fromBase64Url, toBase64Url } from "@gantry/protocol/bytes.ts";
 import type { Env } from "../base/env.ts";
 
 /**
- * Secrets at rest: AES-256-GCM under a key of `GANTRY_ENCRYPTION_KEY`. A sealed text is `v1.<key id>.<nonce>.<ciphertext>`
- * and opens only for the purpose it was sealed for (`what`), so that one that is copied elsewhere is worth nothing.
+ * A key that encrypts secrets at rest, with AES-256-GCM. A sealed text is `v1.<key id>.<nonce>.<ciphertext>`. It opens
+ * only for the purpose it was sealed for (`what`), so a copy in another row is worthless.
  *
- * `GANTRY_ENCRYPTION_KEY` is `id:base64` of 32 bytes, several with commas between them: the first one seals, all of them
- * open. To change the key, put the new one in front.
+ * `GANTRY_ENCRYPTION_KEY` is a comma-separated list of keys, each `id:base64` of 32 bytes. The first key seals, all of
+ * them open. To rotate the key, put the new one first.
  */
 interface Key {
   readonly id: string;
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** Whether secrets can be kept here at all. */
+/** Whether this installation has a key to seal secrets with. */
 export function canSeal(env: Pick<Env, "GANTRY_ENCRYPTION_KEY">): boolean {
   return keysOf(env).length > 0;
 }
 
-/** Throws when there is no key; ask `canSeal` first. */
+/** Encrypts a secret for the purpose `what`. Throws when there is no key; check `canSeal` first. */
 export async function seal(env: Pick<Env, "GANTRY_ENCRYPTION_KEY">, what: string, secret: string): Promise<string> {
   const key = keysOf(env)[0];
-  if (!key) throw new Error("there is no GANTRY_ENCRYPTION_KEY to seal with");
+  if (!key) throw new Error("GANTRY_ENCRYPTION_KEY is not set or not valid");
   const nonce = crypto.getRandomValues(new Uint8Array(12));
   const sealed = await crypto.subtle.encrypt(
     { name: "AES-GCM", iv: nonce, additionalData: aboutOf(key.id, what) },
@@ -31,7 +31,7 @@ export async function seal(env: Pick<Env, "GANTRY_ENCRYPTION_KEY">, what: string
   return ["v1", key.id, toBase64Url(nonce), toBase64Url(sealed)].join(".");
 }
 
-/** Throws when the key is not there any more, or the text was changed or belongs to something else. */
+/** Decrypts a sealed text. Throws when its key is missing, the text was changed, or it was sealed for another purpose. */
 export async function unseal(env: Pick<Env, "GANTRY_ENCRYPTION_KEY">, what: string, sealed: string): Promise<string> {
   const [version, id = "", nonce = "", ciphertext = ""] = sealed.split(".");
   const key = keysOf(env).find((each) => each.id === id);

@@ -6,8 +6,8 @@ import type { Page, PageRequest } from "./paging.ts";
 import { readPage } from "./paging.ts";
 
 /**
- * Index of sessions, for lists. It holds what a list is filtered by and nothing that changes while a session works:
- * status, usage and title are asked of the session itself, which alone knows them.
+ * An entry of the session index, which serves lists. The index holds only the fields that lists filter by. Status, usage
+ * and title change while a session runs, so lists read them from the session itself.
  */
 export interface IndexedSession {
   readonly id: string;
@@ -16,7 +16,7 @@ export interface IndexedSession {
   readonly agentId: string | null;
 }
 
-/** Notes a new session. Called before the session is made: a row without a session is skipped by lists. */
+/** Adds a session to the index. Called before the session is created; lists skip a row without a session. */
 export async function indexSession(
   env: Env,
   { id, account, createdAt, agentId }: IndexedSession,
@@ -29,6 +29,7 @@ export async function indexSession(
   await db.batch([insert, ...(actor ? [auditStatement(db, actor, "session.create", id)] : [])]);
 }
 
+/** Marks a session as archived and logs the change. `archivedAt` is in milliseconds since 1970. */
 export async function archiveInIndex(env: Env, actor: Actor, id: string, archivedAt: number): Promise<void> {
   const db = await catalog(env);
   await db.batch([
@@ -37,7 +38,7 @@ export async function archiveInIndex(env: Env, actor: Actor, id: string, archive
   ]);
 }
 
-/** Notes whether a session waits for somebody's answer. */
+/** Notes whether a session waits for an answer from a client. */
 export async function markWaiting(env: Env, id: string, waits: boolean): Promise<void> {
   const db = await catalog(env);
   await db
@@ -46,7 +47,7 @@ export async function markWaiting(env: Env, id: string, waits: boolean): Promise
     .run();
 }
 
-/** Sessions of an account that wait for somebody, oldest first. The session itself says what for. */
+/** Ids of an account's sessions that wait for an answer, oldest first; at most 500. Each session knows what it waits for. */
 export async function waitingSessionIds(env: Env, account: string): Promise<string[]> {
   const db = await catalog(env);
   const { results } = await db
@@ -56,6 +57,7 @@ export async function waitingSessionIds(env: Env, account: string): Promise<stri
   return results.map((row) => row.id);
 }
 
+/** Removes a deleted session and its work items, and logs the change. */
 export async function removeFromIndex(env: Env, actor: Actor, id: string): Promise<void> {
   const db = await catalog(env);
   await db.batch([
@@ -65,14 +67,15 @@ export async function removeFromIndex(env: Env, actor: Actor, id: string): Promi
   ]);
 }
 
+/** Conditions on the sessions of a list. */
 export interface SessionFilter {
   readonly agentId?: string;
   readonly includeArchived: boolean;
-  /** Conditions on the time of creation: `[">=", ms]`. */
+  /** Conditions on the creation time in milliseconds since 1970: `[">=", ms]`. */
   readonly created: readonly (readonly [">" | ">=" | "<" | "<=", number])[];
 }
 
-/** Ids of an account's sessions, newest first. */
+/** A page of the ids of an account's sessions, newest first unless the request asks for ascending order. */
 export async function listSessionIds(
   env: Env,
   account: string,
@@ -91,11 +94,11 @@ export async function listSessionIds(
     values.push(at);
   }
   const db = await catalog(env);
-  return readPage<{ id: string; place: string }, string>(
+  return readPage<{ id: string; age: string }, string>(
     db,
-    { select: `SELECT id, ${SESSION_AGE} AS place FROM sessions`, where, values, key: SESSION_AGE },
+    { select: `SELECT id, ${SESSION_AGE} AS age FROM sessions`, where, values, key: SESSION_AGE },
     page,
-    (row) => row.place,
+    (row) => row.age,
     (row) => row.id,
   );
 }

@@ -1,4 +1,4 @@
-/** The OpenAPI document as one page of HTML: for people, without a script. */
+/** Renders the OpenAPI document as a single HTML page without scripts. */
 
 interface Operation {
   readonly summary: string;
@@ -34,13 +34,13 @@ pre { background: var(--soft); border-radius: .4rem; padding: .75rem; overflow: 
 table { border-collapse: collapse; width: 100% } th, td { text-align: left; vertical-align: top; border-top: 1px solid var(--line); padding: .3rem .6rem .3rem 0 }
 `;
 
-/** The page's style as a policy names it: nothing else on the page is let in. */
+/** Hash of the page's style for its Content-Security-Policy, which allows nothing else. */
 export async function docsStyleHash(): Promise<string> {
   const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(STYLE));
   return `sha256-${btoa(String.fromCharCode(...new Uint8Array(hash)))}`;
 }
 
-/** Renders the document. Everything that comes out of it is escaped. */
+/** Renders the document as HTML. Every text of the document is escaped. */
 export function docsPage(document: Record<string, unknown>): string {
   const { info, paths, tags, components } = document as {
     info: { title: string; version: string; description: string };
@@ -63,7 +63,7 @@ export function docsPage(document: Record<string, unknown>): string {
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>${escape(info.title)} API</title><style>${STYLE}</style></head><body>
 <h1>${escape(info.title)} API</h1>
-<p>${escape(info.description)} Version ${escape(info.version)}. Send your key as <code>Authorization: Bearer KEY</code> or <code>x-api-key: KEY</code>. For programs: <a href="/openapi.json">openapi.json</a>.</p>
+<p>${escape(info.description)} Version ${escape(info.version)}. Send your key as <code>Authorization: Bearer KEY</code> or <code>x-api-key: KEY</code>. Machine-readable: <a href="/openapi.json">openapi.json</a>.</p>
 <nav>${tags.map(({ name }) => `<a href="#${escape(name)}">${escape(name.replaceAll("_", " "))}</a>`).join("")}<a href="#objects">objects</a></nav>
 ${sections.join("\n")}
 <section><h2 id="objects">Objects</h2>${objects.join("")}</section>
@@ -107,7 +107,7 @@ function answer({ content = {} }: Response): string {
     .join("<br>");
 }
 
-/** A type in a few words. */
+/** A short text for the type that a schema describes. */
 function typeOf(schema: Schema): string {
   if (Array.isArray(schema["enum"])) return schema["enum"].map((value) => JSON.stringify(value)).join(" | ");
   if (schema["const"] !== undefined) return JSON.stringify(schema["const"]);

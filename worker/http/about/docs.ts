@@ -4,12 +4,12 @@ import { docsPage, docsStyleHash } from "./docs-page.ts";
 import { openApi } from "./openapi.ts";
 import { VERSION } from "./root.ts";
 
-/** `GET /openapi.json`: all routes, from the schemas that check requests. */
+/** `GET /openapi.json`: the OpenAPI document. */
 export function openApiDoor(c: Context<App>): Response {
   return c.json(openApi(VERSION), 200, { "cache-control": "no-cache" });
 }
 
-/** `GET /docs`: the same as a page. It holds no script and fetches nothing. */
+/** `GET /docs`: the OpenAPI document as an HTML page, which runs no script and fetches nothing. */
 export async function docsDoor(c: Context<App>): Promise<Response> {
   const policy = `default-src 'none'; style-src '${await docsStyleHash()}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
   return c.body(docsPage(openApi(VERSION)), 200, {

@@ -10,11 +10,13 @@ import type { App } from "../request/context.ts";
 import { VERSION } from "./root.ts";
 import { runnerHealthNow } from "../../sandbox/space.ts";
 
-/** How long a part may take to answer, and how long what it said is believed: anybody may ask. */
+/** How long a part may take to answer, in milliseconds. */
 const PART_MS = 3_000;
+
+/** How long a result is reused, in milliseconds. The route needs no key, so requests must not add load. */
 const FRESH_MS = 1_000;
 
-/** What requests need, each by the way that requests take. */
+/** The parts that requests depend on. Each is checked through the same code that requests use. */
 const PARTS: Readonly<Record<string, (env: Env) => Promise<unknown>>> = {
   catalog: async (env) => (await catalog(env)).prepare("SELECT 1").first(),
   files: (env) => env.FILES.head("health"),
@@ -23,7 +25,7 @@ const PARTS: Readonly<Record<string, (env: Env) => Promise<unknown>>> = {
 
 let known: { at: number; broken: readonly string[] } | null = null;
 
-/** Parts that do not answer, by name. */
+/** Names of the parts that do not answer. */
 async function brokenParts(env: Env): Promise<readonly string[]> {
   const at = Date.now();
   if (known && at - known.at < FRESH_MS) return known.broken;
@@ -41,7 +43,10 @@ async function brokenParts(env: Env): Promise<readonly string[]> {
   return broken;
 }
 
-/** `GET /health`. 200 as long as requests can be taken; what is weak about the place is said in it. Else 503 says which part does not answer. */
+/**
+ * `GET /health`: 200 while requests can be served, with details of the sandbox and the disk; otherwise 503 with the names
+ * of the parts that do not answer.
+ */
 export async function health(c: Context<App>): Promise<Response> {
   const [runner, broken] = await Promise.all([runnerHealthNow(c.env), brokenParts(c.env)]);
   const well = broken.length === 0;

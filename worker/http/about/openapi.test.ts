@@ -14,7 +14,7 @@ describe("the OpenAPI document", () => {
     expect(document.openapi).toMatch(/^3\.1\./);
   });
 
-  it("has every route, and no other", () => {
+  it("has every route and no other", () => {
     const described = Object.entries(document.paths).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     );
@@ -22,7 +22,7 @@ describe("the OpenAPI document", () => {
     expect(described.toSorted()).toEqual(known.toSorted());
   });
 
-  it.each(PUBLIC_ROUTES)("%s says its answers, its errors and its body", (name) => {
+  it.each(PUBLIC_ROUTES)("%s describes its answers, its errors and its body", (name) => {
     const operation = document.paths[shownPath(name)]?.[(name.split(" ")[0] ?? "").toLowerCase()];
     const statuses = Object.keys(operation?.responses ?? {});
     const route: (typeof ROUTES)[keyof typeof ROUTES] = ROUTES[name];
@@ -44,14 +44,14 @@ describe("the OpenAPI document", () => {
   });
 });
 
-describe("the page of it", () => {
-  it("has every route, and nothing that is fetched or run", () => {
+describe("the HTML page", () => {
+  it("has every route, and nothing that a browser would fetch or run", () => {
     const page = docsPage(openApi("1.2.3"));
     for (const name of PUBLIC_ROUTES) expect(page).toContain(`<code>${shownPath(name)}</code>`);
     expect(page).not.toMatch(/<script|<link|<img|<iframe|javascript:|\son\w+=|style="|https?:\/\/(?!json-schema)/i);
   });
 
-  it("escapes what the document says", () => {
+  it("escapes the document's texts", () => {
     const evil = { ...openApi("1.2.3"), info: { title: "<script>", version: '"', description: "&" } };
     expect(docsPage(evil)).not.toContain("<script>");
   });

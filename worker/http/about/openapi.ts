@@ -1,35 +1,36 @@
-import { ApiErrorAnswer, ANSWERS as NAMED, QueryError, SeedError } from "@gantry/protocol/api/answers.ts";
+import { ApiErrorAnswer, ANSWERS as NAMED, FlatError, QueryError } from "@gantry/protocol/api/answers.ts";
 import { FileFields } from "@gantry/protocol/api/files.ts";
 import { z } from "zod";
 import { ANSWERS } from "../routes/answers.ts";
 import { PUBLIC_ROUTES, ROUTES, querySchemaOf } from "../routes/routes.ts";
-import type { Route, RouteName } from "../routes/routes.ts";
+import type { Route } from "../routes/route.ts";
+import type { RouteName } from "../routes/routes.ts";
 
 /**
- * The OpenAPI document, made of the table of routes and the schemas that requests are checked with: there is no second
- * description that could be wrong.
+ * The OpenAPI document. It is built from the table of routes and from the schemas that check requests, so it cannot
+ * disagree with them.
  */
 
 type Json = Record<string, unknown>;
 
-/** Why a route may refuse, by status. */
+/** Why a request may fail, by status. */
 const ERRORS: Readonly<Record<number, string>> = {
-  400: "A field, a parameter or a header is wrong; the answer names it",
-  401: "No key, or a wrong, expired or revoked one",
-  403: "The key has none of the scopes of this route, or Host or Origin are not allowed",
-  404: "It does not exist in this account",
-  409: "It is not in a state for that, or the idempotency key is in use",
+  400: "A field, a parameter or a header is invalid; the answer names it",
+  401: "The key is missing, wrong, expired or revoked",
+  403: "The key has none of the scopes of this route, or the Host or Origin header is not allowed",
+  404: "The object does not exist in this account",
+  409: "The object's state does not allow this, or the idempotency key is in use",
   413: "The body is too large",
   422: "The run ended without an answer: it reached a limit or was refused",
-  429: "Too many prompts wait, or the model's provider is at its limit",
-  500: "A fault of ours; the log has the details under the request id",
+  429: "Too many prompts are waiting, or the model's provider has reached its rate limit",
+  500: "Internal error; the log has the details under the request id",
   502: "The model's provider failed",
-  503: "The sandbox was lost, or does not answer",
-  504: "The run took longer than it may",
+  503: "The sandbox was lost or does not respond",
+  504: "The run exceeded its time limit",
   507: "The disk is nearly full",
 };
 
-/** Routes that answer with the end of a run, and so with its failures. */
+/** Routes that wait for the end of a run and may answer with its failure. */
 const WAIT_FOR_RUNS: readonly string[] = [
   "POST /claude-code",
   "GET /claude-code/:sessionId/:runId",
@@ -40,7 +41,7 @@ const WAIT_FOR_RUNS: readonly string[] = [
 
 let made: Json | null = null;
 
-/** The document. `servers` is left out: it is served by what it describes. */
+/** The document. It has no `servers`, because the server it describes serves it. */
 export function openApi(version: string): Json {
   made ??= {
     openapi: "3.1.1",
@@ -64,12 +65,12 @@ export function openApi(version: string): Json {
   return made;
 }
 
-/** `/v1/sessions/{id}`: a path as OpenAPI and people write it. */
+/** A route's path in OpenAPI notation: `/v1/sessions/{id}`. */
 export function shownPath(name: string): string {
   return (name.split(" ")[1] ?? "").replaceAll(/:(\w+)(\{[^}]*\})?/g, "{$1}");
 }
 
-/** What a route belongs to: `sessions`, `keys`, `doors`. */
+/** The group of a route: `sessions`, `keys`, `doors`. */
 function tagOf(name: string): string {
   const [, first, second] = shownPath(name).split("/");
   return first === "v1" ? (second ?? "") : "doors";
@@ -105,7 +106,7 @@ function operation(name: RouteName, route: Route): Json {
 const IDEMPOTENCY_KEY = {
   name: "Idempotency-Key",
   in: "header",
-  description: "The request is carried out once for each key and 24 hours; a repeat gets the first answer.",
+  description: "The request is carried out once per key within 24 hours; a repeat gets the first answer.",
   schema: { type: "string", minLength: 1, maxLength: 255 },
 };
 
@@ -153,7 +154,7 @@ function responses(name: RouteName, route: Route): Json {
         status === "101"
           ? "A WebSocket"
           : status === "202"
-            ? "It goes on; `Location` says where to ask"
+            ? "The run is still in progress; `Location` is the address to poll"
             : route.summary,
       ...(Object.keys(types as object).length === 0
         ? {}
@@ -181,7 +182,7 @@ function refTo(schema: z.ZodType): Json {
   return id === undefined ? toSchema(schema) : { $ref: `#/components/schemas/${id}` };
 }
 
-/** Statuses that a route may answer with when it refuses. */
+/** Error statuses that a route may answer with. */
 function errorsOf(name: string, route: Route): number[] {
   const [method] = name.split(" ");
   const open = route.access === "open";
@@ -196,13 +197,13 @@ function errorsOf(name: string, route: Route): number[] {
   return [...statuses].toSorted((a, b) => a - b);
 }
 
-/** The one place that makes errors (`errors.ts`) has three shapes. */
+/** The schema of a route's errors: one of the three shapes that `base/errors.ts` writes. */
 function errorSchemaOf(name: string): z.ZodType {
   if (name === "POST /query") return QueryError;
-  return shownPath(name).startsWith("/v1/") ? ApiErrorAnswer : SeedError;
+  return shownPath(name).startsWith("/v1/") ? ApiErrorAnswer : FlatError;
 }
 
-/** What a client may send: before defaults and conversions. */
+/** JSON Schema of what a client may send, before defaults and conversions apply. */
 function toSchema(schema: z.ZodType): Json {
   const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
   return rest;

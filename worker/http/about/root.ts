@@ -6,7 +6,7 @@ import { ROUTES, ROUTE_NAMES } from "../routes/routes.ts";
 /** Version of the product. */
 export const VERSION = manifest.version;
 
-/** `GET /`: what this is and how to begin. */
+/** `GET /`: an overview with a first request to try. */
 export function root(c: Context<App>): Response {
   const origin = new URL(c.req.url).origin;
   const sample = `curl -N -H "Authorization: Bearer KEY" -d '{"prompt":"What is 7 * 6?"}' ${origin}/claude-code`;
@@ -19,7 +19,7 @@ export function root(c: Context<App>): Response {
   });
 }
 
-/** `GET /v1/sessions/{id}`: a route as people write it. */
+/** A route as shown to people: `GET /v1/sessions/{id}`. */
 function toShown(name: string): string {
   return name.replaceAll(/:(\w+)(\{[^}]*\})?/g, "{$1}");
 }

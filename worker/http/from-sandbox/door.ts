@@ -8,7 +8,7 @@ import { SANDBOX_SCOPE, keyOf } from "../request/guard.ts";
 import { toSessionStub } from "../../session/call/session-of.ts";
 import { checkSpace } from "../../sandbox/space.ts";
 
-/** `/sandbox/*` on one machine: the session's token, as for the model doors; an API key opens none of these. */
+/** Authenticates `/sandbox/*` on one machine by the session's token, which also opens the model doors. API keys are refused. */
 export const authenticateSandbox = createMiddleware<App>(async (c, next) => {
   const token = keyOf(c.req.raw.headers) ?? "";
   const sessionId = token.startsWith("gst_") ? token.slice(4, token.indexOf(".")) : "";
@@ -18,7 +18,7 @@ export const authenticateSandbox = createMiddleware<App>(async (c, next) => {
   await next();
 });
 
-/** See `resources/for-sandbox.ts`. */
+/** `/sandbox/*` on one machine: see `answerSandbox`. */
 export async function fromSandbox(c: Context<App>): Promise<Response> {
   const { account, keyId: sessionId } = c.get("principal");
   if (c.req.method === "POST") await checkSpace(c.env);

@@ -10,9 +10,9 @@ import { mayLeave } from "../../sandbox/egress-rules.ts";
 import type { EgressProps } from "../../sandbox/egress-rules.ts";
 
 /**
- * The only way out of a container: everything it sends by HTTP and HTTPS arrives here. Model calls are answered by the
- * router in the name of the session, so that no key and no token need be in there; the rest leaves if the environment
- * allows it, with credentials that are added here, and is refused and noted otherwise.
+ * The only way out of a container: all its HTTP and HTTPS requests arrive here. The router answers model calls on behalf
+ * of the session, so the container needs no key and no token. Other requests leave if the environment allows their host;
+ * otherwise they are refused and the session's log records them.
  */
 export class Egress extends WorkerEntrypoint<Env, EgressProps> {
   override async fetch(request: Request): Promise<Response> {
@@ -21,7 +21,7 @@ export class Egress extends WorkerEntrypoint<Env, EgressProps> {
     const session = sessionOf(this.env, sessionId);
     if (url.hostname === MODELS_HOST) {
       const caller = await session.callerOfStart(startId);
-      if (caller === null) return Response.json(refusal("this sandbox was given up"), { status: 401 });
+      if (caller === null) return Response.json(refusal("this sandbox has been replaced"), { status: 401 });
       const router = modelsOf(this.env);
       const who = { account: caller.account, keyId: null, sessionId };
       if (request.method === "POST" && url.pathname === "/v1/messages") return router.messages(request, who);

@@ -11,7 +11,7 @@ import { proxyMcp } from "../../catalog/vaults/mcp-proxy.ts";
 import { fetchGit } from "../../resources/git.ts";
 import { secretName } from "../../resources/resolve.ts";
 
-/** The sandbox that asks. Whoever lets a request through to here has found out which one it is. */
+/** The sandbox that sent a request. The caller of `answerSandbox` has authenticated it. */
 export interface FromSandbox {
   readonly account: string;
   readonly sessionId: string;
@@ -19,10 +19,10 @@ export interface FromSandbox {
 }
 
 /**
- * `/sandbox/*`: what a sandbox may ask of us: its files, fetches from its repositories, its agent's MCP servers with a
- * credential it never sees, and to take what the agent made.
- * Nothing else, and nothing of another session. On one machine it shows its session's token (`http/from-sandbox.ts`); a
- * container has nothing to show, its only way out knows it (`sandbox/egress.ts`).
+ * `/sandbox/*`: the requests that a sandbox may send to the Worker, all for its own session. It may read its files, fetch
+ * from its repositories, reach its agent's MCP servers with a credential it never sees, and store files that the agent
+ * made. On one machine the sandbox authenticates with its session's token (`door.ts`). A container needs none: its only
+ * way out, `egress.ts`, knows which session it belongs to.
  */
 export async function answerSandbox(env: Env, from: FromSandbox, request: Request): Promise<Response> {
   const url = new URL(request.url);
@@ -35,7 +35,7 @@ export async function answerSandbox(env: Env, from: FromSandbox, request: Reques
   throw unknown(`${request.method} ${url.pathname}`);
 }
 
-/** A file that is mounted, or that the prompt in progress shows. */
+/** A mounted file, or a file that the current prompt refers to. */
 async function file(env: Env, from: FromSandbox, session: SessionStub, id: string): Promise<Response> {
   const allowed = await session.mayReadFile(from.account, id);
   const opened = allowed ? await openFile(env, from.account, id) : null;
@@ -46,7 +46,7 @@ async function file(env: Env, from: FromSandbox, session: SessionStub, id: strin
   });
 }
 
-/** The two requests of a fetch. */
+/** The two HTTP requests that make up a `git fetch`. Pushes are refused. */
 async function git(
   env: Env,
   from: FromSandbox,
@@ -60,29 +60,29 @@ async function git(
   const service = new URL(request.url).searchParams.get("service") ?? "git-upload-pack";
   const asks = `${request.method} ${rest}`;
   if (service !== "git-upload-pack" || (asks !== "GET info/refs" && asks !== "POST git-upload-pack"))
-    return new Response("This repository can be read from here, not written.\n", { status: 403 });
+    return new Response("This repository is read-only here.\n", { status: 403 });
   const { mount, secret } = resource;
   const token = secret === null ? null : await unseal(env, secretName(from.sessionId, id), secret);
   return fetchGit(env, request, mount.url, rest === "info/refs" ? "info/refs" : "git-upload-pack", token);
 }
 
-/** An MCP server of the session's agent, by its place among all that the agent and its roster have. */
+/** An MCP server of the session's agent, by its index among the servers of the agent and its roster. */
 async function mcp(
   env: Env,
   from: FromSandbox,
   session: SessionStub,
-  place: string,
+  index: string,
   request: Request,
 ): Promise<Response> {
   const setup = (await session.facts(from.account))?.setup;
   const agent = setup?.agent ? (JSON.parse(setup.agent) as BetaManagedAgentsSessionAgent) : null;
-  const url = agent === null || !/^\d{1,4}$/.test(place) ? undefined : serversOf(agent)[Number(place)]?.url;
+  const url = agent === null || !/^\d{1,4}$/.test(index) ? undefined : serversOf(agent)[Number(index)]?.url;
   const vaultIds = setup?.vaultIds ?? [];
-  if (url === undefined || vaultIds.length === 0) throw unknown(`MCP server ${JSON.stringify(place)}`);
+  if (url === undefined || vaultIds.length === 0) throw unknown(`MCP server ${JSON.stringify(index)}`);
   return proxyMcp(env, from.account, { url, vaultIds }, request);
 }
 
-/** A file that the agent left for whoever uses the session. */
+/** Stores a file that the agent left as output of the session. */
 async function output(env: Env, from: FromSandbox, name: string | null, request: Request): Promise<Response> {
   const mimeType = mimeTypeOf(null, name);
   const { id, filename, size_bytes } = await storeFile(

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { ALLOWED_FLAGS, parseAdditionalArgs } from "./additional-args.ts";
 import type { ArgOptions } from "./additional-args.ts";
 
-/** Every flag of `claude --help` (2.1.329), and those it keeps to itself, that is not in the allowlist. */
+/** Every flag of `claude` (2.1.329), documented or not, that is not in the allowlist. */
 const OTHER_FLAGS = [
   ..."--add-dir --agent --agents --allow-dangerously-skip-permissions --autocompact --ax-screen-reader --bg".split(" "),
   ..."--background --bare --betas --brief --chrome --cloud -c --continue --dangerously-skip-permissions -d".split(" "),
@@ -28,7 +28,7 @@ function refusal(args: string[]): { field: string; reason: string } {
   throw new Error(`${JSON.stringify(args)} was accepted`);
 }
 
-describe("flags that are allowed", () => {
+describe("allowed flags", () => {
   it.each<[string[], ArgOptions]>([
     [[], {}],
     [["--model", "groq/openai/gpt-oss-120b"], { model: "groq/openai/gpt-oss-120b" }],
@@ -58,8 +58,8 @@ describe("flags that are allowed", () => {
   });
 });
 
-describe("flags that are not", () => {
-  it.each(OTHER_FLAGS)("%s is refused by its name", (flag) => {
+describe("other flags", () => {
+  it.each(OTHER_FLAGS)("%s is refused by name", (flag) => {
     for (const args of [[flag], [flag, "x"], [`${flag}=x`]]) {
       const { field, reason } = refusal(args);
       expect(field).toBe("additionalArgs[0]");
@@ -68,7 +68,7 @@ describe("flags that are not", () => {
     }
   });
 
-  it("are not among those that are", () => {
+  it("are not in the allowlist", () => {
     expect(OTHER_FLAGS.filter((flag) => ALLOWED_FLAGS.includes(flag))).toEqual([]);
   });
 
@@ -77,13 +77,13 @@ describe("flags that are not", () => {
       ["", "hello", "--", "-", "--Model", "--model ", " --model", "--MODEL", "-model", "--constructor", "__proto__"],
       ["constructor", "toString", "--verbose --dangerously-skip-permissions", "--model\n--settings", "$(id)", "; id"],
     ].flat(),
-  )("%j is none", (text) => {
+  )("%j is not a flag", (text) => {
     for (const args of [[text], [text, "x"], [`${text}=x`]]) expect(refusal(args).field).toBe("additionalArgs[0]");
   });
 });
 
-/** The field is the place of the flag, the reason says which one it is. */
-describe("values that are not", () => {
+/** The field is the index of the flag; the reason names the flag. */
+describe("values that are not allowed", () => {
   it.each<[string[], field: string, says: string]>([
     [["--model"], "additionalArgs[0]", "--model needs a value"],
     [["--max-turns", "--verbose"], "additionalArgs[0]", "--max-turns needs a value"],

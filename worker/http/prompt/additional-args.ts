@@ -2,10 +2,10 @@ import { RequestRefused } from "@gantry/protocol/error.ts";
 import { RunOptions } from "@gantry/protocol/run-options.ts";
 import { refusedBy } from "../request/body.ts";
 
-/** What flags may set. They never reach a command line: each becomes one typed option. */
+/** Options that flags may set. Flags never reach a command line: each becomes one typed option. */
 export type ArgOptions = Partial<RunOptions> & { verbose?: boolean };
 
-/** Flag → the option it sets, and how its text is read. What is not in this table is refused. */
+/** Flag → the option it sets, and how its value is read. Flags that are not in this table are refused. */
 const FLAGS: Record<string, { option: keyof RunOptions | "verbose"; read: "text" | "number" | "list" | "none" }> = {
   "--model": { option: "model", read: "text" },
   "--max-turns": { option: "maxTurns", read: "number" },
@@ -20,12 +20,12 @@ const FLAGS: Record<string, { option: keyof RunOptions | "verbose"; read: "text"
   "--verbose": { option: "verbose", read: "none" },
 };
 
-/** Flags that are allowed, for messages and docs. */
+/** The allowed flags, for messages and docs. */
 export const ALLOWED_FLAGS: readonly string[] = Object.keys(FLAGS);
 
 /**
- * `additionalArgs` of the seeds: arguments of the `claude` command. Free text there re-enables everything a sandbox
- * forbids (measured), so the list is parsed here and only a flag of the table above passes.
+ * Parses `additionalArgs`, which are arguments of the `claude` command. Arbitrary arguments would re-enable everything a
+ * sandbox forbids (measured), so only the flags of the table above pass. Throws `invalid_request` for any other.
  */
 export function parseAdditionalArgs(args: readonly string[]): ArgOptions {
   const options: Record<string, unknown> = {};
@@ -37,7 +37,7 @@ export function parseAdditionalArgs(args: readonly string[]): ArgOptions {
       throw new RequestRefused({
         code: "invalid_request",
         field,
-        reason: `${JSON.stringify(args[i])} is not allowed; allowed are ${ALLOWED_FLAGS.join(", ")}`,
+        reason: `${JSON.stringify(args[i])} is not allowed; the allowed flags are ${ALLOWED_FLAGS.join(", ")}`,
       });
     }
     if (flag.read === "none") {

@@ -17,8 +17,8 @@ import type { Accepted } from "../../session/call/submit.ts";
 import { submitPrompt } from "../request/submit.ts";
 
 /**
- * The seeds' door: one prompt in, and the run's story out, as one JSON object a line while it happens, or as one
- * object at the end. A client that goes away stops nothing: the run belongs to its session.
+ * `POST /claude-code`: runs one prompt. The answer is the run's story, one JSON object per line while it happens, or a
+ * single object at the end. The run belongs to its session, so it goes on when the client disconnects.
  */
 export async function claudeCode(c: Context<App>): Promise<Response> {
   const body = await readJson(c.req.raw, ClaudeCodeRequest);
@@ -41,8 +41,8 @@ export async function claudeCode(c: Context<App>): Promise<Response> {
 }
 
 /**
- * `GET /claude-code/{sessionId}/{runId}`: the same story again, for a client that was cut off: from `Last-Event-ID` or
- * `?after=`, the `seq` of the last line it has, on. `?verbose=true` as in the request.
+ * `GET /claude-code/{sessionId}/{runId}`: the story of a run again, for a client that was cut off. It continues after the
+ * `seq` in `Last-Event-ID` or `?after=`, that of the last line the client has. `?verbose=true` works as in the request.
  */
 export async function claudeCodeRun(c: Context<App>): Promise<Response> {
   const [sessionId, runId] = [c.req.param("sessionId") ?? "", c.req.param("runId") ?? ""];
@@ -50,12 +50,16 @@ export async function claudeCodeRun(c: Context<App>): Promise<Response> {
   const { promptSeq } = await findRun(c, sessionId, runId, 0);
   const cursor = c.req.header("last-event-id") || c.req.query("after") || "0";
   if (!/^\d{1,15}$/.test(cursor))
-    throw new RequestRefused({ code: "invalid_request", field: "after", reason: "must be the seq of a line" });
+    throw new RequestRefused({
+      code: "invalid_request",
+      field: "after",
+      reason: "must be the seq of a line, 0 or more",
+    });
   const story = { sessionId, runId, after: promptSeq - 2, stub: toSessionStub(c.env, sessionId) };
   return tell(c, { ...story, from: Number(cursor), verbose: c.req.query("verbose") === "true", type });
 }
 
-/** A run to tell of: `from` is the `seq` of the last event that the client has heard of. */
+/** A run to tell. `from` is the `seq` of the last event that the client has. */
 interface Telling extends Omit<Accepted, "eventId" | "repeated"> {
   readonly from: number;
   readonly verbose: boolean;
@@ -64,7 +68,7 @@ interface Telling extends Omit<Accepted, "eventId" | "repeated"> {
 
 type StoryType = ReturnType<typeof typeOf>;
 
-/** The form to tell it in: `stream` in the body goes before the `Accept` header. */
+/** The content type of the answer. `stream` in the body takes precedence over the `Accept` header. */
 function typeOf(c: Context<App>, stream: boolean | undefined) {
   if (stream === false) return JSON_TYPE;
   const accept = c.req.header("accept");
@@ -73,7 +77,7 @@ function typeOf(c: Context<App>, stream: boolean | undefined) {
     : chooseType(accept, [TEXT_TYPE, NDJSON_TYPE, SSE_TYPE, JSON_TYPE]);
 }
 
-/** How long a client that wants one object waits when it does not say: common clients give up after five minutes. */
+/** Seconds to wait for the end of a run when the client names no limit. Common clients time out after five minutes. */
 const WAIT_SECONDS = 280;
 
 async function tell(c: Context<App>, run: Telling): Promise<Response> {
@@ -86,7 +90,7 @@ async function tell(c: Context<App>, run: Telling): Promise<Response> {
   });
 }
 
-/** The run's lines, as its session tells them. */
+/** The run's lines, written by its session. */
 async function storyOf(
   c: Context<App>,
   { stub, sessionId, runId, after, from, verbose }: Telling,
@@ -98,7 +102,7 @@ async function storyOf(
   return lines;
 }
 
-/** One object when the run has ended; 202 and the run's address when that takes too long. */
+/** One object when the run has ended; 202 with the run's address when it takes too long. */
 async function answerOnce(c: Context<App>, run: Telling, headers: Record<string, string>): Promise<Response> {
   const { sessionId, runId, verbose } = run;
   const waitSeconds = preferredWait(c.req.header("prefer")) ?? WAIT_SECONDS;
@@ -113,7 +117,7 @@ async function answerOnce(c: Context<App>, run: Telling, headers: Record<string,
   return Response.json(answer, { status: last?.type === "error" ? runErrorStatus(last["error"]) : 200, headers });
 }
 
-/** All lines of a run that has ended, but the last. */
+/** All lines of a run that has ended, except the last. */
 async function storyUntilEnd(c: Context<App>, run: Telling): Promise<StoryLine[]> {
   const messages: StoryLine[] = [];
   for await (const text of toLines(await storyOf(c, run, "ndjson"))) {

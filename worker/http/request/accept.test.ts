@@ -3,7 +3,7 @@ import { chooseType, preferredWait } from "./accept.ts";
 
 const OFFERED = ["text/plain", "application/x-ndjson", "text/event-stream", "application/json"] as const;
 
-describe("the type of an answer", () => {
+describe("the content type of an answer", () => {
   it.each([
     [undefined, "text/plain"],
     ["", "text/plain"],
@@ -19,10 +19,11 @@ describe("the type of an answer", () => {
     ["application/*", "application/x-ndjson"],
     ["text/html, text/event-stream;q=0.3", "text/event-stream"],
     ["*/*;q=0.1, text/plain;q=0", "application/x-ndjson"],
-  ])("of %j is %s", (accept, type) => expect(chooseType(accept, OFFERED)).toBe(type));
+  ])("for %j is %s", (accept, type) => expect(chooseType(accept, OFFERED)).toBe(type));
 
-  it.each(["text/html", "text/plain;q=0", "image/*", "nonsense"])("is none for %j, and says what there is", (accept) =>
-    expect(() => chooseType(accept, OFFERED)).toThrow(/text\/plain, application\/x-ndjson/),
+  it.each(["text/html", "text/plain;q=0", "image/*", "nonsense"])(
+    "is none for %j, and the error lists the offered types",
+    (accept) => expect(() => chooseType(accept, OFFERED)).toThrow(/text\/plain, application\/x-ndjson/),
   );
 });
 

@@ -35,12 +35,12 @@ async function refusal(request: Request): Promise<ApiError> {
 const bytes = (...parts: (string | number[])[]): Uint8Array<ArrayBuffer> =>
   new Uint8Array(Buffer.concat(parts.map((part) => Buffer.from(part as string))));
 
-describe("a body that is taken", () => {
+describe("an accepted body", () => {
   it.each<[string, BodyInit]>([
     ["a text", '{"prompt":"hé😀"}'],
     ["white space around it", ' \r\n\t{"prompt":"hé😀"} \n'],
     ["a byte order mark before it", bytes([0xef, 0xbb, 0xbf], '{"prompt":"hé😀"}')],
-    ["letters that are escaped", '{"prompt":"h\\u00e9\\ud83d\\ude00"}'],
+    ["escaped characters", '{"prompt":"h\\u00e9\\ud83d\\ude00"}'],
   ])("%s", async (_name, body) => {
     expect(await readJson(post(body), Body)).toEqual({ prompt: "hé😀" });
   });
@@ -50,7 +50,7 @@ describe("a body that is taken", () => {
     expect(await readJson(post('{"prompt":"x"}', headers), Body)).toEqual({ prompt: "x" });
   });
 
-  it("may come in pieces that cut letters", async () => {
+  it("may arrive in pieces that split characters", async () => {
     const whole = bytes('{"prompt":"hé😀"}');
     const body = new ReadableStream<Uint8Array>({
       start(controller) {
@@ -76,7 +76,7 @@ describe("a body that is not JSON", () => {
     ["single quotes", "{'prompt':'x'}"],
     ["a form", "prompt=x"],
     ["not UTF-8", bytes('{"prompt":"', [0xff, 0xfe], '"}')],
-    ["half a letter", bytes('{"prompt":"', [0xf0, 0x9f, 0x98], '"}')],
+    ["half a character", bytes('{"prompt":"', [0xf0, 0x9f, 0x98], '"}')],
   ])("%s", async (_name, body) => {
     expect((await refusal(post(body))).code).toBe("malformed_json");
   });
@@ -114,7 +114,7 @@ describe("the field that is named", () => {
 });
 
 describe("a body that is too large", () => {
-  /** A body of that size in pieces; counts what was read of it. */
+  /** A body of the given size in pieces; `read` returns the bytes read so far. */
   function large(size: number): { body: ReadableStream<Uint8Array>; read: () => number } {
     let read = 0;
     const body = new ReadableStream<Uint8Array>(
@@ -134,19 +134,19 @@ describe("a body that is too large", () => {
   it.each([
     ["one byte", MAX_BODY_BYTES + 1],
     ["twice", 2 * MAX_BODY_BYTES],
-  ])("by %s is refused, and read to its end, so that the client sees the answer", async (_name, size) => {
+  ])("by %s is refused but read to its end, so that the client sees the answer", async (_name, size) => {
     const { body, read } = large(size);
     expect(await refusal(post(body))).toEqual({ code: "body_too_large", maxBytes: MAX_BODY_BYTES });
     expect(read()).toBe(size);
   });
 
-  it("without an end is not read for ever", async () => {
+  it("without an end is not read forever", async () => {
     const { body, read } = large(Infinity);
     expect((await refusal(post(body))).code).toBe("body_too_large");
     expect(read()).toBeLessThan(10 * MAX_BODY_BYTES);
   });
 
-  it("that nobody wants is thrown away, up to a limit", async () => {
+  it("is discarded up to a limit", async () => {
     const small = large(3 * MAX_BODY_BYTES);
     await discardBody(post(small.body));
     expect(small.read()).toBe(3 * MAX_BODY_BYTES);
@@ -155,7 +155,7 @@ describe("a body that is too large", () => {
     expect(endless.read()).toBeLessThan(10 * MAX_BODY_BYTES);
   });
 
-  it("or broken, or gone, or read already, hurts nobody", async () => {
+  it("is discarded without an error when it is missing, broken or already read", async () => {
     await discardBody(new Request("http://localhost/"));
     const used = post("x");
     await used.text();

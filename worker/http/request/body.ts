@@ -2,10 +2,13 @@ import { joined } from "@gantry/protocol/bytes.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { z } from "zod";
 
-/** Largest body of a request. */
+/** Largest body of a request, in bytes. */
 export const MAX_BODY_BYTES = 10 * 1024 * 1024;
 
-/** Reads and validates a JSON body, whatever its content type says. Refuses with the name of the first bad field. */
+/**
+ * Reads and validates a JSON body, whatever its content type says. Throws `malformed_json`, `body_too_large`, or
+ * `invalid_request` with the name of the first invalid field.
+ */
 export async function readJson<T extends z.ZodType>(request: Request, schema: T): Promise<z.infer<T>> {
   const bytes = await readBytes(request);
   let text: string;
@@ -25,7 +28,7 @@ export async function readJson<T extends z.ZodType>(request: Request, schema: T)
   throw refusedBy(parsed.error);
 }
 
-/** The refusal that names the first field a schema did not like. */
+/** The `invalid_request` error for the first field that failed a schema. */
 export function refusedBy(error: z.ZodError): RequestRefused {
   const issue = error.issues[0] && deepest(error.issues[0]);
   const path = [...(issue?.path ?? [])];
@@ -39,8 +42,8 @@ export function refusedBy(error: z.ZodError): RequestRefused {
 }
 
 /**
- * Of a union the issue of the branch that was meant: one that failed not at its root but further in, or at a field
- * that it does not know.
+ * For a union, the issue of the branch that the client probably meant: one that failed below its root, or because of an
+ * unknown field.
  */
 function deepest(issue: z.core.$ZodIssue): z.core.$ZodIssue {
   if (issue.code !== "invalid_union") return issue;
@@ -50,10 +53,13 @@ function deepest(issue: z.core.$ZodIssue): z.core.$ZodIssue {
   return meant === undefined ? issue : deepest({ ...meant, path: [...issue.path, ...meant.path] });
 }
 
-/** How much of a body that is too large is still read (and thrown away): a client that is cut off while it sends never sees the answer. */
+/**
+ * Bytes of an oversized body that are still read and discarded. A client that is cut off while it sends never sees the
+ * answer.
+ */
 const MAX_DISCARDED_BYTES = 8 * MAX_BODY_BYTES;
 
-/** Reads on after a refusal, so that a client that is still sending gets to see the answer. Ends whatever happens. */
+/** Reads the rest of a refused body, so that a client that is still sending sees the answer. It always ends, never throws. */
 export async function discardBody({ body }: Request): Promise<void> {
   if (body === null || body.locked) return;
   try {
@@ -63,11 +69,11 @@ export async function discardBody({ body }: Request): Promise<void> {
       if (size > MAX_DISCARDED_BYTES) return;
     }
   } catch {
-    // The client is gone, or the body was used already.
+    // The client is gone, or the body was already read.
   }
 }
 
-/** The bytes of a body, up to the limit. */
+/** The bytes of a body. Throws `body_too_large` above `MAX_BODY_BYTES`. */
 export async function readBytes(request: Request): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;

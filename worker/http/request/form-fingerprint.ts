@@ -6,7 +6,7 @@ import type { Part } from "../../catalog/files/multipart.ts";
 import type { App } from "./context.ts";
 
 /**
- * What a form says, as one text: names, file names, types and contents in their order. Not the body as it was sent:
+ * Hashes a form: the names, file names, types and contents of its parts, in order. The raw body would not do, because
  * clients choose a new boundary each time.
  */
 export class FormHash {
@@ -14,11 +14,11 @@ export class FormHash {
   readonly #writer = this.#stream.getWriter();
 
   constructor() {
-    // Asked for only at the end; when that is never reached nobody else would hear of it.
+    // `digest()` awaits this only at the end of the form. Until then a failure would be an unhandled rejection.
     this.#stream.digest.catch(() => {});
   }
 
-  /** The parts as they pass. */
+  /** Passes the parts on and hashes them on the way. */
   async *over(parts: AsyncIterable<Part>): AsyncGenerator<Part> {
     for await (const part of parts) {
       await this.#add(JSON.stringify([part.name, part.filename, part.contentType]));
@@ -38,19 +38,20 @@ export class FormHash {
     await this.#writer.write(new TextEncoder().encode(text));
   }
 
+  /** SHA-256 in hexadecimal. Call it once, after all parts were read. */
   async digest(): Promise<string> {
     await this.#writer.close();
     return toHex(await this.#stream.digest);
   }
 }
 
-/** Fingerprint of a form that is not to be carried out again: read to its end and thrown away. */
-export async function formFingerprint(c: Context<App>, place: string): Promise<string> {
+/** Fingerprint of a repeated form, whose contents are read and discarded. `target` is method, path and query. */
+export async function formFingerprint(c: Context<App>, target: string): Promise<string> {
   const body = c.req.raw.body;
   if (body === null) throw new RequestRefused({ code: "invalid_request", field: "file", reason: "is required" });
   const hash = new FormHash();
   const boundary = boundaryOf(c.req.header("content-type") ?? null);
   const bytes: AsyncIterable<Uint8Array> = body.values({ preventCancel: true });
   for await (const part of hash.over(readParts(bytes, boundary))) for await (const _chunk of part.body);
-  return `${place} ${await hash.digest()}`;
+  return `${target} ${await hash.digest()}`;
 }

@@ -6,7 +6,7 @@ import type { App } from "./context.ts";
 import { errorResponse } from "../../base/errors.ts";
 import { authenticate, checkHost, keyOf } from "./guard.ts";
 
-// workerd has it, Node has it elsewhere.
+// workerd provides it in crypto.subtle, Node in node:crypto.
 beforeAll(() => {
   Object.assign(crypto.subtle, {
     timingSafeEqual: (a: ArrayBuffer, b: ArrayBuffer) => timingSafeEqual(Buffer.from(a), Buffer.from(b)),
@@ -15,7 +15,7 @@ beforeAll(() => {
 
 const KEY = "gk_right";
 
-/** The guards before doors that all answer 200. */
+/** The guards, followed by doors that all answer 200. */
 function guarded(env: Partial<App["Bindings"]> = {}): (path: string, init?: RequestInit) => Promise<Response> {
   const app = new Hono<App>();
   app.use(checkHost);
@@ -33,10 +33,10 @@ describe("the key of a request", () => {
   it.each<[string, Record<string, string>, string | null]>([
     ["none", {}, null],
     ["a bearer token", { authorization: "Bearer abc" }, "abc"],
-    ["a bearer token in small letters", { authorization: "bearer abc" }, "abc"],
-    ["a bearer token after much space", { authorization: "Bearer   abc" }, "abc"],
+    ["a bearer token in lower case", { authorization: "bearer abc" }, "abc"],
+    ["a bearer token after several spaces", { authorization: "Bearer   abc" }, "abc"],
     ["Anthropic's header", { "x-api-key": "abc" }, "abc"],
-    ["both: the token counts", { authorization: "Bearer abc", "x-api-key": "def" }, "abc"],
+    ["both: the bearer token wins", { authorization: "Bearer abc", "x-api-key": "def" }, "abc"],
     ["another scheme", { authorization: "Basic abc" }, null],
     ["another scheme and Anthropic's header", { authorization: "Basic abc", "x-api-key": "def" }, "def"],
     ["a token of two words", { authorization: "Bearer abc def" }, null],
@@ -48,7 +48,7 @@ describe("the key of a request", () => {
   });
 });
 
-describe("the host a request asks for", () => {
+describe("the Host header of a request", () => {
   it.each<[host: string, allowed: string | undefined, passes: boolean]>([
     ["localhost", undefined, true],
     ["localhost:8787", undefined, true],
@@ -82,7 +82,7 @@ describe("the host a request asks for", () => {
   });
 });
 
-describe("the page a request comes from", () => {
+describe("the Origin header of a request", () => {
   it.each<[origin: string | undefined, passes: boolean]>([
     [undefined, true],
     ["http://localhost:8787", true],
@@ -113,13 +113,13 @@ describe("a route", () => {
     expect(without.status).toBe(access === "open" ? 200 : 401);
     if (access !== "open") expect(without.headers.get("www-authenticate")).toBe("Bearer");
     const right = await guarded()(pathOf(route), { method, headers: { ...host, authorization: `Bearer ${KEY}` } });
-    // A session's own doors open to its token alone.
+    // The doors for sandboxes accept only a session's token.
     expect(right.status).toBe(access === "sandbox" ? 401 : 200);
     if (Array.isArray(access)) expect(await right.json()).toEqual({ account: "default" });
   });
 
   it.each(["/nowhere", "/v1/nowhere", "/health/x", "/v1%2Fkeys", "//", "/HEALTH"])(
-    "%s, which is none, asks for a key",
+    "%s, which does not exist, requires a key",
     async (path) => {
       expect((await guarded()(path, { headers: host })).status).toBe(401);
     },
@@ -132,7 +132,7 @@ describe("a route", () => {
     },
   );
 
-  it("that the table does not know is for the installation's own key", () => {
+  it("that the table does not know requires the scope admin", () => {
     expect(accessTo("GET", "/v2/everything")).toEqual(["admin"]);
     expect(accessTo("GET", "constructor")).toEqual(["admin"]);
     expect(accessTo("DELETE", "/health")).toEqual(["admin"]);

@@ -5,15 +5,16 @@ import { createMiddleware } from "hono/factory";
 import { matchedRoutes } from "hono/route";
 import { digest, findKey } from "../../accounts/keys.ts";
 import { accessTo } from "../routes/routes.ts";
-import type { Access } from "../routes/routes.ts";
+import type { Access } from "../routes/route.ts";
 import type { App, Principal } from "./context.ts";
 
-/** Id under which the installation's own key appears; its account is `default`. */
+/** Key id that stands for the installation's own key, whose account is `default`. */
 export const ADMIN_KEY_ID = "admin";
 
 /**
- * Host and Origin, before anything else: a page in the user's browser must not reach a server on loopback, neither
- * by asking it directly (Origin) nor by making its own name point here (Host). An IP address cannot be such a name.
+ * Checks Host and Origin before anything else. A page in the user's browser must not reach a server on loopback, neither
+ * by a direct request (Origin) nor through a host name that it points at this machine (Host). An IP address cannot be
+ * repointed like that, so it always passes.
  */
 export const checkHost = createMiddleware<App>(async (c, next) => {
   const host = c.req.header("host") ?? "";
@@ -21,7 +22,7 @@ export const checkHost = createMiddleware<App>(async (c, next) => {
   const listed = (c.env.GANTRY_ALLOWED_HOSTS ?? "").split(",").map((entry) => entry.trim().toLowerCase());
   const allowed = listed.filter((entry) => entry !== "");
   const isAddress = /^\d{1,3}(\.\d{1,3}){3}$/.test(name) || /^\[[0-9a-f:.]+\]$/.test(name);
-  // In the cloud the platform sends us our own names only.
+  // In the cloud the platform only routes requests for this Worker's own names.
   const onOneMachine = c.env.RUNNER_URL !== undefined;
   if (onOneMachine && !isAddress && name !== "localhost" && !allowed.includes("*") && !allowed.includes(name)) {
     throw new RequestRefused({ code: "forbidden_host", host });
@@ -34,8 +35,8 @@ export const checkHost = createMiddleware<App>(async (c, next) => {
 });
 
 /**
- * The key a request carries, or null. A browser cannot set headers on a WebSocket: there it may come as a subprotocol,
- * `new WebSocket(url, ["gantry", "key.gk_..."])`, which no log of addresses shows.
+ * The key that a request carries, or null. A browser cannot set headers on a WebSocket, so the key may also come as a
+ * subprotocol, `new WebSocket(url, ["gantry", "key.gk_..."])`, which access logs do not record.
  */
 export function keyOf(headers: Headers): string | null {
   const bearer = /^Bearer\s+(\S+)$/i.exec(headers.get("authorization") ?? "")?.[1];
@@ -47,13 +48,13 @@ export function keyOf(headers: Headers): string | null {
   return bearer ?? headers.get("x-api-key") ?? offered?.slice("key.".length) ?? null;
 }
 
-/** What the token of a work item has; no key can have it. */
+/** Scope of a work item's token. No key can have it. */
 export const WORK_TOKEN_SCOPE = "work-token";
 
-/** What a session's token has on the sandbox's own doors; no key can have it. */
+/** Scope of a session's token at the doors for sandboxes. No key can have it. */
 export const SANDBOX_SCOPE = "sandbox";
 
-/** Deny by default: a route that `routes.ts` does not open needs a key, and one with a scope of that route. */
+/** Denies by default: unless `routes.ts` declares a route open, it requires a key with one of the route's scopes. */
 export const authenticate = createMiddleware<App>(async (c, next) => {
   const access = accessOf(c);
   if (access !== "open") {
@@ -64,7 +65,7 @@ export const authenticate = createMiddleware<App>(async (c, next) => {
       if (!scopes.includes(SANDBOX_SCOPE)) throw new RequestRefused({ code: "unauthorized" });
       return next();
     }
-    // What it opens was said when its token was read (work-token.ts).
+    // `authenticateWork` (work-token.ts) has already checked what this token may do.
     if (scopes.includes(WORK_TOKEN_SCOPE)) return next();
     if (!scopes.includes("admin") && !access.some((scope) => scopes.includes(scope)))
       throw new RequestRefused({ code: "forbidden_scope", needs: [...new Set([...access, "admin"])] });
@@ -73,14 +74,14 @@ export const authenticate = createMiddleware<App>(async (c, next) => {
   await next();
 });
 
-/** What the matched route asks for. No route at all: any key hears of it, others that they have none. */
+/** Access to the matched route. If no route matches, any key gets the 404; a request without a key gets 401. */
 function accessOf(c: Context<App>): Access {
   const route = matchedRoutes(c).find(({ method }) => method !== "ALL");
   if (route !== undefined) return accessTo(route.method, route.path);
   return accessTo("GET", c.req.path) === "open" ? "open" : Scope.options;
 }
 
-/** The installation's own key, or one of the database. */
+/** Identifies the installation's own key, or a key from the database. */
 async function principalOf(c: Context<App>): Promise<Principal | null> {
   const key = keyOf(c.req.raw.headers);
   if (key === null) return null;

@@ -12,18 +12,21 @@ import { readBytes } from "./body.ts";
 import type { App, Door } from "./context.ts";
 import { formFingerprint } from "./form-fingerprint.ts";
 import { keyOf } from "./guard.ts";
-import type { Route } from "../routes/routes.ts";
+import type { Route } from "../routes/route.ts";
 
 /**
- * `Idempotency-Key`: a request with one is carried out once, whatever happens to its answer on the way. A repeat gets
- * what the first one got (docs/decisions/0019-idempotency.md).
+ * A request with `Idempotency-Key` is carried out once, even if its answer is lost on the way. A repeat gets the answer of
+ * the first request (docs/decisions/0019-idempotency.md).
  */
 const HEADER = "idempotency-key";
 
-/** Headers of an answer that a repeat gets too; the others belong to one request. */
+/** Headers that are stored with an answer. All others belong to a single request. */
 const KEPT_HEADERS = ["content-type", "content-disposition", "cache-control", "location", "x-session-id", "x-run-id"];
 
-/** Answers a POST through its door, once for each key. */
+/**
+ * Calls a route's door, for a POST with an idempotency key only once per key. Throws `idempotency_mismatch` when the key
+ * was used for a different request, and `idempotency_in_flight` while the first request is in progress.
+ */
 export async function answerOnce(c: Context<App>, route: Route, door: Door): Promise<Response> {
   const key = c.req.header(HEADER);
   if (key === undefined || c.req.method !== "POST" || route.access === "open") return door(c);
@@ -34,8 +37,8 @@ export async function answerOnce(c: Context<App>, route: Route, door: Door): Pro
       reason: "must be 1 to 255 printable ASCII characters",
     });
   const path = new URL(c.req.url);
-  const place = `POST ${path.pathname}${path.search}`;
-  const fingerprint = route.form ? null : await fingerprintOf(c, place);
+  const target = `POST ${path.pathname}${path.search}`;
+  const fingerprint = route.form ? null : await fingerprintOf(c, target);
   const replies = repliesOf(c.env, c.get("principal").account);
   const begun = await replies.begin(key, fingerprint, c.get("requestId"));
   switch (begun.is) {
@@ -44,7 +47,7 @@ export async function answerOnce(c: Context<App>, route: Route, door: Door): Pro
     case "busy":
       throw new RequestRefused({ code: "idempotency_in_flight" });
     case "reply":
-      if (fingerprint === null && (await formFingerprint(c, place)) !== begun.fingerprint)
+      if (fingerprint === null && (await formFingerprint(c, target)) !== begun.fingerprint)
         throw new RequestRefused({ code: "idempotency_mismatch" });
       return replay(c, await unsealed(c, route, key, begun.reply));
     case "go":
@@ -53,20 +56,20 @@ export async function answerOnce(c: Context<App>, route: Route, door: Door): Pro
       return begun satisfies never;
   }
   const { ticket, origin } = begun;
-  c.set("origin", { ...origin, place });
+  c.set("origin", { ...origin, target });
   const keep = async (reply: KeptReply): Promise<void> =>
     ticket.keep(await sealed(c, route, key, reply), fingerprint ?? c.get("fingerprint") ?? "");
   try {
     const response = await door(c);
     if (c.get("repeated")) response.headers.set("idempotent-replayed", "true");
-    const told = response.status === 202 && response.headers.has("x-run-id");
-    if (response.status === 429 || response.status >= 500 || told) {
-      // It may go well, or have an end, the next time; what was begun is found again by its ids.
+    const unfinished = response.status === 202 && response.headers.has("x-run-id");
+    if (response.status === 429 || response.status >= 500 || unfinished) {
+      // A repeat may succeed, or find the run ended. It finds what this request created by its ids.
       ticket[Symbol.dispose]();
       return response;
     }
     if (isStream(response)) {
-      // The story of a run is in its session's log, and a repeat reads it there.
+      // The story of a run is in its session's log; a repeat reads it from there.
       if (!response.headers.has("x-run-id")) return keepStream(response, keep, () => ticket[Symbol.dispose]());
       ticket[Symbol.dispose]();
       return response;
@@ -76,7 +79,7 @@ export async function answerOnce(c: Context<App>, route: Route, door: Door): Pro
     ticket[Symbol.dispose]();
     return new Response(response.status === 204 ? null : body, response);
   } catch (error) {
-    // Refused before anything was done: the key is free again. Storage that does not answer may have done it.
+    // A request that was refused before it changed anything frees its key. Storage that timed out may have changed something.
     const refused = error instanceof RequestRefused && error.error.code !== "storage_unavailable";
     if (refused && !c.get("begun")) await ticket.forget();
     ticket[Symbol.dispose]();
@@ -84,27 +87,30 @@ export async function answerOnce(c: Context<App>, route: Route, door: Door): Pro
   }
 }
 
-/** A new id; the same one when the request is repeated under its idempotency key. `place` tells several of a kind apart. */
-export async function idFor(c: Context<App>, kind: IdKind, place = 0): Promise<string> {
+/**
+ * A new id. A request that is repeated under its idempotency key gets the same id again. `index` distinguishes several ids
+ * of one kind.
+ */
+export async function idFor(c: Context<App>, kind: IdKind, index = 0): Promise<string> {
   const origin = c.get("origin");
   if (origin === undefined) return newId(kind);
   const bytes = await crypto.subtle.digest(
     "SHA-256",
-    new TextEncoder().encode(`${origin.seed}\0${origin.place}\0${kind}\0${place}`),
+    new TextEncoder().encode(`${origin.seed}\0${origin.target}\0${kind}\0${index}`),
   );
   return toId(kind, origin.at, new Uint8Array(bytes));
 }
 
-/** Id of this request, or of the one that it repeats: it is part of some answers. */
+/** Id of this request, or of the request that it repeats. Some answers contain it, so repeats must show the first id. */
 export function tellingRequestId(c: Context<App>): string {
   return c.get("origin")?.requestId ?? c.get("requestId");
 }
 
-/** Method, path, query and body as one text. The body can still be read. */
-async function fingerprintOf(c: Context<App>, place: string): Promise<string> {
+/** Method, path, query and the hash of the body as one text. The body can still be read afterwards. */
+async function fingerprintOf(c: Context<App>, target: string): Promise<string> {
   const bytes = await readBytes(c.req.raw);
   c.req.raw = new Request(c.req.raw.url, { method: "POST", headers: c.req.raw.headers, body: bytes });
-  return `${place} ${toHex(await crypto.subtle.digest("SHA-256", bytes))}`;
+  return `${target} ${toHex(await crypto.subtle.digest("SHA-256", bytes))}`;
 }
 
 function replay(c: Context<App>, reply: KeptReply): Response {
@@ -123,7 +129,7 @@ function isStream(response: Response): boolean {
   return /^(text\/event-stream|text\/plain|application\/x-ndjson)/.test(response.headers.get("content-type") ?? "");
 }
 
-/** Lets a stream pass and keeps it when it has come to its end; one that was cut off is not. */
+/** Passes a stream on and stores it when it is complete. A stream that was cut off is not stored. */
 function keepStream(response: Response, keep: (reply: KeptReply) => Promise<void>, done: () => void): Response {
   const pieces: Uint8Array[] = [];
   let size = 0;
@@ -144,7 +150,7 @@ function keepStream(response: Response, keep: (reply: KeptReply) => Promise<void
   return new Response(readable, response);
 }
 
-/** An answer with a secret in it is kept readable only for whoever brings the same API key again. */
+/** Encrypts a stored answer that holds a secret. Only a request with the same API key can read it again. */
 async function sealed(c: Context<App>, route: Route, key: string, reply: KeptReply): Promise<KeptReply> {
   if (!route.secret) return reply;
   const iv = crypto.getRandomValues(new Uint8Array(12));

@@ -7,7 +7,7 @@ import type { PageRequest } from "../../storage/paging.ts";
 import { refusedBy } from "./body.ts";
 import type { App } from "./context.ts";
 
-/** The query of a request, checked. Names that end in `[]` are lists; an unknown name is refused by name. */
+/** The validated query of a request. Names that end in `[]` are lists. Throws `invalid_request` with the parameter's name. */
 export function readQuery<T extends z.ZodType>(c: Context<App>, schema: T): z.infer<T> {
   const query: Record<string, string | string[]> = {};
   const parameters = new URL(c.req.url).searchParams;
@@ -18,25 +18,25 @@ export function readQuery<T extends z.ZodType>(c: Context<App>, schema: T): z.in
   throw refusedBy(parsed.error);
 }
 
-/** Which page a checked query asks for. */
+/** The page that a validated query asks for. */
 export function pageOf(query: { limit: number; page?: string | undefined }): PageRequest {
   return { limit: query.limit, cursor: readCursor(query.page) };
 }
 
-/** Who makes the change that this request asks for. */
+/** The author of the change that a request makes, for the audit log. */
 export function actorOf(c: Context<App>): Actor {
   const { account, keyId } = c.get("principal");
   return { account, keyId, requestId: c.get("requestId") };
 }
 
-/** What was found, or 404: the same for what does not exist and what belongs to another account. */
+/** Returns `thing`, or throws 404 when it is null: it does not exist, or it belongs to another account. */
 export function found<T>(thing: T | null, what: string, id: string, errorCode?: string): T {
   if (thing !== null) return thing;
   const name = `${what} ${JSON.stringify(id)}`;
   throw new RequestRefused({ code: "not_found", what: name, ...(errorCode === undefined ? {} : { errorCode }) });
 }
 
-/** The conditions on the time of creation that a checked query has, as SQL writes them. */
+/** The conditions of a validated query on the creation time, with SQL operators and milliseconds since 1970. */
 export function createdOf(
   query: Partial<Record<`created_at[${keyof typeof OPERATORS}]`, number | undefined>>,
 ): (readonly [(typeof OPERATORS)[keyof typeof OPERATORS], number])[] {

@@ -8,7 +8,7 @@ import { actorOf } from "./query.ts";
 
 /**
  * Submits the prompt of a request. A request that is repeated under its idempotency key finds the session and the run that
- * it made; `index` tells the prompts of one request apart.
+ * the first one created. `index` distinguishes several prompts of one request.
  */
 export async function submitPrompt(
   c: Context<App>,

@@ -5,11 +5,14 @@ import { workOfToken } from "../../self-hosted/work.ts";
 import type { App } from "./context.ts";
 import { WORK_TOKEN_SCOPE, keyOf } from "./guard.ts";
 
-/** What a work item's token opens: its own item, whether or not it is over; and while it is not, its one session. */
+/** Routes that a work item's token opens: those of the item itself and, until the item is over, those of its session. */
 const OF_ITEM = ["GET ", "POST /ack", "POST /heartbeat", "POST /stop"];
 const OF_SESSION = ["GET ", "GET /events", "POST /events", "GET /events/stream"];
 
-/** A worker shows the token that it got with its work: good for that item and its session, while it holds the lease. */
+/**
+ * Authenticates a worker by the token of its work item, which is valid while the worker holds the lease. Requests with
+ * other credentials pass through unchanged.
+ */
 export const authenticateWork = createMiddleware<App>(async (c, next) => {
   const token = keyOf(c.req.raw.headers);
   if (token?.startsWith("gwt_")) {
@@ -25,7 +28,7 @@ export const authenticateWork = createMiddleware<App>(async (c, next) => {
   await next();
 });
 
-/** Whether it is a worker with its token that asks. */
+/** Whether the request comes from a worker with the token of its work item. */
 export function isWorker(c: Context<App>): boolean {
   return c.get("principal").scopes.includes(WORK_TOKEN_SCOPE);
 }

@@ -2,7 +2,7 @@ import * as A from "@gantry/protocol/api/answers.ts";
 import type { z } from "zod";
 import type { RouteName } from "./routes.ts";
 
-/** What a route answers when all is well, by status and type; a schema that is null: bytes, or a story of lines. */
+/** The successful answers of a route: status → content type → schema. Null stands for bytes or a stream. */
 export interface Answer {
   readonly [status: number]: Readonly<Record<string, z.ZodType | null>>;
 }
@@ -17,13 +17,13 @@ const STORY: Answer = {
     "text/plain": A.StoryLine,
     "text/event-stream": null,
     "application/x-ndjson": A.StoryLine,
-    [JSON_TYPE]: A.SeedResult,
+    [JSON_TYPE]: A.RunResult,
   },
-  202: { [JSON_TYPE]: A.SeedStatus },
+  202: { [JSON_TYPE]: A.RunStatus },
 };
 const SOCKET: Answer = { 101: {} };
 
-/** Answers by route, for the document. A route that is not in here is described as an object. */
+/** Answers by route, for the OpenAPI document. A route that is missing here answers with some JSON object. */
 export const ANSWERS: Readonly<Partial<Record<RouteName, Answer>>> = {
   "GET /": json(A.Welcome),
   "GET /health": { 200: { [JSON_TYPE]: A.Health }, 503: { [JSON_TYPE]: A.Health } },

@@ -2,14 +2,14 @@ import type { Result } from "hono/router";
 import { TrieRouter } from "hono/router/trie-router";
 
 /**
- * Hono's router for paths of any kind, which looks once for each path that names no parameter: whoever has just been
- * woken searches for a third of a millisecond, and the model calls of all runs come by such a path.
+ * Hono's trie router with a cache for paths without parameters. The first search in a new isolate takes a third of a
+ * millisecond, and the model calls of all runs use such a path.
  */
 export class FixedPathsRouter<T> extends TrieRouter<T> {
   readonly #fixed: ReadonlySet<string>;
   readonly #found = new Map<string, Result<T>>();
 
-  /** @param names "POST /v1/messages" of all routes; what nobody named is looked for each time. */
+  /** @param names method and pattern of all routes, such as `POST /v1/messages`. Other paths are never cached. */
   constructor(names: readonly string[]) {
     super();
     this.#fixed = new Set(names.filter((name) => !name.includes(":")));

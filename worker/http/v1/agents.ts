@@ -27,7 +27,7 @@ export async function createAgentDoor(c: Context<App>): Promise<Response> {
   return c.json(await createAgent(c.env, actorOf(c), body));
 }
 
-/** `GET /v1/agents/{id}`, with `?version=` an older one. */
+/** `GET /v1/agents/{id}`; `?version=` selects an older version. */
 export async function retrieveAgent(c: Context<App>): Promise<Response> {
   const { version } = readQuery(c, AgentQuery);
   const id = c.req.param("id") ?? "";
@@ -67,11 +67,11 @@ export async function archiveAgentDoor(c: Context<App>): Promise<Response> {
   return c.json(found(await archiveAgent(c.env, actorOf(c), id), "Agent", id));
 }
 
-/** An agent whose model no route takes could never run. */
+/** Refuses a model that no route accepts, because its agent could never run. */
 function checkModel(env: Env, model: AgentCreate["model"]): void {
   const [field, name] = typeof model === "string" ? ["model", model] : ["model.id", model.id];
   const router = modelsOf(env);
   if (router.knows(name)) return;
-  const reason = `unknown model ${JSON.stringify(name)}; routes are ${router.routeNames().join(", ")}`;
+  const reason = `unknown model ${JSON.stringify(name)}; the routes are ${router.routeNames().join(", ")}`;
   throw new RequestRefused({ code: "invalid_request", field, reason });
 }

@@ -7,7 +7,7 @@ import type { WaitingCall } from "../../session/store/approvals.ts";
 
 type Confirmation = Extract<z.infer<typeof SendEvents>["events"][number], { type: "user.tool_confirmation" }>;
 
-/** A question as the engine's AskUserQuestion has it; the model wrote it, so nothing of it is sure. */
+/** The questions in an input of the engine's AskUserQuestion. The model wrote the input, so its shape is not guaranteed. */
 export function questionsOf(input: string): string[] {
   const { questions } = JSON.parse(input) as { questions?: unknown };
   if (!Array.isArray(questions)) return [];
@@ -18,8 +18,9 @@ export function questionsOf(input: string): string[] {
 }
 
 /**
- * What a `user.tool_confirmation` says to the call that waits, and what the log says of it. Refuses what does not answer
- * it: a question that is allowed without an answer would go on with none.
+ * Translates a `user.tool_confirmation` into the answer for the waiting call and the event for the log. Throws
+ * `invalid_request` when it does not fit the call. A question that is allowed must have all its answers, because the
+ * engine would go on without them.
  */
 export function toAnswer(
   confirmation: Confirmation,
@@ -33,19 +34,21 @@ export function toAnswer(
     throw new RequestRefused({ code: "invalid_request", field: `${field}.${name}`, reason });
   };
   if (answers && (call.kind !== "question" || result === "deny"))
-    refuse("answers", "is for questions that are allowed");
-  if (mode && (call.kind !== "plan" || result === "deny")) refuse("permission_mode", "is for plans that are allowed");
+    refuse("answers", "applies only to a question that is allowed");
+  if (mode && (call.kind !== "plan" || result === "deny"))
+    refuse("permission_mode", "applies only to a plan that is allowed");
   if (result === "deny") {
     const answer = { type: "deny" as const, message: deny_message ?? "The user did not allow this." };
     return { answer, event: { type, tool_use_id, result, ...(deny_message ? { deny_message } : {}) } };
   }
-  if (deny_message) refuse("deny_message", "is for denials");
+  if (deny_message) refuse("deny_message", "applies only to a denial");
   const input = answers ? { ...(JSON.parse(call.input) as object), ...updatedInput, answers } : updatedInput;
   if (call.kind === "question") {
     const given = (input as { answers?: Record<string, unknown> } | undefined)?.answers ?? {};
     const asked = questionsOf(call.input);
     const missing = asked.find((question) => typeof given[question] !== "string" || given[question] === "");
-    if (missing !== undefined) refuse("answers", `says nothing to ${JSON.stringify(missing)}; answer it, or deny`);
+    if (missing !== undefined)
+      refuse("answers", `has no answer to ${JSON.stringify(missing)}; answer it or deny the call`);
     const other = Object.keys(given).find((question) => !asked.includes(question));
     if (other !== undefined) refuse("answers", `${JSON.stringify(other)} was not asked`);
   }
@@ -58,7 +61,7 @@ export function toAnswer(
   return { answer, event: { type, tool_use_id, result, ...told } };
 }
 
-/** Several choices are one text, as the engine has them. */
+/** Joins several choices into one text, which is the engine's format. */
 function toText(answers: NonNullable<Confirmation["answers"]>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(answers).map(([question, answer]) => [

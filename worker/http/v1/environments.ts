@@ -15,7 +15,7 @@ import { checkSpace } from "../../sandbox/space.ts";
 
 /** `/v1/environments`, as in Managed Agents. Lists are newest first. */
 
-/** Name of the case for clients that have an error class for it. */
+/** Managed Agents' error code, for clients that have an error class for it. */
 const NOT_FOUND = "environment_not_found";
 
 /** `POST /v1/environments` */

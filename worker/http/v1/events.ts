@@ -23,9 +23,9 @@ import { isWorker } from "../request/work-token.ts";
 type Sent = z.infer<typeof SendEvents>["events"][number];
 
 /**
- * Prompts, interrupts and answers into a session, in order. Each is stored before this answers: with what was sent, or,
- * for clients that accept a stream, with the log until the run they belong to has ended. `Prefer: wait=N` waits for that
- * end and adds the run.
+ * `POST /v1/sessions/{id}/events`: sends prompts, interrupts and answers to a session, in order. All are stored before the
+ * response, which repeats them. A client that accepts a stream gets the log until their run has ended. `Prefer: wait=N`
+ * waits for that end and adds the run to the response.
  */
 export async function sendEvents(c: Context<App>): Promise<Response> {
   const sessionId = c.req.param("id") ?? "";
@@ -34,7 +34,7 @@ export async function sendEvents(c: Context<App>): Promise<Response> {
   const { events } = await readJson(c.req.raw, SendEvents);
   const stub = toSessionStub(c.env, sessionId);
   await checkEvents(c, events);
-  // Asked first: what is sent may end the run in progress at once.
+  // Read before sending, because an event may end the run in progress at once.
   const [before, current] = await Promise.all([stub.last(account), stub.current(account)]);
   if (before === null) throw unknownSession(sessionId);
   const data: unknown[] = [];
@@ -58,7 +58,7 @@ export async function sendEvents(c: Context<App>): Promise<Response> {
     return runId === null
       ? c.json({ data, run: null })
       : answerWithRun(c, sessionId, runId, waitSeconds ?? 0, { data });
-  // Answers and interrupts belong to the run in progress; when there was none, there is nothing to follow.
+  // Answers and interrupts belong to the run in progress. Without one there is nothing to follow.
   if (runId === null) return c.body("", 200, { "content-type": type });
   return follow(c, sessionId, String(accepted[0]?.after ?? before), type, runId, { "x-run-id": runId });
 }
@@ -102,7 +102,7 @@ async function send(
       const waiting = (await stub.waiting(account)) ?? [];
       const call = waiting.find((each) => each.toolUseId === tool_use_id);
       if (call?.kind === "worker_ask")
-        throw new RequestRefused({ code: "conflict", reason: "Nobody has allowed this call yet." });
+        throw new RequestRefused({ code: "conflict", reason: "This call has not been allowed yet." });
       const stored = { type: event.type, tool_use_id, content, is_error: is_error === true };
       const answer = { type: "result" as const, content, isError: is_error === true };
       if (call?.kind !== "worker" || !(await stub.answer(account, tool_use_id, answer, stored, actorOf(c))))
@@ -122,7 +122,7 @@ async function send(
   }
 }
 
-/** What somebody says to a call that a worker is to carry out: allowed, it is the worker's turn; denied, that is its result. */
+/** Confirms a call that a worker carries out. An allowed call goes to the worker; the denial of a call becomes its result. */
 async function confirmForWorker(
   c: Context<App>,
   sessionId: string,
@@ -137,7 +137,7 @@ async function confirmForWorker(
     throw new RequestRefused({
       code: "invalid_request",
       field: `events[${index}].updated_input`,
-      reason: "is not for tools of a self-hosted environment: its worker has read the input already",
+      reason: "cannot be used in a self-hosted environment: its worker has already read the input",
     });
   const denied = answer.type === "deny" ? [{ type: "text" as const, text: answer.message }] : null;
   const taken = denied
@@ -147,21 +147,21 @@ async function confirmForWorker(
   return { ...told, processed_at: new Date().toISOString() };
 }
 
-/** What can be said before anything of it is done. */
+/** Checks everything that can be checked before the first event is sent. */
 async function checkEvents(c: Context<App>, events: readonly Sent[]): Promise<void> {
   for (const [index, event] of events.entries()) {
     if (isWorker(c) && event.type !== "user.tool_result" && event.type !== "user.custom_tool_result")
       throw new RequestRefused({
         code: "invalid_request",
         field: `events[${index}].type`,
-        reason: "a worker sends the results of tools and nothing else",
+        reason: "a worker may send only tool results",
       });
     if (event.type === "user.message")
       await checkPrompt(c.env, c.get("principal").account, event.content, `events[${index}].content`);
     if (event.type !== "system.message") continue;
     const reason =
       events[index - 1]?.type !== "user.message"
-        ? "must follow the user.message that it goes with"
+        ? "must follow the user.message it belongs to"
         : index !== events.length - 1
           ? "must be the last event"
           : null;
@@ -173,14 +173,14 @@ function nothingWaits(index: number, field: string): RequestRefused {
   return new RequestRefused({
     code: "invalid_request",
     field: `events[${index}].${field}`,
-    reason: "no call of that id waits for an answer",
+    reason: "no call with this id is waiting for an answer",
   });
 }
 
 /**
- * A page of the log: `?page=CURSOR` or `?after=SEQ`, and the filters of Managed Agents. `next_page` is null at the end.
- * It shows one thread, the primary one unless the path names another. Previews of texts are not history: they are shown
- * only to those who name their types. With `after` it is the log as it is: everything on every thread.
+ * `GET .../events`: a page of the log, from `?page=CURSOR` or `?after=SEQ`, with the filters of Managed Agents.
+ * `next_page` is null at the end. The page shows one thread, the primary one unless the path names another. It leaves out
+ * previews of texts, unless the client names their types. With `after` it shows every event of every thread.
  */
 export async function listEvents(c: Context<App>): Promise<Response> {
   const sessionId = c.req.param("id") ?? "";

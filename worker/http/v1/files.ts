@@ -25,16 +25,16 @@ import { checkSpace } from "../../sandbox/space.ts";
 
 /** `/v1/files`, as in Anthropic's Files API. */
 
-/** Room for boundaries, headers and fields beside the file. */
+/** Bytes that a form may have in addition to its file: boundaries, headers and fields. */
 const FORM_BYTES = 1024 * 1024;
 
-/** `POST /v1/files`: a form with `file`, and perhaps `expires_in_seconds`. Streams: nothing is held as a whole. */
+/** `POST /v1/files`: a form with `file` and optionally `expires_in_seconds`. The file is streamed, never held in memory. */
 export async function uploadFile(c: Context<App>): Promise<Response> {
   const boundary = boundaryOf(c.req.header("content-type") ?? null);
   if (Number(c.req.header("content-length") ?? 0) > MAX_FILE_BYTES + FORM_BYTES)
     throw new RequestRefused({ code: "body_too_large", maxBytes: MAX_FILE_BYTES });
   await checkSpace(c.env);
-  // Not cancelled when it is refused: what is left of it is read then, so that the client sees why.
+  // A refusal must not cancel the body: the rest of it is read, so that the client sees the reason.
   const body: AsyncIterable<Uint8Array> | undefined = c.req.raw.body?.values({ preventCancel: true });
   const hash = c.get("origin") === undefined ? null : new FormHash();
   const form = readParts(body ?? noBytes(), boundary);
@@ -45,7 +45,7 @@ export async function uploadFile(c: Context<App>): Promise<Response> {
   } finally {
     await parts.return(undefined);
   }
-  if (hash !== null) c.set("fingerprint", `${c.get("origin")?.place} ${await hash.digest()}`);
+  if (hash !== null) c.set("fingerprint", `${c.get("origin")?.target} ${await hash.digest()}`);
   c.executionCtx.waitUntil(
     sweep(c.env).catch((error: unknown) => report({ event: "sweep_failed", error: String(error) })),
   );
@@ -100,7 +100,7 @@ export async function retrieveFile(c: Context<App>): Promise<Response> {
   return c.json(found(await getFile(c.env, c.get("principal").account, id), "File", id));
 }
 
-/** `GET /v1/files/{id}/content`: the bytes, as a download whatever their type says. */
+/** `GET /v1/files/{id}/content`: the bytes, always as a download, whatever their type is. */
 export async function downloadFile(c: Context<App>): Promise<Response> {
   const id = c.req.param("id") ?? "";
   const { file, body, sha256 } = found(await openFile(c.env, c.get("principal").account, id), "File", id);

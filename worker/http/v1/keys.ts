@@ -9,18 +9,18 @@ import { ADMIN_KEY_ID } from "../request/guard.ts";
 import { actorOf, found, pageOf, readQuery } from "../request/query.ts";
 import { checkSpace } from "../../sandbox/space.ts";
 
-/** `/v1/keys` and `/v1/audit`: for keys with the scope `admin`, in their own account. */
+/** `/v1/keys` and `/v1/audit`, for keys with the scope `admin` in their own account. */
 
-/** The account a request is about: its own, or with the installation's own key any. */
+/** The account that a request concerns: its own, or any account with the installation's own key. */
 function accountOf(c: Context<App>, wanted: string | undefined): string {
   const { account, keyId } = c.get("principal");
   if (wanted === undefined || wanted === account) return account;
   if (keyId === ADMIN_KEY_ID) return wanted;
-  const reason = "only the installation's own key reaches other accounts";
+  const reason = "only the installation's own key can access other accounts";
   throw new RequestRefused({ code: "invalid_request", field: "account", reason });
 }
 
-/** `POST /v1/keys`: the answer shows the key, this once. */
+/** `POST /v1/keys`. The answer is the only one that shows the key. */
 export async function createKeyDoor(c: Context<App>): Promise<Response> {
   const body = await readJson(c.req.raw, KeyCreate);
   const account = accountOf(c, body.account);
@@ -43,7 +43,7 @@ export async function retrieveKey(c: Context<App>): Promise<Response> {
   return c.json(found(await getKey(c.env, accountOf(c, account), id), "Key", id));
 }
 
-/** `DELETE /v1/keys/{id}`: refused from now on by this isolate, within 30 s by every other. */
+/** `DELETE /v1/keys/{id}`: revokes a key, at once in this isolate and within 30 s in all others. */
 export async function revokeKeyDoor(c: Context<App>): Promise<Response> {
   const { account } = readQuery(c, AccountQuery);
   const id = c.req.param("id") ?? "";
@@ -51,7 +51,7 @@ export async function revokeKeyDoor(c: Context<App>): Promise<Response> {
   return c.json({ id, type: "api_key_deleted" });
 }
 
-/** `GET /v1/audit`: changes, newest first. */
+/** `GET /v1/audit`: the audit log, newest first. */
 export async function listAuditDoor(c: Context<App>): Promise<Response> {
   const query = readQuery(c, AccountPageQuery);
   return c.json(await listAudit(c.env, accountOf(c, query.account), pageOf(query)));

@@ -9,8 +9,8 @@ import { keyOf } from "../request/guard.ts";
 import { toSessionStub } from "../../session/call/session-of.ts";
 
 /**
- * A session's engine shows the token of its session instead of an API key. It opens the model doors only, and only
- * while its session's lease says so: an engine of a runner that was given up spends nothing.
+ * Authenticates a session's engine by the session's token, which replaces an API key. The token opens only the model
+ * doors, and only while the session's lease holds: an engine of a replaced runner can spend nothing.
  */
 export const authenticateEngine = createMiddleware<App>(async (c, next) => {
   const token = keyOf(c.req.raw.headers);
@@ -23,7 +23,7 @@ export const authenticateEngine = createMiddleware<App>(async (c, next) => {
   await next();
 });
 
-/** Who calls a model, as the router wants to know it. */
+/** The caller of a model, in the router's terms. */
 export function callerOf(c: Context<App>): Caller {
   const { account, keyId } = c.get("principal");
   const sessionId = keyId.startsWith("sesn_") ? keyId : null;
@@ -31,7 +31,7 @@ export function callerOf(c: Context<App>): Caller {
   return { account, keyId: sessionId ? null : keyId, sessionId, agentId };
 }
 
-/** `POST /v1/messages`: the router, for engines and for anybody's own Anthropic client. */
+/** `POST /v1/messages`: the model router, for engines and for any Anthropic client. */
 export function messages(c: Context<App>): Promise<Response> {
   return modelsOf(c.env).messages(c.req.raw, callerOf(c));
 }
@@ -41,7 +41,7 @@ export function countTokens(c: Context<App>): Promise<Response> {
   return modelsOf(c.env).countTokens(c.req.raw, callerOf(c));
 }
 
-/** `POST /v1/chat/completions`: the same engine for clients that speak OpenAI's dialect. */
+/** `POST /v1/chat/completions`: the model router for OpenAI clients. */
 export function chatCompletions(c: Context<App>): Promise<Response> {
   return modelsOf(c.env).chatCompletions(c.req.raw, callerOf(c));
 }

@@ -7,11 +7,11 @@ import type { App } from "../request/context.ts";
 import { callerOf } from "./messages.ts";
 import { found, readQuery } from "../request/query.ts";
 
-/** `/v1/models`: the names of the router, in the shape of Anthropic's Models API. */
+/** `/v1/models`: the router's model names, in the shape of Anthropic's Models API. */
 
 /**
- * `GET /v1/models`: names a person can choose from; a route with a star takes more. A client that sends no
- * `anthropic-version` is an OpenAI one and gets the router's list in that shape.
+ * `GET /v1/models`: the names to choose from; routes with a star accept more. A client that sends no `anthropic-version`
+ * is taken for an OpenAI client and gets the list in OpenAI's shape.
  */
 export async function listModelsDoor(c: Context<App>): Promise<Response> {
   if (c.req.header("anthropic-version") === undefined) return modelsOf(c.env).models(c.req.raw, callerOf(c));
@@ -37,7 +37,7 @@ export async function listModelsDoor(c: Context<App>): Promise<Response> {
   });
 }
 
-/** `GET /v1/models/{id}`: one of the list, or any other name that a route takes. */
+/** `GET /v1/models/{id}`: a listed model, or any other name that a route accepts. */
 export async function retrieveModel(c: Context<App>): Promise<Response> {
   const id = c.req.param("id") ?? "";
   const named = (await namedModels(c)).find((model) => model.id === id);
@@ -45,7 +45,7 @@ export async function retrieveModel(c: Context<App>): Promise<Response> {
   return c.json(found(model, "Model", id));
 }
 
-/** The router's list. It answers with a response, because it is also a Worker of its own. */
+/** The router's list. The router answers with a `Response`, because it can also run as a separate Worker. */
 async function namedModels(c: Context<App>): Promise<BetaModelInfo[]> {
   const request = new Request(c.req.url, { headers: { "anthropic-version": "2023-06-01" } });
   const response = await modelsOf(c.env).models(request, callerOf(c));
@@ -55,7 +55,7 @@ async function namedModels(c: Context<App>): Promise<BetaModelInfo[]> {
 
 type ListedModel = Pick<BetaModelInfo, "id" | "display_name"> & Partial<BetaModelInfo>;
 
-/** What is not known of a model is null; dates of release are written as the epoch then, as Anthropic's list does. */
+/** Unknown properties of a model are null; an unknown release date is the epoch, as in Anthropic's list. */
 function toModel(model: ListedModel): BetaModelInfo {
   return {
     type: "model",

@@ -20,7 +20,7 @@ import { toSessionStub, unknownSession } from "../../session/call/session-of.ts"
 
 /** `/v1/sessions/{id}/resources`: files and repositories of a session, as in Managed Agents. */
 
-/** As the API shows it. A credential is never shown. */
+/** A resource as the API shows it, never with its credential. */
 export function toResource({
   mount,
   createdAt,
@@ -63,7 +63,7 @@ export async function retrieveResource(c: Context<App>): Promise<Response> {
   return c.json(toResource(await resourceOf(c)));
 }
 
-/** `POST .../resources`: a file, mounted before the next run. */
+/** `POST .../resources`: adds a file, which is mounted before the next run. */
 export async function addResource(c: Context<App>): Promise<Response> {
   const params = await readJson(c.req.raw, FileResource);
   const id = c.req.param("id") ?? "";
@@ -72,7 +72,7 @@ export async function addResource(c: Context<App>): Promise<Response> {
   if (facts.setup.archivedAt !== null)
     throw new RequestRefused({ code: "conflict", reason: "The session is archived." });
   if (facts.setup.selfHosted)
-    throw new RequestRefused({ code: "conflict", reason: "Nothing is mounted in a self-hosted environment." });
+    throw new RequestRefused({ code: "conflict", reason: "Files cannot be mounted in a self-hosted environment." });
   const there = facts.resources.map((resource) => resource.mount);
   const wanted = await resolveResources(c.env, account, [params], there, "");
   const [resource] = await toSessionResources(c.env, id, wanted);
@@ -82,7 +82,7 @@ export async function addResource(c: Context<App>): Promise<Response> {
   return c.json(toResource(resource));
 }
 
-/** `POST .../resources/{resource}`: another credential for a repository. */
+/** `POST .../resources/{resource}`: replaces a repository's credential. */
 export async function updateResource(c: Context<App>): Promise<Response> {
   const { authorization_token } = await readJson(c.req.raw, ResourceUpdate);
   const { mount } = await resourceOf(c);
@@ -91,7 +91,7 @@ export async function updateResource(c: Context<App>): Promise<Response> {
     throw new RequestRefused({
       code: "invalid_request",
       field: "authorization_token",
-      reason: "is for repositories; this resource is a file",
+      reason: "applies only to repositories; this resource is a file",
     });
   checkCanSeal(c.env, "authorization_token");
   const secret = await seal(c.env, secretName(id, mount.id), authorization_token);
@@ -100,7 +100,10 @@ export async function updateResource(c: Context<App>): Promise<Response> {
   return c.json(toResource(await resourceOf(c)));
 }
 
-/** `DELETE .../resources/{resource}`: a file goes away before the next run; of a repository the credential goes, its folder stays. */
+/**
+ * `DELETE .../resources/{resource}`: a file is removed from the sandbox before the next run. For a repository only the
+ * credential is deleted; its folder stays.
+ */
 export async function deleteResource(c: Context<App>): Promise<Response> {
   const { mount } = await resourceOf(c);
   await change(c, { type: "remove", id: mount.id });

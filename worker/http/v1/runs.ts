@@ -9,7 +9,7 @@ import type { App } from "../request/context.ts";
 import { actorOf, readQuery } from "../request/query.ts";
 import { toSessionStub, unknownSession } from "../../session/call/session-of.ts";
 
-/** `GET /v1/sessions/{id}/runs`: every prompt of a session, oldest first, with its place in the queue while it waits. */
+/** `GET /v1/sessions/{id}/runs`: every run of a session, oldest first; a queued run has its position in the queue. */
 export async function listRuns(c: Context<App>): Promise<Response> {
   const sessionId = c.req.param("id") ?? "";
   const { page, limit } = readQuery(c, RunListQuery);
@@ -19,7 +19,7 @@ export async function listRuns(c: Context<App>): Promise<Response> {
   return c.json({ data, next_page: runs.length === limit ? String(runs.at(-1)?.place) : null });
 }
 
-/** `GET /v1/sessions/{id}/runs/{run}`: one run and how it ended. `Prefer: wait=N` waits for that; 202 while it has not. */
+/** `GET /v1/sessions/{id}/runs/{run}`: a run and its outcome. `Prefer: wait=N` waits for its end; 202 if it does not come. */
 export async function retrieveRun(c: Context<App>): Promise<Response> {
   const waitSeconds = preferredWait(c.req.header("prefer"));
   const [sessionId, runId] = [c.req.param("id") ?? "", c.req.param("run") ?? ""];
@@ -27,7 +27,7 @@ export async function retrieveRun(c: Context<App>): Promise<Response> {
   return c.json(toRunFacts(await findRun(c, sessionId, runId, 0), sessionId));
 }
 
-/** A run as soon as it has ended; when that takes longer than the wait, 202, with its address in `Location`. */
+/** Answers with a run when it has ended, together with the fields `beside`; after the wait with 202 and `Location`. */
 export async function answerWithRun(
   c: Context<App>,
   sessionId: string,
@@ -42,12 +42,12 @@ export async function answerWithRun(
   return facts.ended ? c.json(body, 200, headers) : c.json(body, 202, { ...headers, ...laterAt(sessionId, runId) });
 }
 
-/** Headers that say where a run that is still going on is found. */
+/** Headers with the address of a run that is still in progress. */
 export function laterAt(sessionId: string, runId: string): Record<string, string> {
   return { location: `/v1/sessions/${sessionId}/runs/${runId}`, "retry-after": "5" };
 }
 
-/** One run, at the latest after `waitMs`; 404 for an unknown one. */
+/** A run, as soon as it has ended or `waitMs` milliseconds have passed. Throws 404 for an unknown run. */
 export async function findRun(c: Context<App>, sessionId: string, runId: string, waitMs: number): Promise<RunFacts> {
   const { account } = c.get("principal");
   const stub = toSessionStub(c.env, sessionId);
@@ -85,7 +85,7 @@ function toRunFacts(run: RunFacts, sessionId: string) {
   };
 }
 
-/** `POST /v1/sessions/{id}/runs/{run}/cancel`: out of the queue, or stopped; its one `run.ended` is in the log. */
+/** `POST /v1/sessions/{id}/runs/{run}/cancel`: removes a run from the queue or stops it. It ends with one `run.ended`. */
 export async function cancelRun(c: Context<App>): Promise<Response> {
   const [sessionId, runId] = [c.req.param("id") ?? "", c.req.param("run") ?? ""];
   const cancelled = await toSessionStub(c.env, sessionId).cancel(c.get("principal").account, runId, actorOf(c));

@@ -18,19 +18,19 @@ import type { App } from "../request/context.ts";
 import { found } from "../request/query.ts";
 import { AGENT_MAX_TURNS, checkOptions, mergeOptions } from "../../session/store/run-options.ts";
 
-/** What a session is made of, all of it checked. */
+/** Everything that a session starts with, validated. */
 export interface SessionStart {
   readonly setup: SessionSetup;
   readonly resources: readonly WantedResource[];
-  /** Options of its first run. */
+  /** Options of the session's first run. */
   readonly options: RunOptions;
   readonly agentId: string | null;
 }
 
-/** A request, or a template: where a session begins. */
+/** The fields that a request and a template share. */
 type Start = Partial<Omit<SessionCreate, "initial_events" | "template" | "budget">>;
 
-/** The request, over what its template says. Of metadata both are there; what else the request says replaces. */
+/** Merges a request with its template. Metadata is combined; any other field of the request replaces the template's. */
 export async function withTemplate(
   c: Context<App>,
   { template: id, initial_events: _events, budget: _budget, ...own }: SessionCreate,
@@ -41,11 +41,11 @@ export async function withTemplate(
   const { type: _type, id: _id, created_at: _c, updated_at: _u, archived_at: _a, ...start } = template;
   const { name: _name, description: _description, ...base } = start;
   const metadata = Metadata.safeParse({ ...base.metadata, ...own.metadata });
-  if (!metadata.success) throw refused("metadata", metadata.error.issues[0]?.message ?? "is too much");
+  if (!metadata.success) throw refused("metadata", metadata.error.issues[0]?.message ?? "is too large");
   return { ...base, ...own, metadata: metadata.data };
 }
 
-/** Checks everything that a session begins with. Refuses with the name of the field. */
+/** Validates everything that a session starts with. Throws `invalid_request` with the name of the field. */
 export async function resolveStart(c: Context<App>, start: Start): Promise<SessionStart> {
   const { env } = c;
   const { account } = c.get("principal");
@@ -60,7 +60,7 @@ export async function resolveStart(c: Context<App>, start: Start): Promise<Sessi
   const anywhere = agent === null || vaultIds.length === 0 ? plain : throughVaults(plain, agent);
   const fromAgent = selfHosted ? onWorker(anywhere) : anywhere;
   if (start.ask_user_question && fromAgent.tools === undefined)
-    throw refused("ask_user_question", "needs an agent: without one nobody is asked");
+    throw refused("ask_user_question", "requires an agent: plain Claude Code never asks questions");
   const engine: SessionSetup["engine"] = {
     ...fromAgent,
     ...(start.model === undefined ? {} : { model: start.model }),
@@ -69,7 +69,7 @@ export async function resolveStart(c: Context<App>, start: Start): Promise<Sessi
       ? { tools: { ...fromAgent.tools, tools: { ...fromAgent.tools.tools, AskUserQuestion: "ask" as const } } }
       : {}),
   };
-  // Refused now rather than at the first prompt.
+  // Invalid options are refused now rather than at the first prompt.
   const wantedOptions = checkOptions(env, {
     maxTurns: AGENT_MAX_TURNS,
     ...(engine.model === undefined ? {} : { model: engine.model }),
@@ -108,16 +108,15 @@ async function environmentOf(c: Context<App>, id: string) {
   return environment;
 }
 
-/** What a self-hosted environment does not have would happen in our sandbox instead, where nobody expects it. */
+/** Refuses features that a self-hosted environment lacks: they would silently run in Gantry's own sandbox instead. */
 function checkSelfHosted(agent: Awaited<ReturnType<typeof agentOf>> | null, start: Start): void {
-  if (agent === null)
-    throw refused("agent", "is needed in a self-hosted environment: it says which tools its worker has");
+  if (agent === null) throw refused("agent", "is required in a self-hosted environment: it defines the worker's tools");
   if (agent.multiagent !== null)
-    throw refused("agent", "starts sub-agents, which a self-hosted environment does not have");
+    throw refused("agent", "starts sub-agents, which a self-hosted environment does not support");
   if (agent.mcp_servers.some(({ name }) => name === WORKER_SERVER))
-    throw refused("agent", `has an MCP server named ${WORKER_SERVER}, as the worker's tools are called`);
+    throw refused("agent", `has an MCP server named ${WORKER_SERVER}, which is reserved for the worker's tools`);
   if ((start.resources ?? []).length > 0)
-    throw refused("resources", "are not mounted in a self-hosted environment: its files are its own");
+    throw refused("resources", "cannot be mounted in a self-hosted environment: its files stay on its own machine");
 }
 
 function refused(field: string, reason: string): RequestRefused {

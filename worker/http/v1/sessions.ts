@@ -29,15 +29,16 @@ import { newSessionId } from "../../sandbox/spares.ts";
 import { idFor } from "../request/idempotency.ts";
 import { submitPrompt } from "../request/submit.ts";
 
-/** `/v1/sessions`: sessions as Managed Agents tell of them. */
+/** `/v1/sessions`, as in Managed Agents. */
 
+/** `POST /v1/sessions`. Everything is checked before the session is created. */
 export async function createSession(c: Context<App>): Promise<Response> {
   const body = await readJson(c.req.raw, SessionCreate);
   const { account } = c.get("principal");
   for (const [index, event] of (body.initial_events ?? []).entries())
     await checkPrompt(c.env, account, event.content, `initial_events[${index}].content`);
   const start = await resolveStart(c, await withTemplate(c, body));
-  // A request that may be repeated must find the session it made, so it cannot take an engine started in advance.
+  // A repeated request must find the session of the first one, so its id cannot be that of an engine started in advance.
   const isRepeatable = c.get("origin") !== undefined;
   const id = isRepeatable ? await idFor(c, "session") : await newSessionId(c.env, start.options);
   const resources = await toSessionResources(c.env, id, start.resources);
@@ -52,6 +53,7 @@ export async function createSession(c: Context<App>): Promise<Response> {
   return c.json(await tell(c, id));
 }
 
+/** `GET /v1/sessions/{id}`. A client that looks at a session may soon send a prompt, so its engine may start now. */
 export async function retrieveSession(c: Context<App>): Promise<Response> {
   const id = c.req.param("id") ?? "";
   const told = await tell(c, id);
@@ -59,6 +61,7 @@ export async function retrieveSession(c: Context<App>): Promise<Response> {
   return c.json(told);
 }
 
+/** `POST /v1/sessions/{id}`: changes the title or the metadata. */
 export async function updateSession(c: Context<App>): Promise<Response> {
   const id = c.req.param("id") ?? "";
   const body = await readJson(c.req.raw, SessionUpdate);
@@ -74,6 +77,7 @@ export async function updateSession(c: Context<App>): Promise<Response> {
   return c.json(await tell(c, id));
 }
 
+/** `POST /v1/sessions/{id}/archive` */
 export async function archiveSession(c: Context<App>): Promise<Response> {
   const id = c.req.param("id") ?? "";
   const archivedAt = Date.now();
@@ -83,6 +87,7 @@ export async function archiveSession(c: Context<App>): Promise<Response> {
   return c.json(await tell(c, id));
 }
 
+/** `DELETE /v1/sessions/{id}`. Throws `conflict` while the session is running. */
 export async function deleteSession(c: Context<App>): Promise<Response> {
   const id = c.req.param("id") ?? "";
   const { account } = c.get("principal");
@@ -91,15 +96,16 @@ export async function deleteSession(c: Context<App>): Promise<Response> {
   if (!facts) throw unknownSession(id);
   if (facts.status === "running")
     throw new RequestRefused({ code: "conflict", reason: "The session is running; interrupt it first." });
-  // The object ends itself as its last act, which its caller sees as an error.
+  // The object aborts itself at the end of `destroy`, which the caller sees as an error.
   await stub.destroy(account).catch(() => null);
   await removeFromIndex(c.env, actorOf(c), id);
   return c.json({ id, type: "session_deleted" } satisfies BetaManagedAgentsDeletedSession);
 }
 
-/** Sessions that one request asks for their status before it answers with a page that may be empty. */
+/** Sessions whose status one request reads at most. After that it answers, even with an empty page. */
 const MAX_LOOKED_AT = 500;
 
+/** `GET /v1/sessions` */
 export async function listSessions(c: Context<App>): Promise<Response> {
   const query = readQuery(c, SessionListQuery);
   const { account } = c.get("principal");
@@ -125,7 +131,7 @@ export async function listSessions(c: Context<App>): Promise<Response> {
     const facts = await inSixes(page.data, (id) => toSessionStub(c.env, id).facts(account));
     data.push(...facts.flatMap((each) => (each && wanted(each) ? [toSession(each, c.env)] : [])));
     looked += page.data.length;
-    // What the index does not know (status, version) is asked of the sessions; a page may be short, but has a next one.
+    // The index does not know status and version, so the sessions are asked. A page may be short and still have a next one.
     const isFiltered = statuses !== undefined || query.agent_version !== undefined;
     const enough =
       data.length > 0 || looked >= MAX_LOOKED_AT || request.cursor?.direction === (ascending ? "older" : "newer");
@@ -134,6 +140,7 @@ export async function listSessions(c: Context<App>): Promise<Response> {
   }
 }
 
+/** A session as the API shows it. Throws 404 when the account has no such session. */
 export async function tell(c: Context<App>, id: string): Promise<BetaManagedAgentsSession> {
   const facts = await toSessionStub(c.env, id).facts(c.get("principal").account);
   if (!facts) throw unknownSession(id);
@@ -166,12 +173,12 @@ function toSession(facts: SessionFacts, env: Env): BetaManagedAgentsSession {
   } satisfies BetaManagedAgentsSession;
 }
 
-/** The session's status as the API tells it. */
+/** A session's status as the API shows it. */
 export function statusOf({ setup, status }: SessionFacts): BetaManagedAgentsSession["status"] {
   return setup.archivedAt === null ? status : "terminated";
 }
 
-/** Tokens as sessions and threads show them. */
+/** Token usage as sessions and threads show it. */
 export function toUsage(usage: ModelUsage) {
   return {
     input_tokens: usage.input_tokens,
@@ -181,7 +188,7 @@ export function toUsage(usage: ModelUsage) {
   };
 }
 
-/** What a session without an agent says it has: Claude Code as it comes. */
+/** The agent shown for a session without one: plain Claude Code. */
 export function plainAgent(model: string, env: Env): BetaManagedAgentsSessionAgent {
   return {
     id: "",
@@ -199,7 +206,7 @@ export function plainAgent(model: string, env: Env): BetaManagedAgentsSessionAge
   };
 }
 
-/** Asks six at a time: more connections at once one invocation does not have. */
+/** Calls `ask` for all items, six at a time, because the runtime limits an invocation to six open connections. */
 export async function inSixes<In, Out>(items: readonly In[], ask: (item: In) => Promise<Out>): Promise<Out[]> {
   const answers: Out[] = [];
   for (let at = 0; at < items.length; at += 6) answers.push(...(await Promise.all(items.slice(at, at + 6).map(ask))));

@@ -9,7 +9,7 @@ import { toSessionStub, unknownSession } from "../../session/call/session-of.ts"
 import { viewOf } from "./threads.ts";
 import { isWorker } from "../request/work-token.ts";
 
-/** The log of a session as it grows: as server-sent events, as NDJSON, by WebSocket, or a page as soon as there is one. */
+/** A session's log as it grows: as server-sent events, as NDJSON, over a WebSocket, or as a page that may be waited for. */
 
 const FORMATS = { [SSE_TYPE]: "sse", [NDJSON_TYPE]: "ndjson" } as const;
 
@@ -17,8 +17,8 @@ const FORMATS = { [SSE_TYPE]: "sse", [NDJSON_TYPE]: "ndjson" } as const;
  * `GET /v1/sessions/{id}/events/stream`, and of a thread: from a cursor on (`Last-Event-ID` or `?after=`, a `seq` or an event's id), else
  * what happens from now on, as in Managed Agents. Previews with `?event_deltas[]=agent.message`.
  *
- * Anthropic's client names JSON in every request and means server-sent events here; so JSON is for those who also say
- * how long they wait (`Prefer: wait=N`): a page of what comes after the cursor, as soon as there is something.
+ * Anthropic's client accepts JSON in every request but expects server-sent events here. So only a client that also sends
+ * `Prefer: wait=N` gets JSON: a page of the events after the cursor, as soon as there are any.
  */
 export async function streamEvents(c: Context<App>): Promise<Response> {
   const type = chooseType(c.req.header("accept"), [SSE_TYPE, NDJSON_TYPE, JSON_TYPE]);
@@ -27,7 +27,7 @@ export async function streamEvents(c: Context<App>): Promise<Response> {
   return follow(c, c.req.param("id") ?? "", cursorOf(c), type === JSON_TYPE ? SSE_TYPE : type, null);
 }
 
-/** The log as a stream of a type, from a cursor on; it ends with the end of `untilRun`. */
+/** The log as a stream, starting after a cursor. It ends when the run `untilRun` ends; null: never. */
 export async function follow(
   c: Context<App>,
   sessionId: string,
@@ -49,11 +49,14 @@ export async function follow(
   return new Response(stream, { headers: { ...STREAM_HEADERS, ...headers, "content-type": `${type}; charset=utf-8` } });
 }
 
-/** `GET /v1/sessions/{id}/events/ws`: the same lines in frames of a WebSocket, a frame a commit. It may sleep for days. */
+/**
+ * `GET /v1/sessions/{id}/events/ws`: the same lines over a WebSocket, one frame per commit. An idle socket costs nothing,
+ * because its session may hibernate.
+ */
 export async function eventSocket(c: Context<App>): Promise<Response> {
   const sessionId = c.req.param("id") ?? "";
   if (c.req.header("upgrade")?.toLowerCase() !== "websocket")
-    throw new RequestRefused({ code: "invalid_request", field: "upgrade", reason: "this address is a WebSocket" });
+    throw new RequestRefused({ code: "invalid_request", field: "upgrade", reason: "this endpoint is a WebSocket" });
   const { account } = c.get("principal");
   const confirms = c.req.query("ack") === "true";
   const opening = { account, view: "events" as const, previews: wantsPreviews(c), confirms, cursor: cursorOf(c) };
@@ -79,7 +82,7 @@ async function nextPage(c: Context<App>, waitSeconds: number): Promise<Response>
   });
 }
 
-/** Where a reader was: a header that browsers send by themselves, or the query. */
+/** The reader's cursor: from `Last-Event-ID`, which browsers send when they reconnect, or from the query. */
 function cursorOf(c: Context<App>): string | null {
   return c.req.header("last-event-id") || c.req.query("after") || null;
 }

@@ -9,7 +9,7 @@ import { checkSpace } from "../../sandbox/space.ts";
 
 /** `/v1/templates`: starting points of sessions. `POST /v1/sessions {"template": "tmpl_..."}` begins from one. */
 
-/** `POST /v1/templates`. What a session could not begin with is refused now. */
+/** `POST /v1/templates`. Values that a session could not start with are refused now. */
 export async function createTemplateDoor(c: Context<App>): Promise<Response> {
   const body = await readJson(c.req.raw, TemplateCreate);
   await checkSpace(c.env);

@@ -19,42 +19,48 @@ import { toSessionStub, unknownSession } from "../../session/call/session-of.ts"
 
 /** `/v1/sessions/{id}/threads`: the primary thread, and one for each sub-agent. Oldest first. */
 
+/** `GET /v1/sessions/{id}/threads` */
 export async function listThreads(c: Context<App>): Promise<Response> {
   const query = readQuery(c, ThreadListQuery);
   const { limit, cursor } = pageOf(query);
   const statuses = query["statuses[]"] ?? null;
   const { account } = c.get("principal");
   const facts = await factsOf(c);
-  // The primary thread has place 0.
+  // The primary thread has position 0.
   const after = cursor === null ? -1 : Number(cursor.key);
   const primary = after < 0 && (statuses?.includes(statusOf(facts)) ?? true) ? [toPrimary(c, facts)] : [];
   const children = await toSessionStub(c.env, facts.id).threads(account, Math.max(after, 0), limit + 1, statuses);
   const all = [
-    ...primary.map((item) => ({ place: 0, item })),
-    ...(await inSixes(children ?? [], async (each) => ({ place: each.place, item: await toThread(c, facts, each) }))),
+    ...primary.map((item) => ({ position: 0, item })),
+    ...(await inSixes(children ?? [], async (each) => ({
+      position: each.place,
+      item: await toThread(c, facts, each),
+    }))),
   ];
   const shown = all.slice(0, limit);
   const last = shown.at(-1);
-  const next_page = all.length > limit && last ? writeCursor({ direction: "older", key: last.place }) : null;
+  const next_page = all.length > limit && last ? writeCursor({ direction: "older", key: last.position }) : null;
   return c.json({ data: shown.map(({ item }) => item), next_page });
 }
 
+/** `GET /v1/sessions/{id}/threads/{thread}` */
 export async function retrieveThread(c: Context<App>): Promise<Response> {
   return c.json(await tell(c));
 }
 
+/** `POST /v1/sessions/{id}/threads/{thread}/archive` */
 export async function archiveThread(c: Context<App>): Promise<Response> {
   const facts = await factsOf(c);
   const thread = c.req.param("thread") ?? "";
   if (thread === primaryThreadId(facts.id))
-    throw refused("The primary thread is archived with its session: archive that.");
+    throw refused("The primary thread is archived with its session; archive the session instead.");
   const archived = await toSessionStub(c.env, facts.id).archiveThread(c.get("principal").account, thread);
   if (archived === null) throw unknownThread(thread);
   if (!archived) throw refused("The thread is running; interrupt the session first.");
   return c.json(await tell(c));
 }
 
-/** Refuses with 404. */
+/** The 404 error for a thread. */
 export function unknownThread(id: string): RequestRefused {
   return new RequestRefused({ code: "not_found", what: `Thread ${JSON.stringify(id)}` });
 }
@@ -106,7 +112,7 @@ function toPrimary(c: Context<App>, facts: SessionFacts): BetaManagedAgentsSessi
 }
 
 async function toThread(c: Context<App>, facts: SessionFacts, thread: Thread): Promise<BetaManagedAgentsSessionThread> {
-  // Another session knows best what it has used and whose it is; one that was deleted is told of from here.
+  // A thread that is another session reads its agent and usage from there; if that was deleted, this session's record counts.
   const peer = thread.peer && (await toSessionStub(c.env, thread.peer).facts(c.get("principal").account));
   const active_seconds = thread.activeMs / 1000;
   const until = thread.archivedAt ?? Date.now();
@@ -126,7 +132,7 @@ async function toThread(c: Context<App>, facts: SessionFacts, thread: Thread): P
   } satisfies BetaManagedAgentsSessionThread;
 }
 
-/** The roster's agent of that name; one that the engine brings or made up has no agent resource. */
+/** The roster's agent with this name. The engine's own and ad-hoc sub-agents have no agent resource. */
 function agentOfThread(facts: SessionFacts, name: string): BetaManagedAgentsSessionThread["agent"] {
   const agent = facts.setup.agent === null ? null : (JSON.parse(facts.setup.agent) as BetaManagedAgentsSessionAgent);
   const found = agent && rosterOf(agent).agents.find((each) => each.name === name);
@@ -144,7 +150,7 @@ function agentOfThread(facts: SessionFacts, name: string): BetaManagedAgentsSess
   } satisfies BetaManagedAgentsInlineAgent;
 }
 
-/** The thread that the path names, as the log knows it. */
+/** The thread that the path names, as a filter on the log; null is the primary thread. Throws 404 for an unknown one. */
 export async function viewOf(c: Context<App>): Promise<{ thread: string | null }> {
   const thread = c.req.param("thread");
   const id = c.req.param("id") ?? "";

@@ -5,7 +5,7 @@ import { ledgerOf } from "../../accounts/ledger.ts";
 import type { App } from "../request/context.ts";
 import { readQuery } from "../request/query.ts";
 
-/** `GET /v1/usage`: tokens and cost by day, model, key and session, as the router counted them; failed calls too. */
+/** `GET /v1/usage`: tokens and cost by day, model, key and session, as counted by the router, including failed calls. */
 export async function listUsage(c: Context<App>): Promise<Response> {
   const { session_id: sessionId, key_id: keyId, since } = readQuery(c, UsageQuery);
   await countWaiting();

@@ -37,36 +37,43 @@ const idOf = (c: Context<App>): string => c.req.param("id") ?? "";
 const credentialIdOf = (c: Context<App>): string => c.req.param("credential") ?? "";
 const accountOf = (c: Context<App>): string => c.get("principal").account;
 
+/** `POST /v1/vaults` */
 export async function createVaultDoor(c: Context<App>): Promise<Response> {
   const body = await readJson(c.req.raw, VaultCreate);
   await checkSpace(c.env);
   return c.json(await createVault(c.env, actorOf(c), body));
 }
 
+/** `GET /v1/vaults/{id}` */
 export async function retrieveVault(c: Context<App>): Promise<Response> {
   return c.json(found(await vaults.get(c.env, accountOf(c), idOf(c)), "Vault", idOf(c)));
 }
 
+/** `POST /v1/vaults/{id}` */
 export async function updateVaultDoor(c: Context<App>): Promise<Response> {
   const body = await readJson(c.req.raw, VaultUpdate);
   return c.json(found(await updateVault(c.env, actorOf(c), idOf(c), body), "Vault", idOf(c)));
 }
 
+/** `GET /v1/vaults` */
 export async function listVaultsDoor(c: Context<App>): Promise<Response> {
   const query = readQuery(c, VaultListQuery);
   return c.json(await vaults.list(c.env, accountOf(c), query.include_archived ?? false, pageOf(query)));
 }
 
+/** `DELETE /v1/vaults/{id}` */
 export async function deleteVaultDoor(c: Context<App>): Promise<Response> {
   const id = idOf(c);
   found((await deleteVault(c.env, actorOf(c), id)) || null, "Vault", id);
   return c.json({ id, type: "vault_deleted" } satisfies BetaManagedAgentsDeletedVault);
 }
 
+/** `POST /v1/vaults/{id}/archive` */
 export async function archiveVaultDoor(c: Context<App>): Promise<Response> {
   return c.json(found(await archiveVault(c.env, actorOf(c), idOf(c)), "Vault", idOf(c)));
 }
 
+/** `POST /v1/vaults/{id}/credentials` */
 export async function createCredentialDoor(c: Context<App>): Promise<Response> {
   const body = await readJson(c.req.raw, CredentialCreate);
   await checkSpace(c.env);
@@ -76,16 +83,19 @@ export async function createCredentialDoor(c: Context<App>): Promise<Response> {
   return c.json(await createCredential(c.env, actorOf(c), vault.id, body));
 }
 
+/** `GET /v1/vaults/{id}/credentials/{credential}` */
 export async function retrieveCredential(c: Context<App>): Promise<Response> {
   return c.json(await credentialOf(c));
 }
 
+/** `POST /v1/vaults/{id}/credentials/{credential}` */
 export async function updateCredentialDoor(c: Context<App>): Promise<Response> {
   const body = await readJson(c.req.raw, CredentialUpdate);
   const updated = await updateCredential(c.env, actorOf(c), idOf(c), credentialIdOf(c), body);
   return c.json(found(updated, "Credential", credentialIdOf(c)));
 }
 
+/** `GET /v1/vaults/{id}/credentials` */
 export async function listCredentialsDoor(c: Context<App>): Promise<Response> {
   const query = readQuery(c, VaultListQuery);
   found(await vaults.get(c.env, accountOf(c), idOf(c)), "Vault", idOf(c));
@@ -93,18 +103,23 @@ export async function listCredentialsDoor(c: Context<App>): Promise<Response> {
   return c.json(await listCredentials(c.env, accountOf(c), idOf(c), includeArchived, pageOf(query)));
 }
 
+/** `DELETE /v1/vaults/{id}/credentials/{credential}` */
 export async function deleteCredentialDoor(c: Context<App>): Promise<Response> {
   const id = credentialIdOf(c);
   found((await deleteCredential(c.env, actorOf(c), idOf(c), id)) || null, "Credential", id);
   return c.json({ id, type: "vault_credential_deleted" } satisfies BetaManagedAgentsDeletedCredential);
 }
 
+/** `POST /v1/vaults/{id}/credentials/{credential}/archive` */
 export async function archiveCredentialDoor(c: Context<App>): Promise<Response> {
   const archived = await archiveCredential(c.env, actorOf(c), idOf(c), credentialIdOf(c));
   return c.json(found(archived, "Credential", credentialIdOf(c)));
 }
 
-/** Asks the MCP server to begin a conversation with the credential, as an engine would. */
+/**
+ * `POST /v1/vaults/{id}/credentials/{credential}/mcp_oauth_validate`: opens a conversation with the MCP server as an
+ * engine would, using the credential.
+ */
 export async function validateCredential(c: Context<App>): Promise<Response> {
   const credential = await credentialOf(c);
   if (credential.auth.type !== "mcp_oauth")
@@ -121,7 +136,7 @@ export async function validateCredential(c: Context<App>): Promise<Response> {
     response?.ok === true ? "valid" : response?.status === 401 || response?.status === 403 ? "invalid" : "unknown";
   const failed = {
     method: "initialize",
-    // Its body is somebody else's and may repeat the token.
+    // The server's body is left out because it may repeat the token.
     http_response: response && {
       status_code: response.status,
       content_type: response.headers.get("content-type") ?? "",

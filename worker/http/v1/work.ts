@@ -23,15 +23,15 @@ import { actorOf, found, pageOf, readQuery } from "../request/query.ts";
 import { toSessionStub } from "../../session/call/session-of.ts";
 import { checkSpace } from "../../sandbox/space.ts";
 
-/** `/v1/environments/{id}/work`: what the workers of a self-hosted environment take, as in Managed Agents. */
+/** `/v1/environments/{id}/work`: the work queue of a self-hosted environment, as in Managed Agents. */
 
-/** A poll that waits looks this often. */
+/** Interval at which a waiting poll looks for work, in milliseconds. */
 const LOOK_MS = 250;
 
-/** Work whose session still has something to do is not to be had again at once: its worker may fail each time. */
+/** Delay before a session that still has work gets another item, in milliseconds. Its worker may fail every time. */
 const AGAIN_MS = 2_000;
 
-/** `GET .../work/poll`: work, with the credential for it, or null. */
+/** `GET .../work/poll`: a work item with its credential, or null. */
 export async function pollWork(c: Context<App>): Promise<Response> {
   const { block_ms: blockMs = 0, reclaim_older_than_ms: reclaimMs } = readQuery(c, WorkPollQuery);
   const key = await environmentOf(c, true);
@@ -48,7 +48,7 @@ export async function pollWork(c: Context<App>): Promise<Response> {
   }
 }
 
-/** What a worker decodes: the token for the session, and where to bring it. */
+/** The credential that a worker decodes: the token for the session, and the URL of this API. */
 function secretOf(sessions_token: string, api_base_url: string): string {
   return toBase64Url(new TextEncoder().encode(JSON.stringify({ sessions_token, api_base_url })));
 }
@@ -97,13 +97,13 @@ export async function stopWorkDoor(c: Context<App>): Promise<Response> {
   const work = found(await stopWork(c.env, actorOf(c), key, force), "Work", key.id);
   const { account, environmentId } = key;
   const session = work.data.id;
-  // Asked afterwards: a run that begins later finds that there is no work and adds some itself.
+  // Asked after the stop. A run that begins later finds no open item and adds one itself.
   if (work.state === "stopped" && (await toSessionStub(c.env, session).wantsWork(account)))
     await addWork(c.env, { account, environmentId, session }, AGAIN_MS);
   return c.json(work);
 }
 
-/** The environment of the path; 404 for what is not in the account. */
+/** The environment that the path names. Throws 404 when the account has no such environment. */
 async function environmentOf(c: Context<App>, mustBeSelfHosted = false): Promise<Omit<WorkKey, "id">> {
   const { account } = c.get("principal");
   const id = c.req.param("id") ?? "";

@@ -24,11 +24,11 @@ import { readQuery } from "../request/query.ts";
 import { checkSpace } from "../../sandbox/space.ts";
 import { toSessionStub, unknownSession } from "../../session/call/session-of.ts";
 
-/** `/v1/sessions/{id}/files`, `/archive`, `/diff`, `/snapshots`: a session's files as they were saved. */
+/** `/v1/sessions/{id}/files`, `/archive`, `/diff`, `/snapshots`, `/fork`, `/rewind`: a session's saved files. */
 
 type Answered = { readonly ok: true } | { readonly ok: false; readonly error: ApiError };
 
-/** What an object answered: a value, or why not. */
+/** Unwraps the answer of an object. Throws its error as a refusal. */
 function valueOf<R extends Answered>(result: R): Extract<R, { readonly ok: true }> {
   if (!result.ok) throw new RequestRefused(result.error);
   return result as Extract<R, { readonly ok: true }>;
@@ -39,7 +39,7 @@ function toSnapshot(snapshot: Snapshot) {
     type: "snapshot" as const,
     id: snapshot.id,
     run_id: snapshot.runId,
-    /** The last event before it was taken. */
+    /** Position of the last event before the snapshot was taken. */
     seq: snapshot.seq,
     files: snapshot.files,
     bytes: snapshot.bytes,
@@ -47,7 +47,7 @@ function toSnapshot(snapshot: Snapshot) {
   };
 }
 
-/** A session's files, for this account. */
+/** The files of the session that the path names. Throws 404 when the account has no such session. */
 async function workspaceOf(c: Context<App>) {
   const id = c.req.param("id") ?? "";
   const workspace = await toSessionStub(c.env, id).workspace(c.get("principal").account);
@@ -55,7 +55,7 @@ async function workspaceOf(c: Context<App>) {
   return workspace;
 }
 
-/** The part of the address behind `/files/`: a path of the workspace. */
+/** The part of the path after `/files/`: a path in the workspace. */
 function pathIn(c: Context<App>): string {
   const path = c.req.param("path") ?? "";
   if (path === "" || path.split("/").some((step) => step === "" || step === "." || step === ".."))
@@ -63,14 +63,14 @@ function pathIn(c: Context<App>): string {
   return path;
 }
 
-/** `GET /v1/sessions/{id}/snapshots`: the saved states that are kept, oldest first. */
+/** `GET /v1/sessions/{id}/snapshots`: the snapshots that are still kept, oldest first. */
 export async function listSnapshots(c: Context<App>): Promise<Response> {
   const workspace = await workspaceOf(c);
   const snapshots = await workspace.snapshots();
   return c.json({ data: snapshots.map(toSnapshot) });
 }
 
-/** `GET /v1/sessions/{id}/files`: what lies in a folder. */
+/** `GET /v1/sessions/{id}/files`: the contents of a folder. */
 export async function listWorkspace(c: Context<App>): Promise<Response> {
   const { path, recursive, page, limit, snapshot_id, run_id, at_event } = readQuery(c, WorkspaceListQuery);
   const folder = path.replace(/^\/+|\/+$/g, "");
@@ -80,7 +80,7 @@ export async function listWorkspace(c: Context<App>): Promise<Response> {
   return c.json({ data: entries, next_page: more ? entries.at(-1)?.path : null, snapshot: toSnapshot(snapshot) });
 }
 
-/** `GET /v1/sessions/{id}/files/{path}`: one file, whole or a range of it, with an `ETag` that names its contents. */
+/** `GET /v1/sessions/{id}/files/{path}`: a file, or a range of it. The `ETag` identifies its contents. */
 export async function readWorkspaceFile(c: Context<App>): Promise<Response> {
   const path = pathIn(c);
   const { snapshot_id, run_id, at_event } = readQuery(c, WorkspaceFileQuery);
@@ -110,14 +110,14 @@ export async function readWorkspaceFile(c: Context<App>): Promise<Response> {
       "content-type": mimeTypeOf(null, path),
       "content-length": String(to - from),
       "content-disposition": attachment(path.split("/").at(-1) ?? path),
-      // What an agent wrote is never shown as a page of this server.
+      // A browser must never render an agent's file as a page of this server.
       "content-security-policy": "sandbox; default-src 'none'",
       "x-content-type-options": "nosniff",
     },
   });
 }
 
-/** `PUT /v1/sessions/{id}/files/{path}`: the body becomes the file. `If-Match` and `If-None-Match: *` are kept to. */
+/** `PUT /v1/sessions/{id}/files/{path}`: stores the body as the file. Honours `If-Match` and `If-None-Match: *`. */
 export async function writeWorkspaceFile(c: Context<App>): Promise<Response> {
   const path = pathIn(c);
   await checkSpace(c.env);
@@ -128,7 +128,7 @@ export async function writeWorkspaceFile(c: Context<App>): Promise<Response> {
   return c.json(entry, existed ? 200 : 201, { etag: `"${entry.etag}"` });
 }
 
-/** `DELETE /v1/sessions/{id}/files/{path}`: a file, or a folder with all that is in it. */
+/** `DELETE /v1/sessions/{id}/files/{path}`: deletes a file, or a folder with everything in it. */
 export async function deleteWorkspaceFile(c: Context<App>): Promise<Response> {
   const path = pathIn(c);
   const workspace = await workspaceOf(c);
@@ -153,11 +153,15 @@ export async function archiveWorkspace(c: Context<App>): Promise<Response> {
   });
 }
 
-/** `GET /v1/sessions/{id}/diff`: what changed, as JSON, or with `Accept: text/x-diff` as one patch. */
+/** `GET /v1/sessions/{id}/diff`: the changes as JSON, or as one patch with `Accept: text/x-diff`. */
 export async function diffWorkspace(c: Context<App>): Promise<Response> {
   const { run_id, from, to } = readQuery(c, DiffQuery);
   if (run_id !== undefined && (from ?? to) !== undefined)
-    throw new RequestRefused({ code: "invalid_request", field: "run_id", reason: "excludes from and to" });
+    throw new RequestRefused({
+      code: "invalid_request",
+      field: "run_id",
+      reason: "cannot be combined with from or to",
+    });
   const workspace = await workspaceOf(c);
   const found = valueOf(await workspace.diff({ run_id, from, to }));
   if (/\btext\/x-(diff|patch)\b/.test(c.req.header("accept") ?? ""))
@@ -173,7 +177,7 @@ export async function diffWorkspace(c: Context<App>): Promise<Response> {
   });
 }
 
-/** `POST /v1/sessions/{id}/fork`: a new session that begins where this one stood. */
+/** `POST /v1/sessions/{id}/fork`: a new session that starts as a copy of this one. */
 export async function forkSession(c: Context<App>): Promise<Response> {
   const source = c.req.param("id") ?? "";
   const fork = await readJson(c.req.raw, SessionFork);
@@ -188,7 +192,7 @@ export async function forkSession(c: Context<App>): Promise<Response> {
   return c.json(await tell(c, id));
 }
 
-/** `POST /v1/sessions/{id}/rewind`: files and conversation are those of an older state again. */
+/** `POST /v1/sessions/{id}/rewind`: takes files and conversation back to an earlier state. */
 export async function rewindSession(c: Context<App>): Promise<Response> {
   const to = await readJson(c.req.raw, SessionRewind);
   const workspace = await workspaceOf(c);
@@ -196,7 +200,7 @@ export async function rewindSession(c: Context<App>): Promise<Response> {
   return c.json(await tell(c, c.req.param("id") ?? ""));
 }
 
-/** One range of bytes, or null for the whole: several at once are answered with the whole, as RFC 9110 allows. */
+/** The requested range of bytes; null for the whole file. Several ranges get the whole file, as RFC 9110 allows. */
 function rangeOf(
   ifRange: string,
   etag: string,
