@@ -12,7 +12,7 @@ import { SnapshotWorld } from "./testing/world.ts";
 let world: SnapshotWorld;
 beforeAll(async () => {
   world = await SnapshotWorld.start();
-});
+}, 60_000);
 afterAll(() => world.stop());
 
 const bytesOf = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));

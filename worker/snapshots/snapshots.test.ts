@@ -28,7 +28,7 @@ import type { TestSession } from "./testing/world.ts";
 let world: SnapshotWorld;
 beforeAll(async () => {
   world = await SnapshotWorld.start();
-});
+}, 60_000);
 afterAll(() => world.stop());
 
 /** A session with a folder, as its first run creates it. */

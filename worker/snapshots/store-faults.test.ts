@@ -13,7 +13,7 @@ import type { TestSession } from "./testing/world.ts";
 let world: SnapshotWorld;
 beforeAll(async () => {
   world = await SnapshotWorld.start();
-});
+}, 60_000);
 afterAll(() => world.stop());
 
 const LINES = ["good", "slow", "torn", "down"] as const;
