@@ -1,26 +1,26 @@
 import type { EngineSetup } from "./agents/engine-setup.ts";
 
-/** How a session was made: what its runs have in common, and what the API tells of it. */
+/** How a session was created: what its runs have in common, and what the API shows of it. */
 export interface SessionSetup {
-  /** The agent as it was at creation, in the API's shape, as JSON; null for a session without one. */
+  /** JSON of the agent at creation, in the API's shape; null for a session without an agent. */
   readonly agent: string | null;
   readonly environmentId: string | null;
   /** Vaults whose credentials open the agent's MCP servers; absent: none. */
   readonly vaultIds?: readonly string[];
   readonly title: string | null;
   readonly metadata: Readonly<Record<string, string>>;
-  /** What the engine gets of the agent. */
+  /** The part of the agent that the engine gets. */
   readonly engine: EngineSetup;
-  /** Its environment is self-hosted: a worker carries out the tools (`worker/self-hosted/work.ts`). */
+  /** The environment is self-hosted: an external worker runs the tools (`worker/self-hosted/work.ts`). */
   readonly selfHosted?: boolean;
-  /** Milliseconds without a prompt after which its engine is ended; the installation's own where it is not said. */
+  /** Milliseconds without a prompt after which the engine is ended; absent: the installation's setting. */
   readonly sleepAfterMs?: number;
-  /** Milliseconds since 1970; null while it is not archived. */
+  /** Milliseconds since 1970, as is `updatedAt`; null while the session is not archived. */
   readonly archivedAt: number | null;
   readonly updatedAt: number;
 }
 
-/** A session that was made by a prompt alone. */
+/** The setup of a session that a prompt created without an agent. */
 export const NO_SETUP: SessionSetup = {
   agent: null,
   environmentId: null,

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Env } from "../base/env.ts";
 import { fetchGit } from "./git.ts";
 
-/** The way out, as the platform gives it: says what it was asked. */
+/** A stand-in for the platform's outbound binding. It records requests. */
 function wayOut(answer: (url: URL) => Response) {
   const asked: { url: string; authorization: string | null; redirect: string | undefined }[] = [];
   const PUBLIC_NET = {
@@ -18,7 +18,7 @@ const moved = (to: string): Response => new Response(null, { status: 301, header
 const request = new Request("http://worker/sandbox/git/x/info/refs");
 
 describe("a fetch on behalf of a sandbox", () => {
-  it("goes out by the binding that reaches public addresses, with the credential", async () => {
+  it("goes through the binding that reaches public addresses, with the credential", async () => {
     const { asked, env } = wayOut(() => new Response("refs", { headers: { "set-cookie": "a=b", etag: '"1"' } }));
     const response = await fetchGit(env, request, "https://github.com/o/r", "info/refs", "secret");
     expect([response.status, await response.text()]).toEqual([200, "refs"]);
@@ -32,7 +32,7 @@ describe("a fetch on behalf of a sandbox", () => {
     ]);
   });
 
-  it("follows on the same host", async () => {
+  it("follows redirects on the same host", async () => {
     const { asked, env } = wayOut((url) =>
       url.pathname.startsWith("/old") ? moved("/new/r/info/refs") : new Response("refs"),
     );
@@ -50,7 +50,7 @@ describe("a fetch on behalf of a sandbox", () => {
     ["another port", "https://github.com:8443/o/r/info/refs"],
     ["this machine", "http://127.0.0.1/"],
     ["nowhere", "http://"],
-    ["itself for ever", "/o/r/info/refs?service=git-upload-pack"],
+    ["itself forever", "/o/r/info/refs?service=git-upload-pack"],
   ])("does not follow to %s", async (_name, to) => {
     const { asked, env } = wayOut(() => moved(to));
     expect((await fetchGit(env, request, "https://github.com/o/r", "info/refs", "secret")).status).toBe(502);

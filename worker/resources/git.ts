@@ -2,11 +2,11 @@ import type { Env } from "../base/env.ts";
 import { trustedHosts } from "./resolve.ts";
 
 /**
- * Git over HTTP on behalf of a sandbox: the request goes on to the repository with the credential that only this side
- * knows. Reading only: what is not a fetch is refused.
+ * Git over HTTP on behalf of a sandbox: the request is forwarded to the repository with a credential that the sandbox
+ * never sees. Read-only: anything but a fetch is refused.
  */
 
-/** The longest a fetch's own request may be: lines of wants and haves. */
+/** Largest request body of a fetch: lines of wants and haves. */
 const MAX_REQUEST_BYTES = 16 * 1024 * 1024;
 
 const MAX_REDIRECTS = 3;
@@ -14,12 +14,13 @@ const MAX_REDIRECTS = 3;
 /** Time for the repository's host to begin its answer. */
 const ANSWER_MS = 60_000;
 
-/** What of an answer goes back. */
+/** Response headers that are forwarded to the sandbox. */
 const PASSED_BACK = ["content-type", "cache-control", "etag"];
 
 /**
+ * Forwards one request of a fetch. Never rejects for the repository's sake: answers 502 when its host fails.
  * @param rest `info/refs` or `git-upload-pack`, the two requests of a fetch.
- * @param token credential of the repository; null for a public one.
+ * @param token credential of the repository; null for a public repository.
  */
 export async function fetchGit(
   env: Env,
@@ -45,20 +46,21 @@ export async function fetchGit(
     if (response.status < 300 || response.status >= 400) return passedBack(response);
     await response.body?.cancel();
     const location = response.headers.get("location");
-    // A renamed repository. Never to another host: the credential is for this one.
-    if (location === null || !URL.canParse(location, url)) return said(502, `${url.host} redirects nowhere.`);
+    // A renamed repository redirects. Never follow to another host: the credential is for this one.
+    if (location === null || !URL.canParse(location, url))
+      return said(502, `${url.host} redirects to an invalid address.`);
     const next = new URL(location, url);
     if (next.origin !== url.origin) return said(502, `${url.host} redirects to another host.`);
     url = next;
   }
-  return said(502, `${url.host} redirects without end.`);
+  return said(502, `${url.host} redirects too often.`);
 }
 
-/** Null: nobody answered, or the address is private. */
+/** Sends one request. Null: no answer, or the address is private. */
 async function ask(env: Env, url: URL, init: RequestInit): Promise<Response | null> {
   const controller = new AbortController();
   const timer = setTimeout(() => controller.abort(), ANSWER_MS);
-  // On one machine the runtime would reach everything that this machine does; the binding reaches public addresses only.
+  // On one machine plain `fetch` reaches whatever this machine can reach; the binding reaches only public addresses.
   const open =
     trustedHosts(env).includes(url.host) || !env.PUBLIC_NET ? fetch : env.PUBLIC_NET.fetch.bind(env.PUBLIC_NET);
   try {

@@ -10,7 +10,7 @@ describe("address of a repository", () => {
     ["https://GitHub.com/owner/repo/", "https://github.com/owner/repo"],
     ["https://gitlab.example.org/a/b/c/repo", "https://gitlab.example.org/a/b/c/repo"],
     ["http://127.0.0.1:7001/repo.git", "http://127.0.0.1:7001/repo.git"],
-  ])("%s is taken", (text, url) => {
+  ])("%s is accepted", (text, url) => {
     expect(checkRepositoryUrl(text, TRUSTED)).toEqual({ ok: true, url });
   });
 

@@ -1,17 +1,18 @@
 /**
- * Address of a repository, checked before anything is asked there: `https`, a public host name, no credential in it.
- * Names that resolve to something private are stopped where the connection is made (`PUBLIC_NET`, and Cloudflare's
- * own network); this refuses what can be seen in the text.
+ * A repository's address, checked before any request goes there: `https`, a public host name, no credential in it.
+ * This check sees only the text. Names that resolve to private addresses are blocked where the connection is made
+ * (`PUBLIC_NET`, and Cloudflare's own network).
  */
 export type CheckedUrl = { readonly ok: true; readonly url: string } | { readonly ok: false; readonly reason: string };
 
-/** Endings of names that are never public. */
+/** Endings of host names that are never public. */
 const PRIVATE_NAMES =
   /(^|\.)(localhost|local|internal|intranet|private|corp|home|lan|localdomain|arpa|onion|test|invalid)$/;
 
 /**
- * @param allowed hosts (with port) that the operator trusts although they are private; there `http` is taken too.
- * @returns the address as the engine's git will know it, without a slash at its end.
+ * Checks the address of a repository. Never throws.
+ * @param allowed private hosts (with port) that the operator trusts; these may use `http` too.
+ * @returns the address as the engine's git sees it, without a slash at the end.
  */
 export function checkRepositoryUrl(text: string, allowed: readonly string[]): CheckedUrl {
   if (!URL.canParse(text)) return refused("is not a URL");
@@ -34,7 +35,7 @@ export function checkRepositoryUrl(text: string, allowed: readonly string[]): Ch
   return { ok: true, url: `${url.origin}${path}` };
 }
 
-/** Name of a repository, from its address: the last part, without `.git`. Null when that is no name for a folder. */
+/** A repository's name: the last part of its address, without `.git`. Null when no folder can have that name. */
 export function repositoryName(url: string): string | null {
   const name = (url.split("/").at(-1) ?? "").replace(/\.git$/i, "");
   return /^[\w][\w.-]{0,99}$/.test(name) ? name : null;

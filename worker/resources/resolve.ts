@@ -9,25 +9,25 @@ import type { SessionResource } from "./session-resource.ts";
 import { canSeal, seal } from "../storage/seal.ts";
 import { checkRepositoryUrl, repositoryName } from "./repository-url.ts";
 
-/** Where files lie that say nothing else, and where the agent leaves what it made. */
+/** Default folder of mounted files, and the folder in which the agent leaves its results. */
 const UPLOADS = "/mnt/session/uploads";
 const OUTPUTS = "/mnt/session/outputs";
 
-/** What a sealed credential is for. */
+/** Name that a repository's credential is sealed under. */
 export function secretName(sessionId: string, resourceId: string): string {
   return `resource|${sessionId}|${resourceId}`;
 }
 
-/** What a request wants mounted, checked. */
+/** A checked resource of a request. */
 export interface WantedResource {
   readonly mount: Mount;
-  /** Credential as it came; null without one. */
+  /** Credential, not sealed yet; null without one. */
   readonly token: string | null;
 }
 
 /**
- * Checks what a request wants mounted, beside what the session has. Refuses with the name of the field, under `field`:
- * `resources` in a list, "" for a single one.
+ * Checks the resources of a request against each other and against those the session has (`there`). Throws
+ * `RequestRefused` that names the field below `field`: `resources` for a list, "" for a single resource.
  */
 export async function resolveResources(
   env: Env,
@@ -50,7 +50,7 @@ export async function resolveResources(
   return resolved;
 }
 
-/** Makes them a session's own: credentials are sealed for it. */
+/** Turns checked resources into a session's own, with credentials sealed for that session. */
 export async function toSessionResources(
   env: Env,
   sessionId: string,
@@ -65,9 +65,9 @@ export async function toSessionResources(
   return made;
 }
 
-/** Refuses a credential where none can be sealed: it is never stored as it is. */
+/** Refuses a credential when this server cannot seal it: credentials are never stored in plain text. */
 export function checkCanSeal(env: Env, field: string): void {
-  if (!canSeal(env)) throw refused(field, "cannot be kept: this server has no GANTRY_ENCRYPTION_KEY");
+  if (!canSeal(env)) throw refused(field, "cannot be stored: this server has no GANTRY_ENCRYPTION_KEY");
 }
 
 async function mountOf(
@@ -89,22 +89,22 @@ async function mountOf(
   return { type: "repository", id, path, url: checked.url, checkout: params.checkout ?? null };
 }
 
-/** A file may lie in a repository; otherwise nothing lies in anything else. */
+/** A file may be mounted inside a repository. All other mounts must not contain each other. */
 function checkPath(mount: Mount, others: readonly Mount[], field: string): void {
   const inside = (path: string, folder: string): boolean => `${path}/`.startsWith(`${folder}/`);
   if (inside(mount.path, OUTPUTS) || inside(OUTPUTS, mount.path))
-    throw refused(field, `must not be ${OUTPUTS}, where the agent leaves its files`);
+    throw refused(field, `must not overlap ${OUTPUTS}, where the agent leaves its files`);
   for (const other of others) {
     const [mine, theirs] = [mount.path.toLowerCase(), other.path.toLowerCase()];
-    if (mine === theirs) throw refused(field, `something is mounted at ${other.path} already`);
+    if (mine === theirs) throw refused(field, `another resource is already mounted at ${other.path}`);
     const fileInRepository = mount.type === "file" && other.type === "repository" && inside(mine, theirs);
     const repositoryAroundFile = mount.type === "repository" && other.type === "file" && inside(theirs, mine);
     if (!fileInRepository && !repositoryAroundFile && (inside(mine, theirs) || inside(theirs, mine)))
-      throw refused(field, `lies in the way of what is mounted at ${other.path}`);
+      throw refused(field, `overlaps the resource mounted at ${other.path}`);
   }
 }
 
-/** Hosts of repositories that the operator trusts although they are not public. */
+/** Private hosts of repositories that the operator trusts. */
 export function trustedHosts(env: Env): string[] {
   return (env.GANTRY_TRUSTED_GIT_HOSTS ?? "").split(",").flatMap((host) => host.trim().toLowerCase() || []);
 }

@@ -3,8 +3,9 @@ import type { Mount } from "@gantry/protocol/mount.ts";
 /** A file or repository of one session. */
 export interface SessionResource {
   readonly mount: Mount;
-  /** Sealed credential of a repository (`worker/storage/seal.ts`); null without one. It leaves the object for the git door only. */
+  /** Sealed credential of a repository (`worker/storage/seal.ts`); null without one. Only the git door gets it. */
   readonly secret: string | null;
+  /** Milliseconds since 1970, as is `updatedAt`. */
   readonly createdAt: number;
   readonly updatedAt: number;
 }

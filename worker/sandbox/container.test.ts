@@ -4,15 +4,15 @@ import type { ContainerStart } from "./container.ts";
 import { NoCapacity } from "./sandbox.ts";
 import type { SandboxType } from "./types.ts";
 
-/** What the platform's object does, by script: real ones are started in e2e/containers. */
+/** A scripted stand-in for the platform's container. e2e/containers starts real ones. */
 class ScriptedContainer {
   running = false;
   readonly calls: string[] = [];
   readonly images = { plain: "registry/plain@sha256:1" };
   env: Record<string, string> = {};
-  /** What it was told of image and size. */
+  /** Image and size it was started with. */
   chosen: object = {};
-  /** What `monitor` says once it is called; null: it waits until the container is told to end. */
+  /** Error with which `monitor` rejects at once; null: it waits until the container is stopped. */
   ends: Error | null = null;
   #end: ((error: Error | null) => void)[] = [];
 
@@ -84,7 +84,7 @@ beforeEach(() => {
 });
 
 describe("the start of a container", () => {
-  it("closes the way out first, gives it a token of its own, and returns when the runner answers", async () => {
+  it("intercepts outbound traffic first, passes a new token, and returns when the runner answers", async () => {
     await open().start();
     expect(container.calls).toEqual([
       "intercept https *",
@@ -97,7 +97,7 @@ describe("the start of a container", () => {
     expect(kept?.startId).not.toBe(kept?.token);
   });
 
-  it("takes image and size from the session's environment where there is a choice", async () => {
+  it("takes image and size from the session's environment if the deployment offers a choice", async () => {
     await open().start();
     expect(container.chosen).toEqual({});
     container = new ScriptedContainer();
@@ -107,20 +107,20 @@ describe("the start of a container", () => {
     expect(container.chosen).toEqual({ image: "registry/plain@sha256:1", instance: "standard-4" });
   });
 
-  it("fails where the image is not among those of the deployment, and names them", async () => {
+  it("fails when the deployment lacks the image, and names those it has", async () => {
     type = { image: "huge", instance: "standard-1" };
     await expect(open().start()).rejects.toThrow(/no image "huge" among .*: plain/);
     expect(container.running).toBe(false);
   });
 
-  it("happens once for all who ask, and not again while it runs", async () => {
+  it("happens once for concurrent callers, and not again while the container runs", async () => {
     const sandbox = open();
     await Promise.all([sandbox.start(), sandbox.start()]);
     await sandbox.start();
     expect(container.calls.filter((call) => call.startsWith("start"))).toHaveLength(1);
   });
 
-  it("is not needed where another object of the session left one running: the way out is closed again", async () => {
+  it("is not needed when an earlier object of the session left it running: traffic is intercepted again", async () => {
     await open().start();
     const before = kept;
     container.calls.length = 0;
@@ -129,14 +129,14 @@ describe("the start of a container", () => {
     expect(kept).toEqual(before);
   });
 
-  it("puts away one that runs under a token nobody knows", async () => {
+  it("destroys a container that runs under an unknown token", async () => {
     container.running = true;
     await open().start();
     expect(container.calls[0]).toBe("destroy");
     expect(container.calls).toContain("start internet=false");
   });
 
-  it("has another token each time", async () => {
+  it("uses a new token each time", async () => {
     const sandbox = open();
     await sandbox.start();
     const first = kept?.token;
@@ -149,7 +149,7 @@ describe("the start of a container", () => {
     ["there is no container instance that can be provided to this durable object", true],
     ["Maximum number of running container instances exceeded. Try again later.", true],
     ["container exited with unexpected exit code: 7", false],
-  ])("that fails with %j says whether one may be free later", async (message, noCapacity) => {
+  ])("that fails with %j says whether a container may be free later", async (message, noCapacity) => {
     container.ends = new Error(message);
     const error: unknown = await open()
       .start()
@@ -172,7 +172,7 @@ describe("sleep", () => {
     expect([container.running, sandbox.sleepsAt()]).toEqual([false, null]);
   });
 
-  it("does not come before", async () => {
+  it("does not come earlier", async () => {
     const sandbox = open(60_000);
     await sandbox.start();
     sandbox.used();

@@ -3,55 +3,56 @@ import { NoCapacity, RUNNER_PORT } from "./sandbox.ts";
 import type { Sandbox } from "./sandbox.ts";
 import type { SandboxType } from "./types.ts";
 
-/** What a start leaves behind for whoever finds the container running: kept by the session. */
+/** Facts about a start. The session stores them, so that a later object can use the running container. */
 export interface ContainerStart {
-  /** Opens the runner; new with each start, known to nobody else. */
+  /** Opens the runner. New with each start; only the session and the container know it. */
   readonly token: string;
-  /** Names the start: what the way out (`egress.ts`) says of itself, so that a container that was given up is refused. */
+  /** Names the start. Outbound requests (`egress.ts`) carry it, so that those of an abandoned container are refused. */
   readonly startId: string;
-  /** When a run needed it last, in milliseconds since 1970. */
+  /** When a run last needed the container, in milliseconds since 1970. */
   readonly usedAt: number;
 }
 
+/** What a container needs of its session. */
 export interface ContainerDeps {
   readonly sessionId: string;
-  /** Milliseconds without a run after which it sleeps. */
+  /** Milliseconds without a run after which the container sleeps. */
   readonly sleepAfterMs: () => number;
   readonly kept: () => ContainerStart | null;
   readonly keep: (start: ContainerStart) => void;
-  /** Image and size; null where the deployment has one for all. */
+  /** Image and size; null when the deployment has only one. */
   readonly type: () => Promise<SandboxType | null>;
-  /** What answers everything that goes out of it. */
+  /** Handles all outbound requests of the container. */
   readonly egress: (startId: string) => Promise<Fetcher>;
   readonly report: (entry: Record<string, unknown>) => void;
 }
 
-/** The name under which engines find the router. Plain HTTP: it never leaves the machine's network stack. */
+/** Host name under which engines reach the router. Plain HTTP is safe: it never leaves the machine's network stack. */
 export const MODELS_HOST = "models.internal";
 
-/** How long a start may take until the runner answers, and how often it is asked. */
+/** How long a start may take until the runner answers, and the pause between requests to it. */
 const READY_MS = 45_000;
 const LOOK_MS = 50;
 const ASK_TIMEOUT_MS = 3_000;
 
-/** Time between SIGTERM and the end: the runner ends runs and has their last frames stored. */
+/** Time between SIGTERM and the kill: the runner ends its runs, and their last frames are stored. */
 const STOP_MS = 20_000;
 
-/** Where the session should never wake to have it sleep, the platform stops it; it takes no more than six hours. */
+/** If the session never wakes to put the container to sleep, the platform stops it. Its limit is six hours. */
 const BACKSTOP_MS = 10 * 60_000;
 const MAX_INACTIVITY_MS = 6 * 3_600_000;
 
-/** What the platform says when there is no machine to be had: all that may run do, or none is near. */
+/** The platform's errors when no machine is free: all allowed instances run, or none is near. */
 const NO_CAPACITY = /no container instance|maximum number of running|max(imum)? instances|no capacity|rate.?limit/i;
 
-/** A Cloudflare Container of this session's own. Its disk is new at every start; the way out leads through the Worker. */
+/** This session's own Cloudflare Container. Its disk is new at every start; its outbound traffic goes through the Worker. */
 export function containerSandbox(container: Container, deps: ContainerDeps): Sandbox {
   let starting: Promise<void> | null = null;
-  /** Whether this object watches the container that runs; after an eviction it does not, and begins again. */
+  /** Whether this object monitors the running container. A new object after an eviction does not yet. */
   let watched = false;
-  /** Why the last one ended, when it ended by itself. */
+  /** Why the last container ended by itself; null otherwise. */
   let ended: string | null = null;
-  /** A run has needed it since the kept time was written. */
+  /** A run has needed the container since `usedAt` was stored. */
   let busy = false;
   let stopping: Promise<void> | null = null;
 
@@ -59,7 +60,7 @@ export function containerSandbox(container: Container, deps: ContainerDeps): San
     fetch(url, init) {
       const headers = new Headers(init?.headers);
       headers.set("authorization", `Bearer ${deps.kept()?.token ?? ""}`);
-      // A port is of one start: it must be taken anew.
+      // A port belongs to one start, so get it again for each request.
       return container.getTcpPort(port).fetch(url, { ...init, headers });
     },
   });
@@ -73,7 +74,7 @@ export function containerSandbox(container: Container, deps: ContainerDeps): San
       (error: unknown) => left(error instanceof Error ? error.message : String(error)),
     );
     function left(why: string): void {
-      // Another one may run by now.
+      // Another container may run by now.
       if (deps.kept()?.startId !== startId) return;
       watched = false;
       ended = why;
@@ -99,7 +100,7 @@ export function containerSandbox(container: Container, deps: ContainerDeps): San
       container.start({
         ...chosen,
         env: { GANTRY_TOKEN: kept?.token ?? "", GANTRY_SESSION: deps.sessionId },
-        // Nothing goes out but what the interception above lets out.
+        // Only what the interception above allows can leave.
         enableInternet: false,
       } as ContainerStartupOptions);
     watch();
@@ -108,18 +109,18 @@ export function containerSandbox(container: Container, deps: ContainerDeps): San
     if (fresh) deps.report({ event: "container_started", ms: Date.now() - beganAt });
   }
 
-  /** What the platform is told of a type; nothing where `wrangler.jsonc` has one image and size for all. */
+  /** Start options for a type; none when `wrangler.jsonc` has only one image and size. */
   function imageAndSize(type: SandboxType | null): object {
     if (type === null) return {};
     const image = container.images[type.image];
     if (image === undefined)
       throw new Error(
-        `there is no image ${JSON.stringify(type.image)} among images of containers in wrangler.jsonc: ${Object.keys(container.images).join(", ")}`,
+        `there is no image ${JSON.stringify(type.image)} among the containers' images in wrangler.jsonc: ${Object.keys(container.images).join(", ")}`,
       );
     return { image, instance: type.instance };
   }
 
-  /** Running is not listening. */
+  /** Waits until the runner answers: a running container may not listen yet. */
   async function ready(): Promise<void> {
     const until = Date.now() + READY_MS;
     for (;;) {
@@ -134,7 +135,7 @@ export function containerSandbox(container: Container, deps: ContainerDeps): San
       if (NO_CAPACITY.test(why)) throw new NoCapacity(why);
       if (ended !== null || !container.running) throw new Error(`the container did not start: ${why}`);
       if (Date.now() > until) {
-        // Whatever it is, it is not a runner of ours; the next start begins anew.
+        // Whatever runs there is not our runner, so the next start must be a fresh one.
         await container.destroy();
         throw new Error(`the container did not answer in ${READY_MS / 1000} s: ${why}`);
       }
@@ -173,7 +174,7 @@ export function containerSandbox(container: Container, deps: ContainerDeps): San
     },
     costsToStart: () => !container.running,
     getTcpPort,
-    // Whom a model call is for, the way out knows by itself: there is nothing in here to take away.
+    // The egress handler knows which session a model call belongs to, so the container holds no secret for it.
     models: { baseUrl: `http://${MODELS_HOST}`, token: "not-needed-in-here" },
     async destroy() {
       if (container.running) await container.destroy();

@@ -1,17 +1,17 @@
 import type { BetaEnvironment } from "@anthropic-ai/sdk/resources/beta/environments/environments";
 
-/** What may be reached out of a sandbox, as the session's environment says. */
+/** What a sandbox may reach, according to the session's environment. */
 export interface EgressRules {
-  /** Any public host, by HTTP and HTTPS. */
+  /** Any public host may be reached, by HTTP and HTTPS. */
   readonly unrestricted: boolean;
-  /** Names, with `*.` for all below, and a port where it is not the usual one. */
+  /** Host names; `*.` stands for all subdomains; a port only if it is not the usual one. */
   readonly hosts: readonly string[];
 }
 
-/** A session without an environment reaches nothing but its models. */
+/** Rules of a session without an environment: it reaches nothing but its models. */
 export const CLOSED: EgressRules = { unrestricted: false, hosts: [] };
 
-/** Where package managers fetch from: npm, PyPI, crates.io, RubyGems, Go, Debian. */
+/** Hosts of package managers: npm, PyPI, crates.io, RubyGems, Go, Debian. */
 const PACKAGE_HOSTS = [
   "registry.npmjs.org",
   "registry.yarnpkg.com",
@@ -29,7 +29,7 @@ const PACKAGE_HOSTS = [
   "security.debian.org",
 ];
 
-/** Rules of an environment (null: none, or one that is gone). `mcpUrls` are the agent's servers. */
+/** Rules of an environment; null: there is none, or it was deleted. `mcpUrls` are the agent's MCP servers. */
 export function egressRules(config: BetaEnvironment["config"] | null, mcpUrls: readonly string[]): EgressRules {
   if (config?.type !== "cloud") return CLOSED;
   const { networking } = config;
@@ -44,7 +44,7 @@ export function egressRules(config: BetaEnvironment["config"] | null, mcpUrls: r
   };
 }
 
-/** Whether a request may leave. Addresses and names that are no public host never may, whatever the rules say. */
+/** Whether a request may leave the sandbox. Only named public hosts can be reached, whatever the rules allow. */
 export function mayLeave(rules: EgressRules, url: URL): boolean {
   const name = url.hostname.toLowerCase().replace(/\.$/, "");
   if (isInside(name)) return false;
@@ -57,7 +57,7 @@ export function mayLeave(rules: EgressRules, url: URL): boolean {
   });
 }
 
-/** Names without a dot, names of inner networks, and addresses: what is public has a name. */
+/** Whether a host is not a public name: it has no dot, belongs to an internal network, or is an address. */
 function isInside(name: string): boolean {
   return (
     !name.includes(".") ||
@@ -67,7 +67,7 @@ function isInside(name: string): boolean {
   );
 }
 
-/** Who sends: set where the container is started, out of reach of what runs in it. */
+/** Identifies the sender of outbound requests. Set when the container starts; programs in it cannot change it. */
 export interface EgressProps {
   readonly sessionId: string;
   readonly startId: string;

@@ -3,16 +3,17 @@ import { directFetch } from "../base/net.ts";
 import { RUNNER_PORT } from "./sandbox.ts";
 import type { Sandbox } from "./sandbox.ts";
 
-/** Time for the runner to end what a session has there. */
+/** Time for the runner to end a session's processes. */
 const FORGET_TIMEOUT_MS = 10_000;
 
-/** The runner on this machine, and what opens it. */
+/** Address and token of the runner on this machine. */
 export interface LocalRunner {
   readonly url: string;
   readonly token: string;
   readonly fetch: typeof fetch;
 }
 
+/** The runner that the launcher started, from the environment. */
 export function localRunner(env: Env): LocalRunner {
   return {
     url: env.RUNNER_URL ?? "http://127.0.0.1:0",
@@ -21,7 +22,7 @@ export function localRunner(env: Env): LocalRunner {
   };
 }
 
-/** Its port, which is the same for all sessions. */
+/** The runner's port, shared by all sessions. */
 export function runnerPort(runner: LocalRunner): ReturnType<Sandbox["getTcpPort"]> {
   return {
     fetch(url, init) {
@@ -34,8 +35,8 @@ export function runnerPort(runner: LocalRunner): ReturnType<Sandbox["getTcpPort"
 }
 
 /**
- * One machine: a runner that hosts many sessions, started and watched by the launcher, on a loopback port behind a
- * token. There is nothing to start here.
+ * The sandbox on a single machine: one runner hosts many sessions, on a loopback port behind a token. The launcher
+ * starts and watches the runner, so there is nothing to start here.
  */
 export function localSandbox(sessionId: string, runner: LocalRunner, modelsUrl: string): Sandbox {
   const getTcpPort: Sandbox["getTcpPort"] = () => runnerPort(runner);
@@ -44,12 +45,12 @@ export function localSandbox(sessionId: string, runner: LocalRunner, modelsUrl: 
     costsToStart: () => false,
     getTcpPort,
     models: { baseUrl: modelsUrl },
-    // The runner ends engines that rest.
+    // The runner itself ends idle engines.
     used() {},
     sleepsAt: () => null,
     async sleep() {},
     async destroy() {
-      // A runner that is gone holds nothing.
+      // A runner that does not answer holds nothing to destroy.
       await getTcpPort(RUNNER_PORT)
         .fetch(`http://runner/sessions/${sessionId}`, {
           method: "DELETE",

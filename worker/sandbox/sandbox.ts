@@ -1,28 +1,28 @@
 /**
- * The seam to an isolated machine, in the shape of `ctx.container` reduced to what we use. `container.ts` gives it to a
- * Cloudflare Container of the session's own; on one machine `local.ts` gives it to the runner on loopback.
+ * The interface to an isolated machine, shaped like the parts of `ctx.container` that are used here. `container.ts`
+ * implements it with a Cloudflare Container per session, `local.ts` with the runner on this machine.
  */
 export interface Sandbox {
-  /** Has it running. Returns when its runner answers; throws `NoCapacity`, or what kept it from starting. */
+  /** Starts the sandbox unless it runs. Resolves when its runner answers; rejects with `NoCapacity` or another cause. */
   start(): Promise<void>;
-  /** Whether a start now is paid for: then it waits for a prompt. */
+  /** Whether a start now would cost money. If so, the caller waits for a prompt. */
   costsToStart(): boolean;
-  /** The runner's port. `fetch` upgrades to a WebSocket like any other, and carries what the runner asks for. */
+  /** The runner's port. Its `fetch` can upgrade to a WebSocket, and adds the runner's credential. */
   getTcpPort(port: number): { fetch(url: string, init?: RequestInit): Promise<Response> };
-  /** Where engines in it send their model calls, and what they show there in place of the session's token, if anything. */
+  /** Where engines send model calls, and the token they use there, if not the session's. */
   readonly models: { readonly baseUrl: string; readonly token?: string };
-  /** A run needs it now. */
+  /** Notes that a run needs the sandbox now. */
   used(): void;
-  /** Nothing needs it: when it is to sleep, in milliseconds since 1970; null where nothing has to be done for that. */
+  /** When an unused sandbox should sleep, in milliseconds since 1970; null when the session need not do anything. */
   sleepsAt(): number | null;
-  /** Has it sleep, if that time has come. What is in it has been told to end before it goes. */
+  /** Puts the sandbox to sleep if that time has come. Its processes are asked to end first. */
   sleep(): Promise<void>;
-  /** Ends it and what it holds of the session. */
+  /** Ends the sandbox and removes what it holds of the session. */
   destroy(): Promise<void>;
 }
 
 /** Port of the runner inside a sandbox. */
 export const RUNNER_PORT = 8080;
 
-/** No machine is free for this session now; one may be later. */
+/** No machine is free for this session now; one may be free later. */
 export class NoCapacity extends Error {}

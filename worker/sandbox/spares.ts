@@ -4,17 +4,16 @@ import type { Env } from "../base/env.ts";
 import { contextTokensOf } from "../models/models.ts";
 import { localRunner, runnerPort } from "./local.ts";
 
-/** A runner that takes longer to answer costs more than its spare engine saves. */
+/** Waiting longer than this costs more than a spare engine saves. */
 const CLAIM_TIMEOUT_MS = 500;
 
 /**
- * Id for a session that is about to be made; `options` are those of its first run. On one machine the runner may hold a
- * spare engine that has started already under an id of the runner's choice: a session of that id finds it there.
- * Otherwise a new id.
+ * An id for a new session; `options` are those of its first run. On a single machine the runner may hold a spare engine
+ * that already runs under an id of the runner's choice; a session with that id gets this engine. Otherwise the id is new.
  */
 export async function newSessionId(env: Env, options: RunOptions): Promise<string> {
   if (!(Number(env.GANTRY_POOL ?? 0) > 0)) return newId("session");
-  // A spare would call these servers before there is a session to call them for.
+  // A spare engine would call the agent's MCP servers before the session exists.
   if (options.agent?.mcpServers.length) return newId("session");
   const wish = {
     options,

@@ -10,18 +10,18 @@ const both = envOf({ standard, large });
 
 describe("the type of a sandbox", () => {
   it.each<[name: string, env: Env, metadata: Record<string, string>, type: unknown]>([
-    ["the first for whoever names none", both, {}, standard],
-    ["the one that is named", both, { sandbox_type: "large" }, large],
-    ["the first again once the name is taken out", both, { sandbox_type: "" }, standard],
-    ["none where there is nothing to choose", envOf(undefined), {}, null],
+    ["the first when none is named", both, {}, standard],
+    ["the named one", both, { sandbox_type: "large" }, large],
+    ["the first again when the name is removed", both, { sandbox_type: "" }, standard],
+    ["none when the deployment has no types", envOf(undefined), {}, null],
   ])("is %s", (_name, env, metadata, type) => {
     expect(() => checkSandboxType(env, metadata)).not.toThrow();
     expect(sandboxType(env, metadata)).toEqual(type);
   });
 
   it.each<[name: string, env: Env, says: RegExp]>([
-    ["that is not there", both, /there is no "huge" here, only standard, large/],
-    ["where there is none", envOf(undefined), /no types of sandbox to choose from here/],
+    ["that does not exist", both, /there is no "huge" here, only standard, large/],
+    ["when the deployment has none", envOf(undefined), /no types of sandbox to choose from here/],
   ])("%s is refused by its field", (_name, env, says) => {
     expect.assertions(2);
     try {
@@ -34,11 +34,11 @@ describe("the type of a sandbox", () => {
     }
   });
 
-  it("that the deployment has no more keeps a container from starting, and says so", () => {
-    expect(() => sandboxType(both, { sandbox_type: "gone" })).toThrow('"gone", which is no more');
+  it("that the deployment no longer has keeps a container from starting, with a clear error", () => {
+    expect(() => sandboxType(both, { sandbox_type: "gone" })).toThrow('"gone", which no longer exists');
   });
 
-  it("of a wrong form is an error of the deployment", () => {
+  it("in the wrong form is an error of the deployment", () => {
     expect(() => sandboxType(envOf({ standard: { image: "plain", instance: "giant" } }), {})).toThrow(/instance/);
   });
 });

@@ -14,46 +14,29 @@ import type { Env } from "../base/env.ts";
 import { catalog, toIso } from "../storage/catalog.ts";
 import { readPage } from "../storage/paging.ts";
 import type { Page, PageRequest } from "../storage/paging.ts";
+import { lastBeat, notExpected, toBeat, toWork } from "./work-row.ts";
+import type { WorkRow } from "./work-row.ts";
 
 /**
- * Work of self-hosted environments: one item is one session that has something to do, held by one worker for as long as
- * that worker says so. `queued` → `starting` (acknowledged) → `active` (heartbeats come) → `stopping` (somebody wants it
- * to end) → `stopped`. A lease that runs out makes an item free again. Each step is one statement, so that of two
- * workers one gets it.
+ * Work of self-hosted environments. One item is one session that has something to do. One worker holds it, for as long
+ * as that worker sends heartbeats: `queued` → `starting` (acknowledged) → `active` (heartbeats arrive) → `stopping` (a
+ * client asked to stop it) → `stopped`. When the lease expires, the item is free again. Each step is one SQL statement,
+ * so that only one of two competing workers succeeds.
  */
 
-/** How long work is held without a heartbeat, unless the worker wants another time. */
+/** Default length of a lease: the worker must send a heartbeat within this time. */
 const TTL_MS = 300_000;
 
-/** How long a worker that was told to end may take for that, from each of its heartbeats on. */
+/** Longest lease of work that is stopping, from each heartbeat on. */
 const STOPPING_MS = 60_000;
 
-/** A worker that has asked so long ago counts as one that asks. */
+/** A worker counts as polling when its last poll is at most this old. */
 const POLLING_MS = 30_000;
 
-/** A worker's asking is written at most this often. */
+/** Shortest time between two stored polls of one worker. */
 const NOTE_POLL_MS = 10_000;
 
-interface WorkRow {
-  id: string;
-  account: string;
-  environment_id: string;
-  session: string;
-  state: BetaSelfHostedWork["state"];
-  metadata: string;
-  created_at: number;
-  polled_at: number | null;
-  acknowledged_at: number | null;
-  started_at: number | null;
-  heartbeat_at: number | null;
-  lease_until: number;
-  ttl_ms: number;
-  stop_requested_at: number | null;
-  stopped_at: number | null;
-  token_hash: string | null;
-}
-
-/** Which item, of whom. */
+/** Names an item within its account and environment. */
 export interface WorkKey {
   readonly account: string;
   readonly environmentId: string;
@@ -64,8 +47,8 @@ const SELECT = "SELECT * FROM work";
 const THIS = "id = ? AND environment_id = ? AND account = ?";
 
 /**
- * Adds work for a session unless there is some that a worker has or can get. It can be had after `pauseMs`, and not while
- * another worker is about to let go of the session.
+ * Adds work for a session, unless a worker holds or can get some already. The item becomes available after `pauseMs`, but
+ * not while another worker is still stopping work on the session.
  */
 export async function addWork(
   env: Env,
@@ -90,7 +73,8 @@ export async function addWork(
   ]);
 }
 
-/** Hands out the oldest work that nobody holds, with a token for it. Null: there is none. */
+/** Hands out the oldest free item, with a token for it. Null: there is none. `reclaimMs`: an item is free again when it
+ * was handed out longer ago than this and not acknowledged. */
 export async function claimWork(
   env: Env,
   { account, environmentId }: Omit<WorkKey, "id">,
@@ -106,7 +90,7 @@ export async function claimWork(
     .first<{ id: string }>();
   if (next === null) return null;
   const token = `gwt_${next.id.slice("work_".length)}_${toBase64Url(crypto.getRandomValues(new Uint8Array(32)))}`;
-  // Still free: another worker may have asked at the same time.
+  // Checks again that it is free: another worker may have polled at the same time.
   const row = await db
     .prepare(
       `UPDATE work SET state = 'queued', polled_at = ?3, acknowledged_at = NULL, started_at = NULL, heartbeat_at = NULL,
@@ -117,7 +101,7 @@ export async function claimWork(
   return row === null ? null : { work: toWork(row), token };
 }
 
-/** The item that a worker's token opens, while its lease holds. Null: there is none. */
+/** The item that a worker's token opens while its lease lasts; `over`: it is stopped. Null: the token opens none. */
 export async function workOfToken(
   env: Env,
   token: string,
@@ -131,12 +115,13 @@ export async function workOfToken(
   return { account, environmentId, id, session, over: row.state === "stopped" };
 }
 
+/** An item. Null: there is no such work. */
 export async function getWork(env: Env, key: WorkKey): Promise<BetaSelfHostedWork | null> {
   const row = await readRow(env, key);
   return row && toWork(row);
 }
 
-/** Work of an environment, newest first; what is over too. */
+/** All work of an environment, stopped items included, newest first. */
 export async function listWork(
   env: Env,
   { account, environmentId }: Omit<WorkKey, "id">,
@@ -147,7 +132,7 @@ export async function listWork(
   return readPage(await catalog(env), query, request, (row: WorkRow) => row.id, toWork);
 }
 
-/** Changes metadata. Null: there is no such work. */
+/** Changes an item's metadata. Null: there is no such work. */
 export async function updateWork(
   env: Env,
   actor: Actor,
@@ -165,7 +150,7 @@ export async function updateWork(
   return getWork(env, key);
 }
 
-/** A worker has got it. Again: nothing changes. Null: there is no such work. */
+/** A worker confirms that it received an item; repeating this changes nothing. Null: there is no such work. */
 export async function acknowledgeWork(env: Env, key: WorkKey): Promise<BetaSelfHostedWork | null> {
   const now = Date.now();
   const db = await catalog(env);
@@ -177,12 +162,12 @@ export async function acknowledgeWork(env: Env, key: WorkKey): Promise<BetaSelfH
     .bind(now, now, ...idsOf(key))
     .run();
   const row = await readRow(env, key);
-  if (row?.state === "queued") throw conflict("This work was not handed out: poll for it.");
+  if (row?.state === "queued") throw conflict("This work was not handed out to a worker. Poll for it first.");
   if (row?.state === "stopped") throw conflict("This work is stopped.");
   return row && toWork(row);
 }
 
-/** The worker is there: its lease goes on. Refused when `expected` is not the last heartbeat. Null: there is no such work. */
+/** A heartbeat: extends the lease. Refused when `expected` is not the last heartbeat. Null: there is no such work. */
 export async function beat(
   env: Env,
   key: WorkKey,
@@ -195,7 +180,7 @@ export async function beat(
   if (row.state === "queued") throw conflict("This work is not acknowledged.");
   if (row.state !== "stopping" && expected !== undefined && expected !== lastBeat(row)) throw notExpected(row);
   const lease = row.state === "stopping" ? Math.min(ttlMs, STOPPING_MS) : ttlMs;
-  // Each is another time than the one before, or it could not be told from it.
+  // Each heartbeat gets a later time than the one before, because the time identifies it.
   const at = Math.max(Date.now(), (row.heartbeat_at ?? 0) + 1);
   const written = await (
     await catalog(env)
@@ -214,7 +199,8 @@ export async function beat(
 }
 
 /**
- * Ends work, or tells the worker that has it to end, with its next heartbeat. Null: there is no such work.
+ * Stops work: at once, or, if a worker holds it and `force` is not set, by telling that worker in the answer to its next
+ * heartbeat. Refused when the work is stopped already. Null: there is no such work.
  */
 export async function stopWork(
   env: Env,
@@ -226,7 +212,7 @@ export async function stopWork(
   if (row === null) return null;
   if (row.state === "stopped") throw conflict("This work is stopped.");
   const now = Date.now();
-  // Without heartbeats there is nobody who would hear that it is to end.
+  // A worker that sends no heartbeats would never learn that it must stop.
   const held = row.heartbeat_at !== null && row.lease_until > now;
   const state = held && !force ? "stopping" : "stopped";
   const db = await catalog(env);
@@ -240,13 +226,13 @@ export async function stopWork(
       .bind(state, now, state === "stopped" ? now : null, now + STOPPING_MS, ...idsOf(key), row.state),
     auditStatement(db, actor, "work.stop", key.id),
   ]);
-  // It went on in the meantime: from where it is now.
+  // Its state changed meanwhile: try again from the new state.
   if (changed?.meta.changes === 0) return stopWork(env, actor, key, force);
   const stopped = await getWork(env, key);
   return stopped && { ...stopped, state };
 }
 
-/** How an environment's queue is. */
+/** State of an environment's queue. */
 export async function workStats(
   env: Env,
   { account, environmentId }: Omit<WorkKey, "id">,
@@ -269,10 +255,10 @@ export async function workStats(
   };
 }
 
-/** When this isolate last wrote that a worker asks. */
+/** When this isolate last stored a worker's poll, by environment and worker. */
 const noted = new Map<string, number>();
 
-/** Notes that a worker asks for work, now and then. */
+/** Records that a worker polls for work, at most once per `NOTE_POLL_MS`. */
 export async function notePoll(env: Env, environmentId: string, worker: string): Promise<void> {
   const now = Date.now();
   const name = `${environmentId} ${worker}`;
@@ -300,49 +286,6 @@ function readRow(env: Env, key: WorkKey): Promise<WorkRow | null> {
 
 const idsOf = ({ id, environmentId, account }: WorkKey) => [id, environmentId, account] as const;
 
-/** The last heartbeat, as a worker names it. */
-function lastBeat(row: WorkRow): string {
-  return row.heartbeat_at === null ? "NO_HEARTBEAT" : toIso(row.heartbeat_at);
-}
-
-function toBeat(row: WorkRow, extended: boolean): BetaSelfHostedWorkHeartbeatResponse {
-  return {
-    type: "work_heartbeat",
-    last_heartbeat: toIso(row.heartbeat_at) ?? "",
-    lease_extended: extended,
-    state: row.state,
-    ttl_seconds: row.ttl_ms / 1000,
-  };
-}
-
-function notExpected(row: WorkRow): RequestRefused {
-  const state = {
-    last_heartbeat: toIso(row.heartbeat_at),
-    lease_extended: false,
-    state: row.state,
-    ttl_seconds: row.ttl_ms / 1000,
-  };
-  return new RequestRefused({ code: "heartbeat_precondition_failed", state });
-}
-
 function conflict(reason: string): RequestRefused {
   return new RequestRefused({ code: "conflict", reason });
-}
-
-function toWork(row: WorkRow): BetaSelfHostedWork {
-  return {
-    type: "work",
-    id: row.id,
-    environment_id: row.environment_id,
-    data: { type: "session", id: row.session },
-    state: row.state,
-    metadata: JSON.parse(row.metadata) as Record<string, string>,
-    secret: null,
-    created_at: toIso(row.created_at),
-    acknowledged_at: toIso(row.acknowledged_at),
-    started_at: toIso(row.started_at),
-    latest_heartbeat_at: toIso(row.heartbeat_at),
-    stop_requested_at: toIso(row.stop_requested_at),
-    stopped_at: toIso(row.stopped_at),
-  } satisfies BetaSelfHostedWork;
 }

@@ -5,15 +5,16 @@ import type { PackStore } from "./packs.ts";
 import type { SnapshotReader } from "./reader.ts";
 import type { SnapshotTables } from "./tables.ts";
 
-/** A pack of which less than this is still needed is written anew. */
+/** A pack is rewritten when less than this share of it is still needed. */
 const WORTH_KEEPING = 0.4;
 
-/** Smaller packs are joined, so that a session of a thousand runs has not a thousand of them. */
+/** Packs smaller than this are merged, so that a session of a thousand runs does not have a thousand packs. */
 const SMALL_BYTES = 1024 * 1024;
 
-/** What is written anew at most in one go. */
+/** Most bytes rewritten in one collection. */
 const MOVE_BYTES = 64 * 1024 * 1024;
 
+/** What a collection works on. */
 export interface GcDeps {
   readonly tables: SnapshotTables;
   readonly transaction: Transaction;
@@ -21,21 +22,22 @@ export interface GcDeps {
   readonly keys: KeyRing;
   readonly reader: SnapshotReader;
   readonly prefix: string;
-  /** How many snapshots are kept. */
+  /** Number of snapshots that are kept. */
   readonly keep: number;
 }
 
 /**
- * Forgets old snapshots, and removes what none of the others needs: whole packs, and packs of which little is needed
- * after that little is in a new one. What is sealed with an old key is sealed anew with the current one.
+ * Forgets old snapshots and removes what no kept snapshot needs: unneeded packs at once, and mostly unneeded packs after
+ * their needed objects are copied to a new one. Objects sealed with an old key are sealed again with the current key.
  *
- * Nothing may be saved meanwhile. At every moment whatever is known is stored: a new pack is known before an old one is
- * forgotten, and an old one is forgotten before it is removed.
+ * Nothing may be saved meanwhile. At every moment, everything the tables list is stored: a new pack is listed before
+ * an old one is forgotten, and an old one is forgotten before it is removed.
+ * Returns the number of packs removed and of bytes copied. Throws what the store, the keys or the reader throw.
  */
 export async function collectGarbage(deps: GcDeps): Promise<{ removed: number; moved: number }> {
   const { tables, transaction, store, keys, reader, prefix, keep } = deps;
   const known = new Set(tables.packs().map((pack) => pack.key));
-  // Packs of a save that was killed before it knew of them.
+  // Packs of a save that died before it listed them.
   const orphans = (await store.held()).filter((pack) => !known.has(pack));
   transaction(() => {
     for (const { id } of tables.all().slice(0, -keep)) tables.remove(id);
@@ -69,7 +71,7 @@ export async function collectGarbage(deps: GcDeps): Promise<{ removed: number; m
   return { removed: gone.length, moved };
 }
 
-/** Names of all objects below the snapshots that are kept. */
+/** Names of all objects that the kept snapshots refer to. */
 async function needed(tables: SnapshotTables, reader: SnapshotReader): Promise<Set<string>> {
   const live = new Set<string>();
   for (const snapshot of tables.all()) {

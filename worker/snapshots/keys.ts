@@ -1,22 +1,27 @@
 import { fromBase64Url, joined, toBase64Url } from "@gantry/protocol/bytes.ts";
-/** What snapshots are encrypted with: a ring of keys by id, of which the first seals and all open. */
 
-/** Bytes that a sealed object is longer than what is in it: the nonce and the tag. */
+/** Encryption of snapshots: a ring of keys by id. The first key seals; all of them open. */
+
+/** Bytes that sealing adds to an object: the nonce and the tag. */
 export const SEAL_BYTES = 28;
 
 const NONCE_BYTES = 12;
 
-/** Thrown when there is no key, or not the one that something was sealed with. */
+/** Thrown when there is no key, or the key that sealed an object is missing. */
 export class NoSnapshotKey extends Error {}
 
-/** Seals and opens the objects of one pack. The key is the pack's own, made from one of the ring. */
+/** Seals and opens the objects of one pack. The pack has its own key, derived from one of the ring. */
 export interface PackCipher {
+  /** Encrypts an object under its name. The result is `SEAL_BYTES` longer. */
   seal(name: string, contents: Uint8Array): Promise<Uint8Array<ArrayBuffer>>;
-  /** Throws when it was changed, or is not the object of that name in this pack. */
+  /** Throws when the object was changed, or does not have that name in this pack. */
   open(name: string, sealed: Uint8Array): Promise<Uint8Array<ArrayBuffer>>;
 }
 
-/** Reads `id:key,id:key`, as `worker/storage/seal.ts` does; a key is 32 bytes in base64. */
+/**
+ * Reads `id:key,id:key`, as `worker/storage/seal.ts` does; a key is 32 bytes in base64. The constructor throws
+ * `NoSnapshotKey` for text of another form; no text gives a ring without keys.
+ */
 export class KeyRing {
   readonly #keys = new Map<string, Promise<CryptoKey>>();
   readonly #first: string | null = null;
@@ -34,15 +39,15 @@ export class KeyRing {
     }
   }
 
-  /** Id of the key that seals. */
+  /** Id of the key that seals. Throws `NoSnapshotKey` when there is none. */
   get current(): string {
-    if (this.#first === null) throw new NoSnapshotKey("GANTRY_ENCRYPTION_KEY is not set: nothing can be saved.");
+    if (this.#first === null) throw new NoSnapshotKey("GANTRY_ENCRYPTION_KEY is not set, so files cannot be saved.");
     return this.#first;
   }
 
   /**
-   * The cipher of a pack. Its name is part of its key, and with the object's name part of what is authenticated: what
-   * was sealed for one place opens nowhere else.
+   * The cipher of a pack. The pack's name is part of its key, and both the pack's and the object's name are
+   * authenticated: an object opens only under the names it was sealed for. Throws `NoSnapshotKey` for an unknown `keyId`.
    */
   async cipher(keyId: string, pack: string): Promise<PackCipher> {
     const master = this.#keys.get(keyId);

@@ -7,12 +7,12 @@ import { runnerFiles } from "./runner.ts";
 import type { RunnerFiles } from "./runner.ts";
 import { SnapshotWorld } from "./testing/world.ts";
 
-/** A sandbox is hostile by assumption: what a session makes of a runner that says what is not so. */
+/** A sandbox is assumed hostile: how a session treats a runner that lies. */
 
 let world: SnapshotWorld;
 beforeAll(async () => {
   world = await SnapshotWorld.start();
-});
+}, 60_000);
 afterAll(() => world.stop());
 
 const bytesOf = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
@@ -29,14 +29,14 @@ const file = (change: object = {}): object => ({
 });
 
 interface Lie {
-  /** What stands in the page. Every hash is right. */
+  /** Contents of the page. Every hash is right. */
   readonly page?: unknown;
   readonly root?: object;
-  /** What is sent in place of an object. */
+  /** Sent instead of an object. */
   readonly send?: (object: Uint8Array) => Uint8Array;
 }
 
-/** A runner of which everything is as it should be, but for the lie. */
+/** A runner that is correct except for the lie. */
 function liar(
   { page: entries = [file()], root: change = {}, send = (object) => object }: Lie,
   ahead: boolean,
@@ -83,7 +83,7 @@ describe.each([
   ["asked for each object", false],
   ["that sends objects along", true],
 ])("a runner %s", (_name, ahead) => {
-  it("is believed what is so", async () => {
+  it("is believed when it tells the truth", async () => {
     const session = world.session({ runner: () => liar({}, ahead) });
     expect(await session.save()).toMatchObject({ type: "workspace.snapshot", files: 1 });
   });
@@ -93,7 +93,7 @@ describe.each([
     ["contents of another hash", { send: (object) => (object.length === 1 ? spoiled(object) : object) }],
     ["a page of another hash", { send: (object) => (object[0] === 0x5b ? spoiled(object) : object) }],
     ["a root of another hash", { send: (object) => (object[0] === 0x7b ? spoiled(object) : object) }],
-    ["less than it said", { send: (object) => object.subarray(1) }],
+    ["fewer bytes than announced", { send: (object) => object.subarray(1) }],
     ["a path that leads out", { page: [file({ p: "workspace/../../x" })] }],
     ["an absolute path", { page: [file({ p: "/etc/passwd" })] }],
     ["a path with NUL", { page: [file({ p: "workspace/a\0b" })] }],
@@ -104,9 +104,9 @@ describe.each([
     ["a set-uid bit", { page: [file({ m: 0o4755 })] }],
     ["one path twice", { page: [file(), file()] }],
     ["paths out of order", { page: [file(), file({ p: "workspace/a" })] }],
-    ["a page that is no list", { page: file() }],
+    ["a page that is not a list", { page: file() }],
     ["a root of another version", { root: { version: 2 } }],
-  ])("%s: nothing of it is kept", async (_lie, lie) => {
+  ])("%s: nothing is kept", async (_lie, lie) => {
     const session = world.session({ runner: () => liar(lie, ahead) });
     await session.save();
     for (let attempt = 1; attempt < 7; attempt++) {
@@ -119,7 +119,7 @@ describe.each([
   });
 });
 
-describe("about who it is", () => {
+describe("a runner that lies about who it is", () => {
   it("a sandbox that no longer holds the session cannot save", async () => {
     const session = world.session();
     const workspace = join(world.folder(session.id), "workspace");
@@ -129,7 +129,7 @@ describe("about who it is", () => {
     await session.save();
     const kept = session.snapshots.tables.latest();
     session.settings.saveFolder("another");
-    writeFileSync(join(workspace, "file"), "of a zombie");
+    writeFileSync(join(workspace, "file"), "written by a lost sandbox");
     expect(await session.save()).toMatchObject({
       type: "workspace.snapshot_failed",
       error: { type: "sandbox_unavailable" },

@@ -1,37 +1,39 @@
 import { newId } from "@gantry/protocol/ids.ts";
 import { SEAL_BYTES, hashOf } from "./keys.ts";
 import type { KeyRing, PackCipher } from "./keys.ts";
-import type { NewPack, Place } from "./tables.ts";
+import type { NewPack, ObjectLocation } from "./tables.ts";
 
-/** Objects gather in a pack up to this size: one write to the store for many small files. */
+/** Largest pack. Many small files share one, so that they cost one write to the store. */
 export const PACK_BYTES = 8 * 1024 * 1024;
 
-/** Most objects of a pack. */
+/** Most objects in a pack. */
 const MAX_OBJECTS = 8_000;
 
-/** Packs held while a snapshot is read in the order in which it was written. */
+/** Most bytes of packs that a reader holds in memory. */
 const HELD_BYTES = 32 * 1024 * 1024;
 
 const MAGIC = new TextEncoder().encode("GSP1");
 
-/** The store: what snapshots need of R2, and of the list of who holds which pack. */
+/** What snapshots need of R2 and of the list that says which session holds which pack. */
 export interface PackStore {
-  /** Says that this session holds a pack, before there is one. */
+  /** Records that this session holds a pack. Call before `put`. */
   hold(pack: string): Promise<void>;
+  /** Stores a pack. */
   put(pack: string, contents: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Reads a pack, or a range of it. Null: it is not in the store. */
   get(pack: string, range: { offset: number; length: number } | null): Promise<Uint8Array | null>;
-  /** This session no longer holds these packs. Those that nobody holds are removed. */
+  /** This session no longer holds these packs. Packs that no session holds are removed. */
   release(packs: readonly string[]): Promise<void>;
-  /** Another session of the same account holds these packs too. This one must keep them until then. */
+  /** Makes another session of the same account hold these packs too. This session must hold them until it returns. */
   share(to: string, packs: readonly string[]): Promise<void>;
-  /** Packs that this session holds as far as the store knows. */
+  /** Keys of the packs that this session holds, according to the store. */
   held(): Promise<string[]>;
 }
 
-/** Something that is stored is not there, or was changed. */
+/** A stored object is missing or was changed. */
 export class DamagedStore extends Error {}
 
-/** Gathers objects, seals them and stores them pack by pack. Keeps one pack in memory. */
+/** Collects objects, seals them and stores them pack by pack. Keeps one pack in memory. */
 export class PackWriter {
   readonly #store: PackStore;
   readonly #keys: KeyRing;
@@ -43,7 +45,7 @@ export class PackWriter {
   /** Bytes given to the store so far, sealed. */
   stored = 0;
 
-  /** @param onStored is told of each pack once it is stored; in order, so what an object needs is known before it. */
+  /** @param onStored called with each pack once it is stored, in order: an object's contents are listed before it. */
   constructor(store: PackStore, keys: KeyRing, prefix: string, onStored: (pack: NewPack) => void) {
     this.#store = store;
     this.#keys = keys;
@@ -56,17 +58,17 @@ export class PackWriter {
     return this.#objects.has(hash);
   }
 
-  /** Names the next pack and says that it is held, without waiting for it. */
+  /** Names the next pack and records that it is held, without waiting for the record. */
   begin(): { key: string; held: Promise<void> } {
     if (this.#next) return this.#next;
-    // A new name for each try: nothing is ever sealed twice under one name.
+    // A new name for each attempt: no two packs are ever sealed under one name.
     const key = `${this.#prefix}${newId("request").slice(4)}`;
     const held = this.#store.hold(key);
-    held.catch(() => {}); // whoever stores the pack waits for it
+    held.catch(() => {}); // `flush` waits for it
     return (this.#next = { key, held });
   }
 
-  /** Takes an object whose name has been checked. */
+  /** Adds an object whose hash has been checked. Stores the pack first when it is full. */
   async add(hash: string, contents: Uint8Array): Promise<void> {
     if (this.#objects.has(hash)) return;
     if (this.#bytes + contents.length > PACK_BYTES || this.#objects.size >= MAX_OBJECTS) await this.flush();
@@ -74,6 +76,7 @@ export class PackWriter {
     this.#bytes += contents.length;
   }
 
+  /** Stores the objects that wait, as one pack. */
   async flush(): Promise<void> {
     if (this.#objects.size === 0) return;
     const keyId = this.#keys.current;
@@ -99,7 +102,7 @@ export class PackWriter {
   }
 }
 
-/** Reads objects. Holds a few packs, because neighbours are asked for one after the other. */
+/** Reads objects. Holds a few packs in memory, because neighbouring objects are read one after the other. */
 export class PackReader {
   readonly #store: PackStore;
   readonly #keys: KeyRing;
@@ -112,25 +115,28 @@ export class PackReader {
     this.#keys = keys;
   }
 
-  /** @param neighbours whether others of the same pack follow soon: then the pack is read as a whole and held. */
-  async read(hash: string, place: Place, neighbours: boolean): Promise<Uint8Array<ArrayBuffer>> {
-    const length = place.size + SEAL_BYTES;
-    const range = { offset: place.at, length };
+  /**
+   * Reads and checks an object. Throws `DamagedStore`, or `NoSnapshotKey` when its key is missing.
+   * @param neighbours other objects of the same pack follow soon: the whole pack is read and held.
+   */
+  async read(hash: string, location: ObjectLocation, neighbours: boolean): Promise<Uint8Array<ArrayBuffer>> {
+    const length = location.size + SEAL_BYTES;
+    const range = { offset: location.at, length };
     const sealed = neighbours
-      ? (await this.#whole(place)).subarray(place.at, place.at + length)
-      : ((await this.#store.get(place.pack, range)) ?? missing(place.pack));
-    let cipher = this.#ciphers.get(place.pack);
+      ? (await this.#whole(location)).subarray(location.at, location.at + length)
+      : ((await this.#store.get(location.pack, range)) ?? missing(location.pack));
+    let cipher = this.#ciphers.get(location.pack);
     if (!cipher) {
       if (this.#ciphers.size > 1_000) this.#ciphers.clear();
-      this.#ciphers.set(place.pack, (cipher = this.#keys.cipher(place.keyId, place.pack)));
+      this.#ciphers.set(location.pack, (cipher = this.#keys.cipher(location.keyId, location.pack)));
     }
     const opened = await (await cipher).open(hash, sealed).catch(() => null);
-    if (opened === null || opened.length !== place.size || (await hashOf(opened)) !== hash)
-      throw new DamagedStore(`An object of ${place.pack} is not what was stored.`);
+    if (opened === null || opened.length !== location.size || (await hashOf(opened)) !== hash)
+      throw new DamagedStore(`An object of ${location.pack} is not what was stored.`);
     return opened;
   }
 
-  #whole({ pack, packBytes }: Place): Promise<Uint8Array> {
+  #whole({ pack, packBytes }: ObjectLocation): Promise<Uint8Array> {
     const held = this.#held.get(pack);
     if (held) {
       this.#held.delete(pack);
@@ -149,7 +155,7 @@ export class PackReader {
   }
 }
 
-/** Says what it is and which key opens it, for whoever finds a pack alone. */
+/** Identifies a pack and the key that opens it, so that a pack found on its own can be recognised. */
 function packHeader(keyId: string): Uint8Array {
   const id = new TextEncoder().encode(keyId);
   const header = new Uint8Array(MAGIC.length + 1 + id.length);

@@ -1,22 +1,22 @@
-/** A save that is to be made, also after a crash. */
+/** A save that must still be made. It survives a crash. */
 export interface PendingSave {
-  /** The run that ended, or that is in progress; null: files were changed from outside. */
+  /** The run that ended or is in progress; null: files were changed through the API. */
   readonly runId: string | null;
-  /** Rises when it is asked for again: what was being saved before may lack what is new. */
+  /** Rises with each request for a save: a save in progress may lack what has changed since. */
   readonly mark: number;
-  /** Tries so far. */
+  /** Failed attempts so far. */
   readonly attempts: number;
 }
 
-/** What the snapshots of a session remember between calls. The session stores it with its other small values. */
+/** What snapshots remember between calls. The session stores it with its other small values. */
 export interface SnapshotMemory {
-  /** Name of the sandbox's folder that holds the session's files now; null while it is not known. */
+  /** Name of the sandbox folder that holds the session's files now; null while unknown. */
   folder(): string | null;
   saveFolder(folder: string): void;
-  /** The save that is still to be made; null when there is none. */
+  /** The save that must still be made; null when there is none. */
   pendingSave(): PendingSave | null;
   savePendingSave(save: PendingSave | null): void;
-  /** Number of packs at which garbage is collected next. */
+  /** Garbage is collected again when the session has this many packs. */
   tidyAtPacks(): number;
   saveTidyAtPacks(packs: number): void;
 }

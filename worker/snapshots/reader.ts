@@ -8,10 +8,10 @@ import { pageOf } from "./save.ts";
 import type { Snapshot, SnapshotTables } from "./tables.ts";
 import type { Piece } from "./transcripts.ts";
 
-/** Objects that are opened at once: those of a page follow each other. */
-const AHEAD = 32;
+/** Most entries whose contents are read at the same time. */
+const AT_ONCE = 32;
 
-/** Reads what a snapshot holds. */
+/** Reads the contents of snapshots. All methods throw `DamagedStore` when an object is missing or changed. */
 export class SnapshotReader {
   readonly #tables: SnapshotTables;
   readonly #packs: PackReader;
@@ -21,30 +21,33 @@ export class SnapshotReader {
     this.#packs = packs;
   }
 
+  /** The root of a snapshot: the list of its pages. */
   async root(snapshot: Pick<Snapshot, "root">): Promise<SnapshotRoot> {
     return SnapshotRoot.parse(JSON.parse(new TextDecoder().decode(await this.object(snapshot.root, false))));
   }
 
+  /** The entries of a page. `neighbours` as in `PackReader.read`. */
   async page(hash: string, neighbours = true): Promise<SnapshotEntry[]> {
     return pageOf(await this.object(hash, neighbours));
   }
 
-  /** An object by its name. Throws `DamagedStore` when it is missing or changed. */
+  /** An object by its hash. `neighbours` as in `PackReader.read`. */
   async object(hash: string, neighbours: boolean): Promise<Uint8Array<ArrayBuffer>> {
-    const place = this.#tables.place(hash);
-    if (!place) throw new DamagedStore(`No pack is known that holds ${hash}.`);
+    const location = this.#tables.locate(hash);
+    if (!location) throw new DamagedStore(`No known pack holds ${hash}.`);
     try {
-      return await this.#packs.read(hash, place, neighbours);
+      return await this.#packs.read(hash, location, neighbours);
     } catch (error) {
-      // It may have been moved to another pack just now.
-      const other = this.#tables.place(hash);
-      if (!other || other.pack === place.pack) throw error;
+      // Garbage collection may just have moved it to another pack.
+      const other = this.#tables.locate(hash);
+      if (!other || other.pack === location.pack) throw error;
       return this.#packs.read(hash, other, neighbours);
     }
   }
 
   /**
-   * The snapshot and what the transcripts held after it, as a runner takes it: a page's contents are in memory at most.
+   * A snapshot and the transcripts' later lines, in the form that a runner restores. Holds the contents of one page at
+   * most. `onError` gets the cause when reading fails.
    */
   stream(
     root: SnapshotRoot | null,
@@ -60,7 +63,7 @@ export class SnapshotReader {
             if (next.done) controller.close();
             else controller.enqueue(next.value);
           } catch (error) {
-            // Whoever sends the stream says only that it could not be sent.
+            // The sender of the stream reports only that sending failed, not why.
             onError(error);
             throw error;
           }
@@ -74,7 +77,7 @@ export class SnapshotReader {
   }
 
   async *#frames(root: SnapshotRoot | null, transcripts: Iterable<Piece>): AsyncGenerator<Uint8Array> {
-    const gathered = new Gathered();
+    const gathered = new FrameBuffer();
     let entries = 0;
     for await (const some of this.#batches(root)) {
       const contents = await Promise.all(some.map(({ entry, small }) => this.#contents(entry, small)));
@@ -109,7 +112,7 @@ export class SnapshotReader {
         const small = entry.t === "f" && entry.c.length === 1 && entry.s <= 256 * 1024;
         batch.push({ entry, small });
         bytes += small ? entry.s : 0;
-        if (batch.length < AHEAD && bytes < 2 * 1024 * 1024) continue;
+        if (batch.length < AT_ONCE && bytes < 2 * 1024 * 1024) continue;
         yield batch;
         batch = [];
         bytes = 0;
@@ -127,8 +130,8 @@ function stepFrame(step: RestoreStep): Uint8Array {
   return frameOf(FRAME.json, new TextEncoder().encode(JSON.stringify(step)));
 }
 
-/** Small frames leave together: each piece of a stream costs a turn on both sides. */
-class Gathered {
+/** Joins small frames: each chunk of a stream costs a turn on both sides. */
+class FrameBuffer {
   #pieces: Uint8Array[] = [];
   #bytes = 0;
 

@@ -5,16 +5,17 @@ import { RUNNER_PORT } from "../sandbox/sandbox.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import { hashOf } from "./keys.ts";
 
-/** Why a save or a restore did not come about. */
+/** Why a save or a restore failed. */
 export type SnapshotFailure =
   | SnapshotRefusal["error"]
-  /** The runner does not answer. */
+  /** The runner does not answer, or stops in the middle of an answer. */
   | "unreachable"
-  /** What the runner sends is not what it says it is. */
+  /** The runner's data does not match what it announced. */
   | "bad_contents"
-  /** It is not the runner that holds the session. */
+  /** This runner does not hold the session. */
   | "not_the_holder";
 
+/** A save or a restore failed because of the sandbox or its contents. */
 export class SnapshotFailed extends Error {
   readonly code: SnapshotFailure;
   constructor(code: SnapshotFailure, message: string) {
@@ -23,20 +24,22 @@ export class SnapshotFailed extends Error {
   }
 }
 
-/** A look through 25,000 files takes a second, through a million on a busy machine a minute. */
+/** A scan of 25,000 files takes a second; of a million files on a busy machine, a minute. */
 const SCAN_TIMEOUT_MS = 120_000;
-/** The answer to a look: the list of transcripts, and new objects as far as they are few. */
+/** Largest answer to a scan: the list of transcripts, and new objects if there are few. */
 const MAX_AHEAD_BYTES = 16 * 1024 * 1024;
 const OBJECTS_TIMEOUT_MS = 60_000;
 const RESTORE_TIMEOUT_MS = 900_000;
 
-/** What a runner is asked about a session's folder. Nothing it answers is believed. */
+/** Requests to a runner about a session's folder. No answer is trusted. All methods throw `SnapshotFailed`. */
 export interface RunnerFiles {
-  /** What it holds, and what came along of the objects in it, each under the hash that it has. */
+  /** Scans the folder. `ahead` has the objects sent along with the scan, each under the hash computed here. */
   scan(request: ScanRequest): Promise<{ scan: Scan; ahead: ReadonlyMap<string, Uint8Array> }>;
-  /** Objects in the order asked for, each checked against its name and size. */
+  /** Objects in the order of `wanted`, each checked against its hash and size. */
   objects(scan: string, wanted: readonly { hash: string; size: number }[]): AsyncGenerator<[string, Uint8Array]>;
+  /** Ends a scan. `committed`: it was saved, so the runner need not offer the same objects again. */
   done(scan: string, committed: boolean): Promise<void>;
+  /** Fills the session's folder from a stream of `SnapshotReader.stream`. */
   restore(stream: ReadableStream<Uint8Array>): Promise<Restored>;
 }
 
@@ -89,10 +92,10 @@ export function runnerFiles(sandbox: Pick<Sandbox, "getTcpPort">, sessionId: str
         for await (const { kind, bytes } of readFrames(response.body ?? new ReadableStream(), largest)) {
           const expected = wanted[index++];
           if (kind !== FRAME.data || !expected || bytes.length !== expected.size)
-            throw new SnapshotFailed("bad_contents", "The runner sent something else than it was asked for.");
+            throw new SnapshotFailed("bad_contents", "The runner sent something that it was not asked for.");
           const contents = bytes.slice();
           if ((await hashOf(contents)) !== expected.hash)
-            throw new SnapshotFailed("bad_contents", "The runner sent contents that do not have their hash.");
+            throw new SnapshotFailed("bad_contents", "The runner sent contents that do not match their hash.");
           yield [expected.hash, contents];
         }
       } catch (error) {
@@ -111,7 +114,7 @@ export function runnerFiles(sandbox: Pick<Sandbox, "getTcpPort">, sessionId: str
   };
 }
 
-/** Null for what is no JSON. */
+/** Parses JSON; null when the bytes are not JSON. */
 export function jsonOf(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder().decode(bytes)) as unknown;
@@ -125,6 +128,6 @@ function readAs<T>(
   value: unknown,
 ): T {
   const parsed = schema.safeParse(value);
-  if (!parsed.success) throw new SnapshotFailed("bad_contents", "The runner answered something unreadable.");
+  if (!parsed.success) throw new SnapshotFailed("bad_contents", "The runner's answer is unreadable.");
   return parsed.data;
 }

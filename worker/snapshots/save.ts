@@ -7,28 +7,29 @@ import { SnapshotFailed, jsonOf } from "./runner.ts";
 import type { RunnerFiles } from "./runner.ts";
 import type { SnapshotTables } from "./tables.ts";
 
-/** What is asked of the runner at once. */
-const ASK_BYTES = 4 * 1024 * 1024;
-const ASK_OBJECTS = 4_000;
+/** Most bytes and objects in one request to the runner. */
+const REQUEST_BYTES = 4 * 1024 * 1024;
+const REQUEST_OBJECTS = 4_000;
 
+/** What a save works on. */
 export interface SaveDeps {
   readonly tables: SnapshotTables;
   readonly transaction: <T>(work: () => T) => T;
   readonly store: PackStore;
   readonly keys: KeyRing;
   readonly runner: RunnerFiles;
-  /** Where this session's packs go. */
+  /** Prefix of the keys of this session's packs. */
   readonly prefix: string;
   readonly limits: Omit<ScanRequest, "afresh">;
-  /** Throws when this runner does not hold the session (any more): a zombie may not save. */
+  /** Throws when this runner does not, or no longer, hold the session: a lost sandbox must not save. */
   readonly checkHolder: (scan: Scan) => void;
 }
 
-/** What was saved. The caller commits it. */
+/** A finished save. The caller commits it. */
 export interface Saved {
   readonly scan: Scan;
   readonly root: SnapshotRoot;
-  /** Bytes that were new to the store. */
+  /** Sealed bytes that were new to the store. */
   readonly newBytes: number;
 }
 
@@ -38,8 +39,10 @@ interface Wanted {
 }
 
 /**
- * Stores what the session's folder holds and the store lacks. Contents come before the page that names them, and
- * pages before the root: whatever is known is whole below, so what is known is never asked for again.
+ * Stores what the session's folder holds and the store lacks. Contents are stored before the page that names them, and
+ * pages before the root. So a listed object is always complete and is never requested again.
+ * Throws `SnapshotFailed`, `NoSnapshotKey`, or what the store throws.
+ * @param afresh makes the runner offer all objects, also those it believes stored.
  */
 export async function save(deps: SaveDeps, afresh = false): Promise<Saved> {
   const { tables, runner, checkHolder } = deps;
@@ -55,15 +58,15 @@ export async function save(deps: SaveDeps, afresh = false): Promise<Saved> {
       if (contents?.length === object.size) yield [object.hash, contents];
       else missing.push(object);
     }
-    for (const ask of inAsks(missing)) yield* runner.objects(scan.scan, ask);
+    for (const request of inRequests(missing)) yield* runner.objects(scan.scan, request);
   };
   try {
     const [rootBytes] = await all(fetched([{ hash: scan.root, size: scan.rootSize }]));
     const root = rootOf(rootBytes?.[1]);
-    // The catalog is told of the pack while its contents are gathered.
+    // The catalog records the pack while its contents are collected.
     if (!tables.has(scan.root)) writer.begin();
     const lacking = root.pages.filter((page) => !tables.has(page.hash));
-    for (const some of inAsks(lacking)) {
+    for (const some of inRequests(lacking)) {
       for (const [hash, bytes] of await all(fetched(some))) {
         const wanted = contentsOf(pageOf(bytes)).filter(
           (piece) => !tables.has(piece.hash) && !writer.holds(piece.hash),
@@ -71,7 +74,7 @@ export async function save(deps: SaveDeps, afresh = false): Promise<Saved> {
         for await (const [name, contents] of fetched(wanted)) {
           await writer.add(name, contents);
           if (writer.stored > deps.limits.maxBytes)
-            throw new SnapshotFailed("too_large", "More came than may be saved.");
+            throw new SnapshotFailed("too_large", "The runner sent more than may be saved.");
         }
         await writer.add(hash, bytes);
       }
@@ -82,7 +85,7 @@ export async function save(deps: SaveDeps, afresh = false): Promise<Saved> {
     return { scan, root, newBytes: writer.stored };
   } catch (error) {
     await runner.done(scan.scan, false).catch(() => {});
-    // The runner believes something stored that is not: it offers everything from now on.
+    // The runner believes an object stored that is not: have it offer everything.
     if (error instanceof SnapshotFailed && error.code === "unknown_scan" && !afresh) return save(deps, true);
     throw error;
   }
@@ -94,7 +97,7 @@ function rootOf(bytes: Uint8Array | undefined): SnapshotRoot {
   throw new SnapshotFailed("bad_contents", "The root of the snapshot is unreadable.");
 }
 
-/** The entries of a page. Throws on what is none. */
+/** The entries of a page. Throws `SnapshotFailed` when it is unreadable. */
 export function pageOf(bytes: Uint8Array): SnapshotEntry[] {
   const parsed = SnapshotPage.safeParse(jsonOf(bytes));
   if (parsed.success && isAscending(parsed.data.map((entry) => entry.p))) return parsed.data;
@@ -106,7 +109,7 @@ function isAscending(paths: readonly string[]): boolean {
   return paths.every((path, index) => index === 0 || (paths[index - 1] ?? "") < path);
 }
 
-/** The pieces of a page's files, each once. */
+/** The pieces of a page's files, without duplicates. */
 function contentsOf(entries: readonly SnapshotEntry[]): Wanted[] {
   const wanted = new Map<string, Wanted>();
   for (const entry of entries) {
@@ -118,20 +121,20 @@ function contentsOf(entries: readonly SnapshotEntry[]): Wanted[] {
   return [...wanted.values()];
 }
 
-/** Parts that are asked for at once. */
-function* inAsks(wanted: readonly Wanted[]): Generator<Wanted[]> {
-  let ask: Wanted[] = [];
+/** Splits a list into requests. */
+function* inRequests(wanted: readonly Wanted[]): Generator<Wanted[]> {
+  let request: Wanted[] = [];
   let bytes = 0;
   for (const each of wanted) {
-    if (ask.length > 0 && (bytes + each.size > ASK_BYTES || ask.length >= ASK_OBJECTS)) {
-      yield ask;
-      ask = [];
+    if (request.length > 0 && (bytes + each.size > REQUEST_BYTES || request.length >= REQUEST_OBJECTS)) {
+      yield request;
+      request = [];
       bytes = 0;
     }
-    ask.push(each);
+    request.push(each);
     bytes += each.size;
   }
-  if (ask.length > 0) yield ask;
+  if (request.length > 0) yield request;
 }
 
 async function all<T>(items: AsyncIterable<T>): Promise<T[]> {

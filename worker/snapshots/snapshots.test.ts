@@ -23,15 +23,15 @@ import { SnapshotFailed } from "./runner.ts";
 import { SnapshotWorld } from "./testing/world.ts";
 import type { TestSession } from "./testing/world.ts";
 
-/** Saving and bringing back, with R2, D1, the runner's server and a disk; what is hostile or breaks is put in between. */
+/** Saving and restoring, with R2, D1, the runner's server and a disk. Faults are injected between them. */
 
 let world: SnapshotWorld;
 beforeAll(async () => {
   world = await SnapshotWorld.start();
-});
+}, 60_000);
 afterAll(() => world.stop());
 
-/** A session with a folder, as its first run makes it. */
+/** A session with a folder, as its first run creates it. */
 function begin(
   change: Parameters<SnapshotWorld["session"]>[0] = {},
 ): TestSession & { base: string; workspace: string } {
@@ -71,7 +71,7 @@ function lose(session: { base: string }): void {
   rmSync(session.base, { recursive: true });
 }
 
-describe("a folder comes back as it was", () => {
+describe("a restored folder is as it was saved", () => {
   it("with names, modes, times, links and empty folders of every kind", async () => {
     const session = begin();
     const at = (name: string | Buffer): Buffer =>
@@ -81,7 +81,7 @@ describe("a folder comes back as it was", () => {
     writeFileSync(at("deep/er/est/file"), "x");
     for (const name of ["ünïcödé", "a\nnewline", " space ", "-rf", "emoji 🙂", "CON", "a\\b", "..."])
       writeFileSync(at(name), name);
-    writeFileSync(at(Buffer.from([0x66, 0xff, 0xfe, 0xc3])), "no UTF-8");
+    writeFileSync(at(Buffer.from([0x66, 0xff, 0xfe, 0xc3])), "not UTF-8");
     writeFileSync(at("no bytes"), "");
     writeFileSync(at("large"), Buffer.alloc(2_500_000, "large"));
     writeFileSync(at("program"), "#!/bin/sh\n", { mode: 0o755 });
@@ -90,7 +90,7 @@ describe("a folder comes back as it was", () => {
     symlinkSync("/etc/passwd", at("out"));
     symlinkSync("../../..", at("up"));
     symlinkSync("deep", at("inner"));
-    symlinkSync(Buffer.from([0x2f, 0xff]), at("to no UTF-8"));
+    symlinkSync(Buffer.from([0x2f, 0xff]), at("not to UTF-8"));
     mkdirSync(at("closed"));
     writeFileSync(at("closed/inside"), "i");
     utimesSync(at("deep"), 1, 2.000003);
@@ -100,13 +100,13 @@ describe("a folder comes back as it was", () => {
     lose(session);
     expect(await session.restore()).toMatchObject({ type: "session.restored" });
     expect(look(session.workspace)).toEqual(before);
-    // And what came back is known to be what was saved: nothing is stored again.
+    // The restored folder is known to equal the saved one: nothing is stored again.
     const count = session.events.length;
     await session.save();
     expect(session.events.length).toBe(count);
   });
 
-  it("whatever is in it", async () => {
+  it("with any contents", async () => {
     const name = fc
       .string({ minLength: 1, maxLength: 12, unit: "grapheme" })
       .filter((text) => !/[/\0]/.test(text) && text !== "." && text !== ".." && Buffer.byteLength(text) < 200);
@@ -149,17 +149,17 @@ describe("a folder comes back as it was", () => {
     );
   }, 120_000);
 
-  it("with the lines that were said after the snapshot, and says where one is missing", async () => {
+  it("with the transcript lines added after the snapshot, and a note where some are missing", async () => {
     const session = begin();
     const file = "engine/projects/p/s.jsonl";
     writeFileSync(join(session.base, file), "one\n");
     await session.save();
-    const tell = (path: string, at: number, data: string): void =>
+    const hear = (path: string, at: number, data: string): void =>
       session.snapshots.hear({ type: "transcript", file: path, at, data });
-    tell(file, 0, "one\n");
-    tell(file, 4, "two\nthr");
-    tell(file, 11, "ee\nto");
-    tell("engine/projects/p/other.jsonl", 50, "after a gap\n");
+    hear(file, 0, "one\n");
+    hear(file, 4, "two\nthr");
+    hear(file, 11, "ee\nto");
+    hear("engine/projects/p/other.jsonl", 50, "after a gap\n");
     lose(session);
     expect(await session.restore()).toMatchObject({
       transcript_lines: 2,
@@ -169,8 +169,8 @@ describe("a folder comes back as it was", () => {
   });
 });
 
-describe("what it costs", () => {
-  it("follows the change, not the size", async () => {
+describe("the cost of saving", () => {
+  it("depends on what changed, not on the size", async () => {
     const session = begin();
     for (let folder = 0; folder < 20; folder++) {
       mkdirSync(join(session.workspace, `f${folder}`));
@@ -191,7 +191,7 @@ describe("what it costs", () => {
     expect(session.events.length).toBe(count);
   });
 
-  it("does not grow with the number of saves, and every kept snapshot stays whole", async () => {
+  it("does not grow with the number of saves, and every kept snapshot stays complete", async () => {
     const session = begin({ keep: 3 });
     const contents: string[] = [];
     for (let run = 0; run < 70; run++) {
@@ -220,11 +220,11 @@ describe("what it costs", () => {
 });
 
 describe("a save after a run", () => {
-  it("waits until the next ones have come to rest, but not for long", async () => {
+  it("waits until the following runs have ended, but not for long", async () => {
     let running: string | null = null;
     const session = begin({ runningRun: () => running });
     const saves = (): number => session.events.filter((event) => event.type === "workspace.snapshot").length;
-    /** What the alarm does, and how long it is set for then. */
+    /** Does what the alarm does. Returns in how many milliseconds it rings again. */
     const look = async (): Promise<number> => {
       session.snapshots.watch();
       await session.snapshots.idle();
@@ -249,7 +249,7 @@ describe("a save after a run", () => {
     await look();
     expect(saves()).toBe(1);
 
-    // Runs that end soon after each other are saved together.
+    // Runs that end shortly after each other are saved together.
     end("run_a");
     session.wait(300);
     end("run_b");
@@ -260,7 +260,7 @@ describe("a save after a run", () => {
     await look();
     expect(saves()).toBe(2);
 
-    // Prompts that leave no pause put it off for five seconds.
+    // Prompts without a pause between them put the save off for five seconds.
     for (let run = 3; run < 20 && saves() < 3; run++) {
       end(`run_${run}`);
       session.wait(100);
@@ -273,8 +273,8 @@ describe("a save after a run", () => {
   });
 });
 
-describe("what is left out or refused", () => {
-  it("is said: pipes, files that are too large, names that are excluded", async () => {
+describe("what is skipped or refused", () => {
+  it("is reported: pipes, files that are too large, excluded names", async () => {
     const session = begin({ limits: { maxFileBytes: 1000, exclude: ["node_modules"] } });
     execFileSync("sh", ["-c", 'mkfifo "$1"', "sh", join(session.workspace, "pipe")]);
     writeFileSync(join(session.workspace, "sparse"), "");
@@ -315,7 +315,7 @@ describe("what is left out or refused", () => {
 
 describe("a store that fails", () => {
   it.each(["hold", "put"] as const)(
-    "at %s: it is tried again, and what was saved before can be restored",
+    "at %s: the save is tried again until the store works, and can then be restored",
     async (step) => {
       let broken = false;
       const session = begin({
@@ -348,7 +348,7 @@ describe("a store that fails", () => {
     },
   );
 
-  it("that has changed what it holds: nothing is restored, and nothing is begun without the files", async () => {
+  it("with a changed object: nothing is restored, and no run begins without the files", async () => {
     const session = begin();
     writeFileSync(join(session.workspace, "file"), "precious");
     await session.save();
@@ -361,7 +361,7 @@ describe("a store that fails", () => {
     expect(existsSync(join(session.workspace, "file"))).toBe(false);
   });
 
-  it("once, and is tried again after another link has got the files: what was done since stays", async () => {
+  it("once, and is retried after another link has restored the files: later work stays", async () => {
     const paused = Promise.withResolvers<void>();
     const isPaused = Promise.withResolvers<void>();
     let broken = false;
@@ -390,7 +390,7 @@ describe("a store that fails", () => {
     expect(readFileSync(join(session.workspace, "file"), "utf8")).toBe("newer");
   });
 
-  it("without the key, or with another one: typed errors", async () => {
+  it("without the key, or with another key: typed errors", async () => {
     const database = memoryDatabase();
     const session = begin({ database });
     writeFileSync(join(session.workspace, "file"), "f");
@@ -406,7 +406,7 @@ describe("a store that fails", () => {
     expect(readFileSync(join(session.workspace, "file"), "utf8")).toBe("f");
   });
 
-  it("under a new key: what an old one has sealed is sealed anew in time, and then it may go", async () => {
+  it("under a new key: objects sealed with the old key are sealed again in time, and it can be removed", async () => {
     const database = memoryDatabase();
     const old = begin({ database, keep: 3 });
     const fresh = `k2:${"B".repeat(43)}`;
@@ -432,7 +432,7 @@ describe("a store that fails", () => {
 });
 
 describe("a snapshot", () => {
-  it("is listed, read and gone back to", async () => {
+  it("can be listed, read and returned to", async () => {
     const session = begin();
     mkdirSync(join(session.workspace, "src"));
     for (const name of ["src/a", "src/b", "src-c", "z"]) writeFileSync(join(session.workspace, name), name);
@@ -458,7 +458,7 @@ describe("a snapshot", () => {
     expect(session.snapshots.tables.latest()).toMatchObject({ files: 4 });
   });
 
-  it("is shared with another session, and each lets go of it by itself", async () => {
+  it("can be shared with another session, and each session releases it by itself", async () => {
     const one = begin();
     writeFileSync(join(one.workspace, "file"), "shared");
     await one.save();

@@ -8,12 +8,12 @@ import type { PackStore } from "./packs.ts";
 import { SnapshotWorld } from "./testing/world.ts";
 import type { TestSession } from "./testing/world.ts";
 
-/** A real store behind a bad line: slow, torn in both directions, down, or silent for ever while the session's object dies. */
+/** A real store behind a bad connection: slow, torn in both directions, down, or silent forever while the session's object dies. */
 
 let world: SnapshotWorld;
 beforeAll(async () => {
   world = await SnapshotWorld.start();
-});
+}, 60_000);
 afterAll(() => world.stop());
 
 const LINES = ["good", "slow", "torn", "down"] as const;
@@ -21,7 +21,7 @@ type Line = (typeof LINES)[number] | "silent";
 const CALLS = ["hold", "put", "get"] as const;
 type Call = (typeof CALLS)[number];
 
-/** Everything that passes a line. */
+/** A store whose calls pass over a connection in this state. */
 function behind(store: PackStore, line: (call: Call) => Line, onSilence: () => void): PackStore {
   const pass = async <T>(call: Call, work: () => Promise<T>, torn: () => Promise<T>): Promise<T> => {
     const state = line(call);
@@ -30,7 +30,7 @@ function behind(store: PackStore, line: (call: Call) => Line, onSilence: () => v
     if (state === "slow") await sleep(20);
     const result = await work();
     if (state === "slow") await sleep(20);
-    // What was asked for has been done; nobody hears of it.
+    // The call was carried out, but its result never arrives.
     if (state === "silent") return new Promise(() => onSilence());
     return result;
   };
@@ -81,7 +81,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("die" as const), at: fc.constantFrom("hold", "put") }) },
 );
 
-it("brings back one of the states that were saved, the newest, or nothing with an error", async () => {
+it("restores the newest saved state, or nothing and an error", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 6, maxLength: 14 }), async (steps) => {
       const bad: { line: Line; at: Call } = { line: "good", at: "put" };
@@ -97,7 +97,7 @@ it("brings back one of the states that were saved, the newest, or nothing with a
       const { id } = session;
       const base = world.folder(id);
       const files = ["one", "folder/two"].map((name) => join(base, "workspace", name));
-      /** What the workspace holds, and what the newest save of it does. */
+      /** What the workspace holds, and what its newest save holds. */
       let [now, saved] = ["", ""];
       const write = (text: string): void => {
         for (const part of ["workspace/folder", "engine/projects/p"]) mkdirSync(join(base, part), { recursive: true });
@@ -121,7 +121,7 @@ it("brings back one of the states that were saved, the newest, or nothing with a
         );
         bad.line = "good";
         if (!came) {
-          // Nothing is begun without the files, and with a good line they are all there.
+          // No run begins without the files, and over a good connection all of them come back.
           for (const file of files) expect(existsSync(file)).toBe(false);
           await session.restore();
         }
@@ -137,7 +137,7 @@ it("brings back one of the states that were saved, the newest, or nothing with a
         else if (each.do === "save") await save(each.line, each.at);
         else if (each.do === "lose") await lose(each.line);
         else {
-          // In the middle of a save that was put and never answered; another object goes on with what is stored.
+          // The object dies in the middle of a save; another object continues with what is stored.
           Object.assign(bad, { line: "silent", at: each.at });
           const silent = new Promise<void>((resolve) => (onSilence = resolve));
           const before = newest();

@@ -2,18 +2,18 @@ import type { Env } from "../base/env.ts";
 import { catalog } from "../storage/catalog.ts";
 import type { PackStore } from "./packs.ts";
 
-/** Where the packs of an account's sessions lie in the bucket. */
+/** Prefix of a session's packs in the bucket. */
 export function packPrefix(account: string, sessionId: string): string {
   return `snapshots/${account}/${sessionId}/`;
 }
 
-/** R2 deletes so many at once. */
+/** Most objects that R2 deletes at once, with a margin. */
 const DELETE_AT_ONCE = 500;
 
 /**
- * Packs in R2. Who holds which is in the catalog, because sessions that were forked from each other share packs: one is
- * removed when the last that holds it lets go. A pack can only be held by whom a holder gives it to, so nobody can take
- * hold of one that is being removed.
+ * Packs in R2. The catalog records which session holds which pack, because forked sessions share packs: a pack is
+ * removed when its last holder releases it. A session can get hold of an existing pack only from a holder, so none can
+ * get hold of a pack that is being removed.
  */
 export function packStore(env: Env, sessionId: string): PackStore {
   return {
@@ -33,7 +33,7 @@ export function packStore(env: Env, sessionId: string): PackStore {
       for (let from = 0; from < packs.length; from += DELETE_AT_ONCE) {
         const keys = packs.slice(from, from + DELETE_AT_ONCE);
         const list = JSON.stringify(keys);
-        // Noted as to be removed in the same step in which the last holder lets go: a crash leaves a note, no garbage.
+        // The last release and the note to remove the pack are one batch: a crash leaves a note, not garbage.
         await db.batch([
           db
             .prepare("DELETE FROM packs WHERE session = ? AND key IN (SELECT value FROM json_each(?))")
@@ -64,7 +64,7 @@ export function packStore(env: Env, sessionId: string): PackStore {
   };
 }
 
-/** Removes what nobody holds, also what another session noted before it was interrupted. */
+/** Removes packs that no session holds, including those that an interrupted session noted. */
 async function removeUnheld(env: Env): Promise<void> {
   const db = await catalog(env);
   for (;;) {

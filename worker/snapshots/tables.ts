@@ -6,9 +6,9 @@ export interface Snapshot {
   readonly id: string;
   /** Hash of its root. */
   readonly root: string;
-  /** The run at (or in) which it was taken; null for one that was made otherwise. */
+  /** The run it was taken after or during; null for one that no run made. */
   readonly runId: string | null;
-  /** `seq` of the last event before it was taken. */
+  /** `seq` of the last event before the snapshot. */
   readonly seq: number;
   /** Milliseconds since 1970. */
   readonly at: number;
@@ -16,20 +16,20 @@ export interface Snapshot {
   readonly bytes: number;
 }
 
-/** Where an object lies. */
-export interface Place {
+/** Where an object is stored. */
+export interface ObjectLocation {
   /** Key of its pack in R2. */
   readonly pack: string;
   /** Id of the key that sealed the pack. */
   readonly keyId: string;
   readonly packBytes: number;
-  /** Where in the pack it begins, sealed. */
+  /** Offset in the pack at which the sealed object begins. */
   readonly at: number;
-  /** Its own bytes, without the seal. */
+  /** Bytes of the object without the seal. */
   readonly size: number;
 }
 
-/** A pack that is stored, with the objects in it. */
+/** A stored pack and the objects in it. */
 export interface NewPack {
   readonly key: string;
   readonly keyId: string;
@@ -37,7 +37,7 @@ export interface NewPack {
   readonly objects: readonly { readonly hash: string; readonly at: number; readonly size: number }[];
 }
 
-/** What a session knows of its snapshots. */
+/** The tables of a session's snapshots, packs and objects. */
 export class SnapshotTables {
   readonly #sql: Sql;
 
@@ -45,7 +45,7 @@ export class SnapshotTables {
     this.#sql = sql;
   }
 
-  /** The newest snapshot, or the newest that holds no event after `seq`. */
+  /** The newest snapshot, or the newest taken at or before `seq`. */
   latest(seq = Number.MAX_SAFE_INTEGER): Snapshot | null {
     return toSnapshot(
       this.#sql.exec("SELECT * FROM snapshots WHERE seq <= ? ORDER BY place DESC LIMIT 1", seq).toArray()[0],
@@ -59,18 +59,19 @@ export class SnapshotTables {
     return toSnapshot(this.#sql.exec(query, runId, runId).toArray()[0]);
   }
 
-  /** The newest from before the run that a snapshot is of. */
+  /** The newest snapshot from before the run that a snapshot belongs to. */
   before({ id, runId }: Snapshot): Snapshot | null {
     const begin = "SELECT MIN(place) FROM snapshots WHERE id = ? OR run_id = ?";
     const query = `SELECT * FROM snapshots WHERE place < (${begin}) ORDER BY place DESC LIMIT 1`;
     return toSnapshot(this.#sql.exec(query, id, runId).toArray()[0]);
   }
 
+  /** A snapshot by its id. */
   get(id: string): Snapshot | null {
     return toSnapshot(this.#sql.exec("SELECT * FROM snapshots WHERE id = ?", id).toArray()[0]);
   }
 
-  /** All that are kept, oldest first. */
+  /** All kept snapshots, oldest first. */
   all(): Snapshot[] {
     return this.#sql
       .exec("SELECT * FROM snapshots ORDER BY place")
@@ -78,7 +79,7 @@ export class SnapshotTables {
       .flatMap((row) => toSnapshot(row) ?? []);
   }
 
-  /** Call when everything below its root is stored. */
+  /** Adds a snapshot. Call when everything its root refers to is stored. */
   add(snapshot: Snapshot): void {
     const { id, root, runId, seq, at, files, bytes } = snapshot;
     this.#sql.exec(
@@ -93,15 +94,18 @@ export class SnapshotTables {
     );
   }
 
+  /** Removes a snapshot; its objects stay until garbage is collected. */
   remove(id: string): void {
     this.#sql.exec("DELETE FROM snapshots WHERE id = ?", id);
   }
 
+  /** Whether an object is stored. */
   has(hash: string): boolean {
     return this.#sql.exec("SELECT 1 FROM objects WHERE hash = ?", hash).toArray().length > 0;
   }
 
-  place(hash: string): Place | null {
+  /** Where an object is stored; null when it is not. */
+  locate(hash: string): ObjectLocation | null {
     const row = this.#sql
       .exec(
         "SELECT packs.key, packs.key_id, packs.bytes, objects.at, objects.size FROM objects JOIN packs ON packs.id = objects.pack WHERE hash = ?",
@@ -119,7 +123,7 @@ export class SnapshotTables {
       : null;
   }
 
-  /** Inside a transaction. An object that is in another pack already is from now on in this one. */
+  /** Adds a stored pack. An object that is also in an older pack is now read from this one. Inside a transaction. */
   addPack(pack: NewPack): void {
     this.#sql.exec("INSERT INTO packs (key, key_id, bytes) VALUES (?, ?, ?)", pack.key, pack.keyId, pack.bytes);
     const id = numberOf(this.#sql.exec("SELECT id FROM packs WHERE key = ?", pack.key).toArray()[0], "id");
@@ -127,6 +131,7 @@ export class SnapshotTables {
       this.#sql.exec("INSERT OR REPLACE INTO objects (hash, pack, at, size) VALUES (?, ?, ?, ?)", hash, id, at, size);
   }
 
+  /** All packs, oldest first. */
   packs(): { id: number; key: string; keyId: string; bytes: number }[] {
     return this.#sql
       .exec("SELECT * FROM packs ORDER BY id")
@@ -147,11 +152,12 @@ export class SnapshotTables {
       .map((row) => ({ hash: textOf(row, "hash"), at: numberOf(row, "at"), size: numberOf(row, "size") }));
   }
 
+  /** Forgets an object that no snapshot needs. */
   removeObject(hash: string): void {
     this.#sql.exec("DELETE FROM objects WHERE hash = ?", hash);
   }
 
-  /** Forgets a pack whose objects are all elsewhere, or gone. */
+  /** Forgets a pack whose objects have all moved or been removed. */
   removePack(id: number): void {
     this.#sql.exec("DELETE FROM packs WHERE id = ?", id);
   }

@@ -1,22 +1,22 @@
 import { numberOf, textOf } from "../storage/sql.ts";
 import type { Sql } from "../storage/sql.ts";
 
-/** Most text kept of a session: a runner that sends more is broken or hostile, and the snapshot has it anyway. */
+/** Most text kept per session. A runner that sends more is broken or hostile, and snapshots hold the text anyway. */
 const MAX_BYTES = 128 * 1024 * 1024;
 const MAX_FILES = 500;
 
-/** A piece of a transcript as it is stored. */
+/** A stored piece of a transcript. */
 export interface Piece {
   readonly file: string;
-  /** Bytes of the file before it. */
+  /** Offset in the file, in bytes. */
   readonly at: number;
   readonly bytes: number;
   readonly data: string;
 }
 
 /**
- * What the engine's transcripts held after the last snapshot: so a sandbox that is lost in the middle of a run takes
- * with it nothing that was said.
+ * Mirrors what the engine has added to its transcripts since the last snapshot, so that no conversation is lost when a
+ * sandbox is lost in the middle of a run.
  */
 export class Transcripts {
   readonly #sql: Sql;
@@ -25,7 +25,7 @@ export class Transcripts {
     this.#sql = sql;
   }
 
-  /** Takes a piece. One that does not follow what is there is left out: the runner begins there again by itself. */
+  /** Stores a piece. Ignores one that does not follow the stored end: the runner sends again from there by itself. */
   store(piece: { file: string; at: number; data: string }): void {
     const bytes = new TextEncoder().encode(piece.data).length;
     const end = this.#end(piece.file);
@@ -44,13 +44,13 @@ export class Transcripts {
     );
   }
 
-  /** How far each file is known, as a `hello` says it. `saved`: lengths in the last snapshot. */
+  /** Length in bytes up to which each file is mirrored, as a `hello` reports it. */
   ends(): Record<string, number> {
     const rows = this.#sql.exec("SELECT file, MAX(at + bytes) AS bytes FROM transcripts GROUP BY file").toArray();
     return Object.fromEntries(rows.map((row) => [textOf(row, "file"), numberOf(row, "bytes")]));
   }
 
-  /** A snapshot holds these files up to these lengths: what is mirrored of that may go. Inside a transaction. */
+  /** Drops what a snapshot contains: `saved` has the length of each file in it. Inside a transaction. */
   prune(saved: readonly { file: string; size: number }[]): void {
     for (const { file, size } of saved)
       this.#sql.exec(
@@ -61,7 +61,7 @@ export class Transcripts {
       );
   }
 
-  /** Cuts unfinished last lines off: they are about to be restored, and the engine writes on behind them. */
+  /** Cuts off unfinished last lines: the files are about to be restored, and the engine appends to them. */
   cutTornLines(): void {
     for (const file of Object.keys(this.ends())) {
       for (;;) {
@@ -87,17 +87,17 @@ export class Transcripts {
     }
   }
 
-  /** The session goes on from another state: what was said after it is not part of it. */
+  /** Drops everything: the session continues from a state that these lines do not belong to. */
   forget(): void {
     this.#sql.exec("DELETE FROM transcripts");
   }
 
-  /** Whether there is anything. */
+  /** Whether nothing is stored. */
   get empty(): boolean {
     return this.#sql.exec("SELECT 1 FROM transcripts LIMIT 1").toArray().length === 0;
   }
 
-  /** Everything, in the order in which it belongs. */
+  /** All pieces, by file and offset. */
   *pieces(): Generator<Piece> {
     for (let file = "", at = -1; ;) {
       const row = this.#sql

@@ -7,7 +7,7 @@ const problems = (text: string): string[] =>
   parseTriageConfig(text).problems.map(({ line, path, message }) => `${line} ${path}: ${message}`);
 
 describe("the triage file", () => {
-  it("as it is shipped does nothing", () => {
+  it("does nothing as shipped", () => {
     const { config } = parseTriageConfig(readFileSync(join(import.meta.dirname, "../../triage.yaml"), "utf8"));
     expect(config).toEqual({ setup: [], rules: [], sources: [], classifier: undefined });
   });
@@ -27,27 +27,23 @@ classifier: { model: demo/x, instructions: Be brief. }`);
     ["not YAML", "rules: [", "1 : "],
     ["an unknown key", "rule: []", "1 rule: unknown key"],
     ["an unknown key further in", "rules:\n  - name: a\n    answr: x\n    answer: y", "3 rules[0].answr: unknown key"],
-    ["a rule that says nothing", "rules:\n  - name: a", "2 rules[0]: must say one of"],
-    ["a rule that says two things", "rules:\n  - { name: a, answer: x, refuse: y }", "2 rules[0]: must say one of"],
+    ["a rule without an action", "rules:\n  - name: a", "2 rules[0]: must say one of"],
+    ["a rule with two actions", "rules:\n  - { name: a, answer: x, refuse: y }", "2 rules[0]: must say one of"],
     [
-      "no regular expression",
+      "an invalid regular expression",
       "rules:\n  - name: a\n    when:\n      matches: '('\n    answer: x",
       "4 rules[0].when.matches: is not a regular expression",
     ],
     [
-      "a name twice",
+      "a duplicate name",
       "rules:\n  - { name: a, answer: x }\n  - { name: a, answer: y }",
       "3 rules[1].name: the name a is taken",
     ],
     ["a statement that writes", "sources:\n  - name: a\n    sql: DELETE FROM x", "3 sources[0].sql: must be a SELECT"],
-    [
-      "a parameter that is not there",
-      "sources:\n  - name: a\n    sql: SELECT :b",
-      "3 sources[0].sql: has no parameter :b",
-    ],
+    ["an unknown parameter", "sources:\n  - name: a\n    sql: SELECT :b", "3 sources[0].sql: has no parameter :b"],
     ["no model", "classifier:\n  instructions: x", "1 classifier.model"],
     [
-      "a time without end",
+      "a timeout that is too long",
       "classifier: { model: a, instructions: b, timeout_seconds: 600 }",
       "1 classifier.timeout_seconds",
     ],

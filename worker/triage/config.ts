@@ -3,21 +3,21 @@ import type { Path } from "@gantry/router/config/yaml.ts";
 import { z } from "zod";
 import { sqlProblem } from "./sql-text.ts";
 
-/** The file `TRIAGE_CONFIG` names: rules, sources and a classifier (docs/triage.md). Read by the launcher and the Worker. */
+/** The file that `TRIAGE_CONFIG` names: rules, sources and a classifier (docs/triage.md). The launcher and the Worker read it. */
 
 const Pattern = z.string().min(1).max(2_000).refine(isPattern, "is not a regular expression");
 const Name = z.string().regex(/^[\w-]{1,64}$/, "1-64 letters, digits, underscores and hyphens");
 const Seconds = z.number().min(0.05).max(60);
 const Texts = z.union([z.string().min(1), z.array(z.string().min(1)).min(1).max(200)]);
 
-/** When a step looks at a prompt. All that is said must hold; nothing said: always. */
+/** When a step applies to a prompt: all conditions given must hold. Without conditions it always applies. */
 const When = z.strictObject({
-  /** A regular expression, in any case of letters. */
+  /** A regular expression; case is ignored. */
   matches: Pattern.optional(),
-  /** One of these texts is in it, in any case of letters. */
+  /** The prompt contains one of these texts; case is ignored. */
   contains: Texts.optional(),
   accounts: z.array(z.string()).min(1).optional(),
-  /** Doors by the name that `run.queued` gives them: `claude-code`, `query`, `agent-message`, `websocket`, `api`, ... */
+  /** Doors by their name in `run.queued`: `claude-code`, `query`, `agent-message`, `websocket`, `api`, ... */
   doors: z.array(z.string()).min(1).optional(),
   min_chars: z.int().min(0).optional(),
   max_chars: z.int().min(0).optional(),
@@ -40,7 +40,7 @@ const Rule = z
   );
 export type Rule = z.infer<typeof Rule>;
 
-/** Where the value of a parameter comes from: of the request, or the first group of a regular expression in the prompt. */
+/** Source of a parameter's value: the request, the first group of a regular expression in the prompt, or a constant. */
 const Parameter = z.union([
   z.enum(["account", "session", "door", "prompt"]),
   z.strictObject({ match: Pattern }),
@@ -70,13 +70,13 @@ const Classifier = z.strictObject({
   when: When.default({}),
   instructions: Words,
   timeout_seconds: Seconds.default(5),
-  /** How much of a prompt it reads. */
+  /** Number of characters of a prompt that the model sees. */
   max_prompt_chars: z.int().min(100).max(1_000_000).default(20_000),
 });
 export type Classifier = z.infer<typeof Classifier>;
 
 const Config = z.strictObject({
-  /** Statements for the sources' database, run before it is first read: they must bear to be run again. */
+  /** Statements run on the sources' database before it is first read. They run again after a restart. */
   setup: z.array(z.string().min(1)).max(200).default([]),
   rules: z.array(Rule).max(1_000).default([]),
   sources: z.array(Source).max(100).default([]),
@@ -84,8 +84,9 @@ const Config = z.strictObject({
 });
 export type TriageConfig = z.infer<typeof Config>;
 
+/** An error in the file. */
 export interface TriageProblem {
-  /** From 1. */
+  /** Counted from 1. */
   readonly line: number;
   readonly column: number;
   /** `rules[2].when.matches`; empty for the file as a whole. */
@@ -93,7 +94,7 @@ export interface TriageProblem {
   readonly message: string;
 }
 
-/** Reads the file. With problems there is no configuration: half a filter is none. */
+/** Reads the file. With any problem there is no configuration, because half a filter protects nobody. */
 export function parseTriageConfig(
   text: string,
 ):
@@ -103,7 +104,7 @@ export function parseTriageConfig(
   const faults = yaml.faults.filter(({ severity }) => severity === "error");
   if (faults.length > 0) return { config: null, problems: faults.map((fault) => ({ ...fault, path: "" })) };
   const parsed = Config.safeParse(yaml.value ?? {});
-  const problems = parsed.success ? namesTwice(parsed.data) : parsed.error.issues.map(toProblem);
+  const problems = parsed.success ? duplicateNames(parsed.data) : parsed.error.issues.map(toProblem);
   if (parsed.success && problems.length === 0) return { config: parsed.data, problems: [] };
   return {
     config: null,
@@ -117,7 +118,7 @@ function toProblem(issue: z.core.$ZodIssue): { path: Path; message: string } {
   return { path: [...path, issue.keys[0] ?? ""], message: "unknown key" };
 }
 
-function namesTwice({ rules, sources }: TriageConfig): { path: Path; message: string }[] {
+function duplicateNames({ rules, sources }: TriageConfig): { path: Path; message: string }[] {
   const seen = new Set<string>(["classifier"]);
   return [
     ...rules.map((rule, at) => ["rules", at, rule.name] as const),

@@ -1,10 +1,10 @@
 import type { Rule, When } from "./config.ts";
 import type { TriagePrompt, TriageStep } from "./triage.ts";
 
-/** How much of a prompt rules look at: an expression over ten megabytes would hold everybody up. */
+/** Rules look at this much of a prompt: a regular expression over ten megabytes would block all other requests. */
 const LOOKED_AT_CHARS = 200_000;
 
-/** Whether all that is said holds for a prompt. Made once: expressions are compiled here. */
+/** Compiles conditions into a function that says whether all of them hold for a prompt. */
 export function toCondition(when: When): (prompt: TriagePrompt) => boolean {
   const pattern = when.matches === undefined ? null : new RegExp(when.matches, "isu");
   const pieces = [when.contains ?? []].flat().map((piece) => piece.toLowerCase());
@@ -22,7 +22,7 @@ export function toCondition(when: When): (prompt: TriagePrompt) => boolean {
   };
 }
 
-/** A rule: the same words for every prompt that it is for. */
+/** A rule: the same text for every prompt it applies to. */
 export function ruleStep(rule: Rule): TriageStep {
   const applies = toCondition(rule.when);
   return {

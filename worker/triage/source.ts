@@ -3,14 +3,14 @@ import { toCondition } from "./rules.ts";
 import { numbered } from "./sql-text.ts";
 import type { TriagePrompt, TriageStep } from "./triage.ts";
 
-/** Reads rows: a statement with numbered parameters and their values. */
+/** Reads rows with a statement that has numbered parameters. */
 export type ReadRows = (sql: string, values: readonly (string | number)[]) => Promise<readonly object[]>;
 
-/** Rows of a configured statement, as context. A parameter that the prompt does not have: nothing to look up. */
+/** Adds the rows of a configured statement as context. Passes when the prompt lacks a value for a parameter. */
 export function sourceStep(source: Source, read: ReadRows): TriageStep {
   const applies = toCondition(source.when);
   const { sql, names } = numbered(source.sql);
-  // One row more than is shown tells that there are more.
+  // One row more than the limit shows that there are more.
   const limited = `SELECT * FROM (${sql}) LIMIT ${source.max_rows + 1}`;
   const readers = names.map((name) => toReader(source.parameters[name] ?? { value: "" }));
   return {
@@ -49,12 +49,12 @@ function toReader(parameter: Parameter): (prompt: TriagePrompt) => string | numb
   }
 }
 
-/** Rows as JSON lines between marks, up to the limits; what is left out is said. */
+/** Rows as JSON lines in a `<context>` element, up to the limits, with a note if rows are left out. */
 function toText({ name, max_rows, max_bytes }: Source, rows: readonly object[]): string {
   const lines: string[] = [];
   let left = max_bytes;
   for (const row of rows.slice(0, max_rows)) {
-    // A row cannot end the context that it stands in.
+    // Escaped, so that a row cannot end the context element it is in.
     const line = JSON.stringify(row).replaceAll("<", "\\u003c");
     left -= new TextEncoder().encode(line).byteLength;
     if (left < 0) break;
@@ -64,7 +64,7 @@ function toText({ name, max_rows, max_bytes }: Source, rows: readonly object[]):
   return `<context source="${name}">\n${lines.join("\n")}${more}\n</context>`;
 }
 
-/** Gives up on what takes too long. It may still be carried out: it only reads. */
+/** Rejects when the work takes longer than `seconds`. The work may continue, which is harmless: it only reads. */
 export async function withinTime<T>(work: Promise<T>, seconds: number): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {

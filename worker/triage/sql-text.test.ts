@@ -23,7 +23,7 @@ describe("a statement of the configuration", () => {
     expect(sqlProblem(sql, parameters)).toBe(problem);
   });
 
-  it("gets numbers for names, outside of texts", () => {
+  it("gets numbers for names, except inside quoted text", () => {
     expect(numbered("SELECT ':b', :b, :a, :b -- :c\n;")).toEqual({
       sql: "SELECT ':b', ?1, ?2, ?1",
       names: ["b", "a"],

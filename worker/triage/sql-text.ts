@@ -1,12 +1,12 @@
-/** SQL of the configuration as text: what it may be, and its named parameters. D1 knows numbered ones only. */
+/** The SQL in the configuration, checked as text. D1 knows only numbered parameters; the configuration uses names. */
 
 const WRITES =
   /\b(insert|update|delete|drop|alter|create|attach|detach|pragma|vacuum|reindex|analyze|begin|commit|rollback|savepoint)\b|\breplace\s+into\b/i;
 
-/** Pieces that hold no SQL words: texts, quoted names and comments. */
+/** Pieces without SQL keywords: strings, quoted names and comments. */
 const QUOTED = /'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|\/\*[\s\S]*?\*\//g;
 
-/** Why this is not one reading statement with these parameters; null when it is. */
+/** Why the text is not a single reading statement with these parameters; null when it is. */
 export function sqlProblem(sql: string, parameters: readonly string[]): string | null {
   const bare = sql.replaceAll(QUOTED, " ").trim().replace(/;$/, "");
   if (!/^(select|with)\b/i.test(bare)) return "must be a SELECT";
@@ -21,7 +21,7 @@ export function sqlProblem(sql: string, parameters: readonly string[]): string |
   return idle === undefined ? null : `does not use its parameter :${idle}`;
 }
 
-/** The statement with numbered parameters, and the names in their order. */
+/** The statement with numbered parameters, and the names in the order of their numbers. */
 export function numbered(sql: string): { readonly sql: string; readonly names: readonly string[] } {
   const names: string[] = [];
   const number = (text: string): string =>
@@ -32,7 +32,7 @@ export function numbered(sql: string): { readonly sql: string; readonly names: r
   let out = "";
   let at = 0;
   for (const match of sql.matchAll(QUOTED)) {
-    // Without comments: it is put into brackets, and a comment would swallow the last one.
+    // Comments are dropped: the statement is put into brackets, and a comment would hide the closing one.
     out += number(sql.slice(at, match.index)) + (/^(--|\/\*)/.test(match[0]) ? " " : match[0]);
     at = match.index + match[0].length;
   }

@@ -12,7 +12,7 @@ import type { TriageStep } from "./triage.ts";
 
 let current: { env: Env; steps: readonly TriageStep[] } | null = null;
 
-/** The steps of this deployment, in the order in which they are asked; none: every prompt goes straight on. */
+/** The steps of this deployment, in order. Without steps every prompt passes. */
 export function stepsOf(env: Env): readonly TriageStep[] {
   if (current?.env === env) return current.steps;
   const { config, problems } = parseTriageConfig(env.TRIAGE_CONFIG_TEXT ?? bundled);
@@ -21,7 +21,7 @@ export function stepsOf(env: Env): readonly TriageStep[] {
   return current.steps;
 }
 
-/** A filter that cannot be read lets nothing through. The launcher does not even start with one. */
+/** A configuration with errors refuses every prompt. The launcher does not start with one. */
 const BROKEN: TriageStep = {
   name: "configuration",
   decide: () =>
@@ -56,7 +56,7 @@ function toSteps(env: Env, config: TriageConfig): TriageStep[] {
   ];
 }
 
-/** Reads the sources' own database. Its set-up runs once an isolate; a failure is tried again by the next prompt. */
+/** Reads the sources' database. The set-up runs once per isolate; after a failure the next prompt tries again. */
 function reader(env: Env, setup: readonly string[]): ReadRows {
   let ready: Promise<unknown> | null = null;
   return async (sql, values) => {

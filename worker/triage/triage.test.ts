@@ -55,7 +55,7 @@ describe("a source", () => {
   const BY_ID =
     "sql: 'SELECT id, state FROM orders WHERE account = :account AND id = CAST(:id AS INTEGER)', parameters: { account: account, id: { match: 'order (\\d+)' } }";
 
-  it("shows rows of the caller's account by a number of the prompt, and they cannot end the context", async () => {
+  it("shows rows of the caller's account by a number in the prompt, and they cannot end the context", async () => {
     expect(await decide(source(BY_ID))).toEqual({
       decision: "context",
       text: '<context source="orders">\n{"id":17,"state":"state \\u003c/context> 17"}\n</context>',
@@ -71,7 +71,7 @@ describe("a source", () => {
     expect(await decide(source(BY_ID), prompt)).toEqual({ decision: "pass" });
   });
 
-  it("keeps to its limits of rows and bytes and says that there is more", async () => {
+  it("keeps to its limits of rows and bytes, and notes that there are more", async () => {
     const rows = (decision: Decision | undefined): number =>
       decision?.decision === "context" ? decision.text.split("\n").filter((line) => line.startsWith("{")).length : -1;
     const few = await decide(source("sql: SELECT id FROM orders, max_rows: 3"));
@@ -105,7 +105,7 @@ describe("a classifier", () => {
     ["a refusal", { decision: "refuse", text: "no" }, { decision: "refuse", message: "no" }],
     ["context", { decision: "context", text: "x" }, { decision: "context", text: "x" }],
     ["pass", { decision: "pass", text: "" }, { decision: "pass" }],
-    ["an answer without one", { decision: "answer", text: " " }, { decision: "pass" }],
+    ["an answer without text", { decision: "answer", text: " " }, { decision: "pass" }],
   ])("says %s", async (_name, input, decision) => {
     const result = await step(() => said(input))?.decide({ ...PROMPT, context: [] });
     expect(result).toEqual({
@@ -120,15 +120,15 @@ describe("a classifier", () => {
   it.each<[name: string, answer: () => Response]>([
     ["another decision", () => said({ decision: "delete everything" })],
     ["no tool call", () => Response.json({ content: [{ type: "text", text: "answer: 42" }], usage: {} })],
-  ])("that says %s passes and says so", async (_name, answer) => {
+  ])("that says %s passes and reports it", async (_name, answer) => {
     const result = await step(answer)?.decide({ ...PROMPT, context: [] });
     expect(result).toMatchObject({ decision: { decision: "pass" }, problem: "the model did not decide" });
   });
 
   it.each<[name: string, answer: () => Response]>([
     ["fails", () => new Response("{}", { status: 529 })],
-    ["says no JSON", () => new Response("<html>")],
-    ["says another shape", () => Response.json({ choices: [] })],
+    ["does not answer with JSON", () => new Response("<html>")],
+    ["answers in another shape", () => Response.json({ choices: [] })],
   ])("that %s lets the prompt pass with a problem", async (_name, answer) => {
     const classifier = step(answer);
     const verdict = await triage(classifier ? [classifier] : [], PROMPT);
@@ -150,7 +150,7 @@ describe("all steps", () => {
     },
   };
 
-  it("are asked in order: what is added adds up, and later ones see it", async () => {
+  it("are asked in order: context adds up, and later steps see it", async () => {
     const steps = [
       saying("a", { decision: "context", text: "one" }),
       saying("b", { decision: "pass" }),
@@ -164,7 +164,7 @@ describe("all steps", () => {
     expect(asked).toEqual(["one", "two"]);
   });
 
-  it("end with the first that answers or refuses", async () => {
+  it("end with the first step that answers or refuses", async () => {
     const rest: TriageStep = { name: "rest", decide: () => Promise.reject(new Error("was asked")) };
     const steps = [
       saying("a", { decision: "context", text: "x" }),
@@ -179,7 +179,7 @@ describe("all steps", () => {
     });
   });
 
-  it("pass when one breaks", async () => {
+  it("pass when a step fails", async () => {
     const broken: TriageStep = { name: "broken", decide: () => Promise.reject(new Error("disk on fire")) };
     expect(await triage([broken], PROMPT)).toMatchObject({
       decision: { decision: "pass" },

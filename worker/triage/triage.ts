@@ -1,27 +1,28 @@
 import type { ModelUsage } from "@gantry/protocol/run-end.ts";
 
 /**
- * Triage: what happens to a prompt before a sandbox is started for it. A step looks at the prompt and says one of four
- * things; the steps of the configuration are asked in their order (docs/triage.md).
+ * Triage decides what happens to a prompt before a sandbox starts for it. Each configured step looks at the prompt and
+ * returns one of four decisions; the steps are asked in order (docs/triage.md).
  */
 
 /** The prompt of a run, as a step sees it. */
 export interface TriagePrompt {
-  /** Its texts, joined; images and documents are not looked at. */
+  /** Its text blocks, joined. Images and documents are ignored. */
   readonly text: string;
   readonly account: string;
   readonly sessionId: string;
   /** The door it came through: `claude-code`, `api`, `query`, ... */
   readonly door: string;
-  /** What earlier steps have added. */
+  /** Texts that earlier steps added. */
   readonly context: readonly string[];
 }
 
 /**
- * - `answer`: this is the answer, nobody else is asked;
- * - `refuse`: it is not carried out, and this is why;
- * - `context`: it goes on with this beside it;
- * - `pass`: it goes on as it is.
+ * What a step decides:
+ * - `answer`: `text` is the answer, and no further step or agent is asked;
+ * - `refuse`: the prompt is not carried out, and `message` says why;
+ * - `context`: the prompt goes on to the agent together with `text`;
+ * - `pass`: the prompt goes on unchanged.
  */
 export type Decision =
   | { readonly decision: "answer"; readonly text: string }
@@ -29,35 +30,36 @@ export type Decision =
   | { readonly decision: "context"; readonly text: string }
   | { readonly decision: "pass" };
 
-/** What a model that was asked has used. */
+/** Tokens that a model call has used. */
 export interface ModelCall {
   readonly model: string;
   readonly usage: ModelUsage;
 }
 
+/** A step's decision, and what it cost. */
 export interface StepResult {
   readonly decision: Decision;
-  /** The step could not do its work: then it has passed, and the log says so. */
+  /** Why the step failed. A step that fails passes, and the log has this text. */
   readonly problem?: string;
   readonly call?: ModelCall;
 }
 
-/** One step. May reject: then it counts as passed, with a problem. */
+/** One step. When `decide` rejects, the step passes with a problem. */
 export interface TriageStep {
   readonly name: string;
   decide(prompt: TriagePrompt): Promise<StepResult>;
 }
 
-/** What all steps together say. */
+/** The decision of all steps together. */
 export interface Verdict {
   readonly decision: Decision;
-  /** Names of the steps that said it. */
+  /** Names of the steps that made it. */
   readonly by: readonly string[];
   readonly problems: readonly { readonly step: string; readonly message: string }[];
   readonly calls: readonly ModelCall[];
 }
 
-/** Asks the steps one after the other, up to the first that answers or refuses. Never rejects. */
+/** Asks the steps in order, up to the first that answers or refuses. Never rejects. */
 export async function triage(steps: readonly TriageStep[], prompt: Omit<TriagePrompt, "context">): Promise<Verdict> {
   const context: string[] = [];
   const by: string[] = [];

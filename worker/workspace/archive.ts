@@ -3,19 +3,20 @@ import type { SnapshotEntry } from "@gantry/protocol/snapshot.ts";
 import { pathOf } from "./tree.ts";
 import type { Tree } from "./tree.ts";
 
-// There are no threads in a Worker; it has a compressor of its own.
+// A Cloudflare Worker has no threads, but a built-in compressor.
 configure({ useWebWorkers: false, useCompressionStream: true });
 
+/** Kinds of file in a Unix mode. */
 const FOLDER = 0o040000;
 const FILE = 0o100000;
 const LINK = 0o120000;
 
-/** Below this compressing costs more than it saves. */
+/** Compressing fewer bytes than this costs more than it saves. */
 const WORTH_COMPRESSING = 64;
 
 /**
- * A saved workspace as a zip file, made while it is read: modes, links, empty folders and times are in it, and names
- * byte by byte. A stream that breaks off is no zip file: its end is its table of contents.
+ * A folder of a saved workspace as a zip file, made while it is read. It keeps modes, links, empty folders, times and
+ * the bytes of names. A stream that breaks off is not a valid zip file, because the table of contents comes last.
  */
 export function archive(tree: Tree, folder: string): ReadableStream<Uint8Array> {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
@@ -53,7 +54,7 @@ async function add(zip: ZipWriter<unknown>, tree: Tree, entry: SnapshotEntry): P
   }
 }
 
-/** A name as the disk had it: U+DC80 to U+DCFF stand for bytes that are no UTF-8. */
+/** A name as it was on disk: U+DC80 to U+DCFF stand for bytes that are not UTF-8. */
 function bytesOf(text: string): Uint8Array<ArrayBuffer> {
   const encoder = new TextEncoder();
   const bytes: number[] = [];

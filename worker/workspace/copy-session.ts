@@ -6,18 +6,20 @@ import type { Sql, Transaction } from "../storage/sql.ts";
 import type { ApiError } from "@gantry/protocol/error.ts";
 import type { SessionResource } from "../resources/session-resource.ts";
 import type { SharedSnapshot, Snapshots } from "../snapshots/snapshots.ts";
-import { FIRST_PART, importPart } from "./fork.ts";
-import type { Part, Place } from "./fork.ts";
+import { START, importPart } from "./fork.ts";
+import type { Cursor, Part } from "./fork.ts";
 
+/** What a call of a session returns: values, or an error for the API. Errors do not survive a call between objects. */
 export type Result<T> = ({ readonly ok: true } & T) | { readonly ok: false; readonly error: ApiError };
 
-/** What a session that is forked hands to the new one before its log. */
+/** What a fork gets of the original session before its log. */
 export interface ForkPlan {
   readonly shared: SharedSnapshot;
-  /** The log is cut behind this. */
+  /** The fork's log ends with this `seq` of the original's. */
   readonly seq: number;
   readonly setup: SessionSetup;
   readonly resources: readonly SessionResource[];
+  /** Id of the engine's conversation. */
   readonly engineSessionId: string;
 }
 
@@ -25,21 +27,26 @@ export interface ForkPlan {
 export interface WorkspaceLog {
   /** Writes events; call inside the transaction of the change they report. */
   append(events: readonly { id: string; runId: string | null; at: number; event: SessionEvent }[]): unknown;
+  /** Wakes the readers of the log. */
   announce(): void;
-  /** Resolves when something is written. */
+  /** Resolves when the next event is written. */
   changed(): Promise<void>;
   /** `seq` of an event's id; null for an unknown one. */
   seqOf(id: string): number | null;
 }
 
-/** The session that is copied, in another object. */
+/** The original session, in another object. */
 export interface Source {
+  /** Shares the snapshot and returns what else the fork needs first. `at`: id or `seq` of an event; absent: the end. */
   planFork(sessionId: string, at: string | number | undefined): Promise<Result<ForkPlan>>;
-  part(seq: number, place: Place): Promise<Part>;
+  /** Rows of the log up to a `seq`. */
+  part(seq: number, cursor: Cursor): Promise<Part>;
 }
 
+/** The fork: where the copy is written. */
 export interface Copy {
   readonly sessionId: string;
+  /** Id of the original session. */
   readonly source: string;
   readonly sql: Sql;
   readonly transaction: Transaction;
@@ -51,18 +58,18 @@ export interface Copy {
 }
 
 /**
- * Takes over what another session hands out. The session's own row comes last: what is torn in the middle was never a
- * session, and nobody was told its id.
+ * Copies another session into this one. The session's own row is written last: a copy that is interrupted never becomes
+ * a session, and no client has its id.
  */
 export async function copySession(from: Source, fork: SessionFork, copy: Copy): Promise<Result<object>> {
   const { sql, transaction, log, snapshots, sessionId, source } = copy;
   const planned = await from.planFork(sessionId, fork.at_event ?? undefined);
   if (!planned.ok) return planned;
   transaction(() => copy.createTables());
-  for (let place: Place | null = FIRST_PART; place !== null;) {
-    const part: Part = await from.part(planned.seq, place);
+  for (let cursor: Cursor | null = START; cursor !== null;) {
+    const part: Part = await from.part(planned.seq, cursor);
     transaction(() => importPart(sql, part));
-    place = part.next;
+    cursor = part.next;
   }
   const now = Date.now();
   const setup: SessionSetup = {

@@ -3,35 +3,35 @@ import type { FileEntry, SnapshotEntry, SnapshotRoot } from "@gantry/protocol/sn
 import type { SnapshotReader } from "../snapshots/reader.ts";
 import { Tree, pathOf } from "./tree.ts";
 
-/** A file (or link, or folder) that is not as it was. */
+/** A file or link that was added, changed or removed. Field names are those of the API. */
 export interface Change {
   readonly path: string;
   readonly status: "added" | "modified" | "deleted";
-  /** Bytes; null where there was, or is, no file. */
+  /** Bytes; null where there was or is no file. */
   readonly size_before: number | null;
   readonly size_after: number | null;
-  /** Lines; null where it is not text, or too much of it to be compared. */
+  /** Lines; null when the contents are not text or too large to compare. */
   readonly additions: number | null;
   readonly deletions: number | null;
-  /** Unified, as `git apply` reads it; null where there are no lines. */
+  /** Unified diff, as `git apply` reads it; null when lines were not compared. */
   readonly patch: string | null;
 }
 
-/** One side: a snapshot, or nothing at all. */
+/** One side of a comparison: a snapshot and its reader. */
 export interface Side {
   readonly reader: SnapshotReader;
   readonly root: SnapshotRoot;
 }
 
-/** A file above this is only said to have changed. */
+/** A larger file is listed as changed, without lines. */
 const MAX_TEXT_BYTES = 512 * 1024;
-/** Patches of all files together; what comes after is only said to have changed. */
+/** Most characters of all patches together. Further files are listed as changed, without lines. */
 const MAX_PATCH_CHARS = 4 * 1024 * 1024;
 const MAX_CHANGES = 5_000;
-/** For one file. */
+/** Time to compare one file. */
 const MAX_COMPARE_MS = 1_000;
 
-/** What changed from one snapshot to another. Reads only the pages and files that differ. */
+/** What changed between two snapshots; `before` null: everything is new. Reads only the pages and files that differ. */
 export async function diff(before: Side | null, after: Side): Promise<{ changes: Change[]; truncated: boolean }> {
   const shared = new Set(before?.root.pages.map((page) => page.hash));
   const common = new Set(after.root.pages.map((page) => page.hash).filter((hash) => shared.has(hash)));
@@ -61,14 +61,14 @@ export async function diff(before: Side | null, after: Side): Promise<{ changes:
   return { changes, truncated: paths.length > MAX_CHANGES || room <= 0 };
 }
 
-/** Files and links of the pages that only this side has. A folder is no change by itself. */
+/** Files and links on pages that only this side has. A folder alone does not count as a change. */
 async function entriesBut({ reader, root }: Side, common: ReadonlySet<string>): Promise<Map<string, SnapshotEntry>> {
   const found = new Map<string, SnapshotEntry>();
   for (const { hash } of root.pages) {
     if (common.has(hash)) continue;
     for (const entry of await reader.page(hash)) {
       const path = pathOf(entry);
-      // Of a repository's own storage every commit changes much, and nobody reads it.
+      // Each commit changes many files of the repository's own storage, and no reader wants to see them.
       if (path !== null && entry.t !== "d" && !/(^|\/)\.git\//.test(path)) found.set(path, entry);
     }
   }
@@ -108,14 +108,14 @@ async function patchOf(
   };
 }
 
-/** As git writes it. */
+/** A file's mode as git writes it. */
 function modeOf(entry: SnapshotEntry | undefined): string | null {
   if (!entry) return null;
   if (entry.t === "l") return "120000";
   return entry.t === "f" && (entry.m & 0o100) !== 0 ? "100755" : "100644";
 }
 
-/** The lines of a side; "" where there is nothing, null where it is no text. */
+/** The text of one side; "" when there is no file, null when it is not text or too large. */
 async function textOf(side: Side | null, entry: SnapshotEntry | undefined): Promise<string | null> {
   if (!side || !entry || entry.t === "d") return "";
   if (entry.t === "l") return entry.to;
@@ -130,7 +130,7 @@ async function readText({ reader, root }: Side, entry: FileEntry): Promise<strin
     );
     return text.includes("\0") ? null : text;
   } catch (error) {
-    if (error instanceof TypeError) return null; // no UTF-8
+    if (error instanceof TypeError) return null; // not UTF-8
     throw error;
   }
 }

@@ -1,11 +1,11 @@
 import type { Row, Sql } from "../storage/sql.ts";
 
 /**
- * A session that begins where another stood: its log up to a run's end, its runs and threads. Rows are taken over as
- * they are, in parts, because a log may be long. Files and conversation are in the snapshot that both then share.
+ * The rows of a fork: the original's log up to the end of a run, its runs and its threads. Rows are copied unchanged, in
+ * parts, because a log may be long. Files and conversation are in the snapshot that both sessions share.
  */
 
-/** What is taken over, and the condition on it; `?` is the `seq` behind which the log is cut. */
+/** Tables that are copied, and which of their rows; `?` is the last `seq` that is copied. */
 const TABLES = {
   events: "seq <= ?",
   event_parts: "seq <= ?",
@@ -17,30 +17,34 @@ type Table = keyof typeof TABLES;
 
 const NAMES = Object.keys(TABLES) as Table[];
 
-/** Rows of one answer, and about how many characters: one call of an object returns 32 MB at most. */
+/** Most rows, and about how many characters, in one part: a call to an object returns at most 32 MB. */
 const ROWS = 2_000;
 const CHARS = 8 * 1024 * 1024;
 
-/** Where the taking over stands: the next part to ask for. */
-export interface Place {
+/** Where the copying stands: the next part to request. */
+export interface Cursor {
+  /** Index of the table. */
   readonly table: number;
+  /** Rows of it that are copied already. */
   readonly offset: number;
 }
 
+/** Rows of one table. */
 export interface Part {
   readonly table: string;
   readonly rows: Row[];
-  /** Null: this was the last. */
-  readonly next: Place | null;
+  /** Null: this was the last part. */
+  readonly next: Cursor | null;
 }
 
-export const FIRST_PART: Place = { table: 0, offset: 0 };
+/** Cursor of the first part. */
+export const START: Cursor = { table: 0, offset: 0 };
 
-/** A part of what a session that is cut behind `seq` hands over. */
-export function exportPart(sql: Sql, seq: number, { table: index, offset }: Place): Part {
+/** Reads one part of a session's rows up to a `seq`. Throws for a cursor that no part returned. */
+export function exportPart(sql: Sql, seq: number, { table: index, offset }: Cursor): Part {
   const table = NAMES[index];
   if (!table) throw new Error(`no table ${index}`);
-  // In the order of the key, so that what is appended meanwhile does not move what is there.
+  // In the order of the key, so that rows appended meanwhile do not move earlier ones.
   const order = table === "event_parts" ? "seq, part" : "1";
   const found = sql
     .exec(`SELECT * FROM ${table} WHERE ${TABLES[table]} ORDER BY ${order} LIMIT ${ROWS} OFFSET ${offset}`, seq)
@@ -55,7 +59,7 @@ export function exportPart(sql: Sql, seq: number, { table: index, offset }: Plac
   return { table, rows, next: whole ? following : { table: index, offset: offset + rows.length } };
 }
 
-/** Puts a part where it belongs. Inside a transaction. */
+/** Writes one part into the fork's tables. Inside a transaction. */
 export function importPart(sql: Sql, { table, rows }: Part): void {
   for (const row of rows) {
     const columns = Object.keys(row);

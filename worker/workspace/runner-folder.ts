@@ -6,9 +6,11 @@ import type { Snapshots } from "../snapshots/snapshots.ts";
 
 type Done = { readonly ok: true } | { readonly ok: false; readonly error: ApiError };
 
-/** Changes files in a session's sandbox. It is started for that, and given the session's files if it has none. */
+/** Changes files in a session's sandbox. Starts the sandbox first, and restores the session's files if it lacks them. */
 export interface RunnerFolder {
+  /** Writes a file below the workspace. */
   put(path: string, body: ReadableStream<Uint8Array>): Promise<Done>;
+  /** Removes a file or folder below the workspace. */
   remove(path: string): Promise<Done>;
 }
 
@@ -18,6 +20,7 @@ const Refusal = z.object({ message: z.string() });
 const ASK_TIMEOUT_MS = 10_000;
 const WRITE_TIMEOUT_MS = 600_000;
 
+/** The folder of a session in its sandbox. `maxBytes`: size of the largest file. */
 export function runnerFolder(
   sandbox: Sandbox,
   sessionId: string,

@@ -3,21 +3,21 @@ import type { FileEntry, SnapshotEntry, SnapshotRoot } from "@gantry/protocol/sn
 import type { SnapshotReader } from "../snapshots/reader.ts";
 import { hashOf } from "../snapshots/keys.ts";
 
-/** The part of a snapshot that is the user's; paths of the API are below it. */
+/** The part of a snapshot that belongs to the user. Paths in the API are relative to it. */
 const WORKSPACE = "workspace";
 
-/** The entry's path as the API says it; null for what is not of the workspace, and for the workspace itself. */
+/** An entry's path in the API; null for the workspace itself and for entries outside it. */
 export function pathOf(entry: SnapshotEntry): string | null {
   return entry.p.startsWith(`${WORKSPACE}/`) ? entry.p.slice(WORKSPACE.length + 1) : null;
 }
 
-/** Names the contents of a file: the same contents have the same tag, whatever their path and time. */
+/** The tag of a file's contents: equal contents have equal tags, regardless of path and time. */
 export async function tagOf(entry: FileEntry): Promise<string> {
   const [only] = entry.c;
   return entry.c.length === 1 && only ? only : hashOf(new TextEncoder().encode(`${entry.s}:${entry.c.join(",")}`));
 }
 
-/** A saved workspace, looked into without reading more of it than is asked for. */
+/** A saved workspace. Reads no more of the snapshot than a call needs. Methods throw what `SnapshotReader` throws. */
 export class Tree {
   readonly #reader: SnapshotReader;
   readonly #root: SnapshotRoot;
@@ -27,7 +27,7 @@ export class Tree {
     this.#root = root;
   }
 
-  /** The entry at a path of the workspace; "" is the workspace itself. Null when there is none. */
+  /** The entry at a path; "" is the workspace itself. Null when there is none. */
   async find(path: string): Promise<SnapshotEntry | null> {
     const wanted = path === "" ? WORKSPACE : `${WORKSPACE}/${path}`;
     for await (const entry of this.#from(wanted)) return entry.p === wanted ? entry : null;
@@ -35,8 +35,8 @@ export class Tree {
   }
 
   /**
-   * What lies in a folder, sorted by path: its children, or with `deep` all that is below it. Starts after a path of
-   * the workspace, so that a long list can be read in parts.
+   * The contents of a folder, sorted by path: its children, or with `deep` everything below it. `after` continues a long
+   * list after that path of the workspace.
    */
   async *list(folder: string, deep: boolean, after?: string): AsyncGenerator<SnapshotEntry> {
     const inside = folder === "" ? `${WORKSPACE}/` : `${WORKSPACE}/${folder}/`;
@@ -49,7 +49,7 @@ export class Tree {
         if (!entry.p.startsWith(inside)) return;
         const below = entry.p.indexOf("/", inside.length);
         if (!deep && below !== -1) {
-          // Not read through: "0" is what follows "/".
+          // Skip the folder's contents: "0" is the character after "/".
           from = `${entry.p.slice(0, below)}0`;
           break;
         }
@@ -58,7 +58,7 @@ export class Tree {
     }
   }
 
-  /** The bytes `from` (included) to `to` (not) of a file, a piece in memory at a time. */
+  /** The bytes of a file from `from` (inclusive) to `to` (exclusive). Holds one piece in memory at a time. */
   contents(entry: FileEntry, from = 0, to = entry.s): ReadableStream<Uint8Array> {
     const pieces = this.#pieces(entry, from, to);
     return new ReadableStream<Uint8Array>(
@@ -76,7 +76,7 @@ export class Tree {
     );
   }
 
-  /** A whole file. The caller knows that it is small. */
+  /** A whole file, in memory: only for small ones. */
   async bytes(entry: FileEntry): Promise<Uint8Array> {
     return new Response(this.contents(entry)).bytes();
   }
@@ -90,10 +90,10 @@ export class Tree {
     }
   }
 
-  /** Entries from a path on, in their order. */
+  /** Entries from a path on, in order. */
   async *#from(path: string): AsyncGenerator<SnapshotEntry> {
     const { pages } = this.#root;
-    // The last page that begins at or before it.
+    // Find the last page that begins at or before the path.
     let [low, high] = [0, pages.length];
     while (low < high) {
       const middle = (low + high) >> 1;

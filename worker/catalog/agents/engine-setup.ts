@@ -5,17 +5,17 @@ import type { PermissionMode } from "@gantry/protocol/permission-mode.ts";
 import { peerLimitsOf } from "@gantry/protocol/peers.ts";
 import { rosterOf, serversOf } from "./session-agent.ts";
 
-/** What the engine gets of a session's agent. Every field is optional: a session may have no agent. */
+/** The part of a session's agent that the engine gets. Every field is optional: a session may have no agent. */
 export interface EngineSetup {
   readonly model?: string;
   readonly system?: string;
   readonly effort?: "low" | "medium" | "high" | "xhigh" | "max";
   readonly tools?: AgentSetup;
-  /** For prompts that come without one. */
+  /** For prompts that name no permission mode. */
   readonly permissionMode?: PermissionMode;
 }
 
-/** Built-in tools: Managed Agents' name → the engine's. */
+/** Built-in tools: name in the Managed Agents API → name in the engine. */
 export const ENGINE_TOOLS: Readonly<Record<string, string>> = {
   bash: "Bash",
   edit: "Edit",
@@ -29,11 +29,11 @@ export const ENGINE_TOOLS: Readonly<Record<string, string>> = {
 
 const POLICY: Readonly<Record<string, ToolPolicy>> = { always_allow: "allow", always_ask: "ask", auto: "auto" };
 
-/** The same for a session with vaults: MCP servers are asked through the Worker, which knows the credentials. */
+/** The setup for a session with vaults: calls to MCP servers go through the Worker, which adds the credentials. */
 export function throughVaults(engine: EngineSetup, agent: BetaManagedAgentsSessionAgent): EngineSetup {
   if (!engine.tools) return engine;
   const all = serversOf(agent);
-  const placed = (servers: AgentSetup["mcpServers"]): AgentSetup["mcpServers"] =>
+  const numbered = (servers: AgentSetup["mcpServers"]): AgentSetup["mcpServers"] =>
     servers.map((server) =>
       peerLimitsOf(server.url) === null
         ? { ...server, place: all.findIndex((each) => each.url === server.url) }
@@ -44,23 +44,23 @@ export function throughVaults(engine: EngineSetup, agent: BetaManagedAgentsSessi
     ...engine,
     tools: {
       ...engine.tools,
-      mcpServers: placed(mcpServers),
+      mcpServers: numbered(mcpServers),
       ...(subAgents === undefined
         ? {}
         : {
             subAgents: {
               ...subAgents,
-              agents: subAgents.agents.map((each) => ({ ...each, mcpServers: placed(each.mcpServers) })),
+              agents: subAgents.agents.map((each) => ({ ...each, mcpServers: numbered(each.mcpServers) })),
             },
           }),
     },
   };
 }
 
-/** Name under which the engine sees the tools of a self-hosted environment; no server of an agent may have it there. */
+/** Name under which the engine sees the tools of a self-hosted environment. No MCP server of the agent may have it. */
 export const WORKER_SERVER = "self_hosted";
 
-/** The same in a self-hosted environment: files and shell are the worker's, and there are none here. */
+/** The setup for a self-hosted environment: the worker runs the file and shell tools, and the engine has none itself. */
 export function onWorker(engine: EngineSetup): EngineSetup {
   if (!engine.tools) return engine;
   const here = { ...engine.tools.tools };
@@ -68,13 +68,13 @@ export function onWorker(engine: EngineSetup): EngineSetup {
   for (const name of WorkerTool.options) {
     const policy = here[ENGINE_TOOLS[name] ?? ""];
     delete here[ENGINE_TOOLS[name] ?? ""];
-    // Nobody judges a call that runs elsewhere: what would be judged is asked.
+    // The engine cannot judge a call that runs elsewhere, so `auto` becomes `ask`.
     if (policy !== undefined) workerTools[name] = policy === "allow" ? "allow" : "ask";
   }
   return { ...engine, tools: { ...engine.tools, tools: here, workerTools } };
 }
 
-/** What the engine gets of an agent: model, prompt, and which tools it has under which policy. */
+/** The engine's part of an agent: model, system prompt, and tools with their policies. */
 export function toEngineSetup(agent: BetaManagedAgentsSessionAgent): EngineSetup {
   const { model, system } = agent;
   return {
@@ -85,7 +85,7 @@ export function toEngineSetup(agent: BetaManagedAgentsSessionAgent): EngineSetup
   };
 }
 
-/** What the engine gets of the agents that this one may start: they become kinds of its own Agent tool. */
+/** The agents that this one may start. They become agent types of the engine's own Agent tool. */
 function toSubAgents(agent: BetaManagedAgentsSessionAgent): Pick<AgentSetup, "subAgents"> {
   const { agents, inline } = rosterOf(agent);
   if (agents.length === 0 && !inline) return {};

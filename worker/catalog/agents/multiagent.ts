@@ -7,16 +7,19 @@ import type {
   BetaManagedAgentsMultiagentSubagents,
 } from "@anthropic-ai/sdk/resources/beta/agents/agents";
 
-/** The agent that is being stored; its version is the one it is about to have. */
+/** The agent that is being stored, with its new version. */
 export interface SelfRef {
   readonly id: string;
   readonly version: number;
 }
 
-/** Looks an agent up in the account of the request; without a version the newest. */
+/** Looks up an agent in the account of the request; without a version, the newest. */
 export type FindAgent = (id: string, version?: number) => Promise<BetaManagedAgentsAgent | null>;
 
-/** References to other agents with their versions filled in, so that a later change of those changes nothing here. */
+/**
+ * Fills in the versions of references to other agents, so that later changes to those agents have no effect here. Throws
+ * `RequestRefused` for an agent that is unknown, archived, listed twice, or starts agents itself.
+ */
 export async function resolveMultiagent(
   wanted: MultiagentParams | null | undefined,
   self: SelfRef,
@@ -30,7 +33,7 @@ export async function resolveMultiagent(
       agents.push(isAdvisor(entry) ? entry : await resolveRef(entry, field, self, find));
     }
     const ids = agents.map((entry) => (entry.type === "agent" ? entry.id : "advisor"));
-    refuseTwice(ids, "multiagent.agents");
+    refuseDuplicate(ids, "multiagent.agents");
     return { type: "coordinator", agents };
   }
   return {
@@ -41,7 +44,7 @@ export async function resolveMultiagent(
   };
 }
 
-/** Enabled unless it is disabled, with agents made up on the way allowed unless they are not. */
+/** Applies the defaults: enabled, and with inline agents. */
 async function resolveSpawning(
   wanted: SpawningParams | null | undefined,
   field: string,
@@ -52,7 +55,7 @@ async function resolveSpawning(
   const predefined: BetaManagedAgentsAgentReference[] = [];
   for (const [i, entry] of (wanted?.predefined_agents ?? []).entries())
     predefined.push(await resolveRef(entry, `${field}.predefined_agents[${i}]`, self, find));
-  refuseTwice(
+  refuseDuplicate(
     predefined.map((entry) => entry.id),
     `${field}.predefined_agents`,
   );
@@ -77,7 +80,7 @@ async function resolveRef(
   const agent = await find(id, version);
   if (agent === null) return refuse("there is no such agent");
   if (agent.archived_at !== null) return refuse("this agent is archived");
-  if (agent.multiagent !== null) return refuse("this agent starts other agents itself; only one level is possible");
+  if (agent.multiagent !== null) return refuse("this agent starts other agents itself; only one level is allowed");
   return { type: "agent", id, version: agent.version };
 }
 
@@ -89,8 +92,8 @@ function isAdvisor(entry: RosterEntry): entry is { type: "advisor"; model: strin
   return typeof entry === "object" && entry.type === "advisor";
 }
 
-function refuseTwice(ids: readonly string[], field: string): void {
+function refuseDuplicate(ids: readonly string[], field: string): void {
   const twice = ids.findIndex((id, i) => ids.indexOf(id) !== i);
   if (twice >= 0)
-    throw new RequestRefused({ code: "invalid_request", field: `${field}[${twice}]`, reason: "is there twice" });
+    throw new RequestRefused({ code: "invalid_request", field: `${field}[${twice}]`, reason: "appears twice" });
 }

@@ -4,17 +4,17 @@ import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { BetaManagedAgentsAgent } from "@anthropic-ai/sdk/resources/beta/agents/agents";
 import { resolveTool } from "./tools.ts";
 
-/** What a version of an agent is: everything but its id, its number and its times. */
+/** The contents of one version of an agent: everything except id, version number and times. */
 export type AgentBody = Omit<
   BetaManagedAgentsAgent,
   "id" | "type" | "version" | "created_at" | "updated_at" | "archived_at"
 >;
 type Multiagent = AgentBody["multiagent"];
 
-/** Largest stored form of a version. A row holds 2 MB. */
+/** Largest stored version. A row can hold 2 MB. */
 const MAX_BODY_BYTES = 1_500_000;
 
-/** The first version of an agent. `multiagent` is resolved before, because that needs other agents. */
+/** The first version of an agent. The caller resolves `multiagent`, which needs other agents. Throws `RequestRefused`. */
 export function newBody(wanted: AgentCreate, multiagent: Multiagent): AgentBody {
   return checkBody({
     name: wanted.name,
@@ -30,7 +30,7 @@ export function newBody(wanted: AgentCreate, multiagent: Multiagent): AgentBody 
   });
 }
 
-/** The next version: what is left out stays as it was. `multiagent` undefined: left out. */
+/** The next version: fields left out (`multiagent` undefined) keep their values. Throws `RequestRefused`. */
 export function changedBody(body: AgentBody, change: AgentUpdate, multiagent: Multiagent | undefined): AgentBody {
   return checkBody({
     name: change.name ?? body.name,
@@ -46,7 +46,7 @@ export function changedBody(body: AgentBody, change: AgentUpdate, multiagent: Mu
   });
 }
 
-/** Replaced as a whole, but an effort that is left out stays. */
+/** A new model replaces the old one as a whole, except that an effort left out keeps its value. */
 function resolveModel(wanted: ModelParams, before?: AgentBody["model"]): AgentBody["model"] {
   const config = typeof wanted === "string" ? { id: wanted } : wanted;
   const effort =
@@ -67,7 +67,10 @@ function resolveSkills(skills: AgentCreate["skills"] | null): AgentBody["skills"
   return (skills ?? []).map(({ type, skill_id, version }) => ({ type, skill_id, version: version ?? "latest" }));
 }
 
-/** Applies changes to metadata, and checks what comes out. In environments an empty text removes a key too. */
+/**
+ * Applies changes to metadata and checks the result. Null removes a key; with `emptyRemoves` (in environments) so does
+ * an empty text. Throws `RequestRefused`.
+ */
 export function patchMetadata(
   before: Record<string, string>,
   patch: Record<string, string | null>,
@@ -84,7 +87,7 @@ export function patchMetadata(
   throw new RequestRefused({ code: "invalid_request", field: "metadata", reason, errorCode: "invalid_metadata" });
 }
 
-/** What holds between the parts of an agent. */
+/** Checks the rules between the parts of an agent. */
 function checkBody(body: AgentBody): AgentBody {
   const refuse = (field: string, reason: string): never => {
     throw new RequestRefused({ code: "invalid_request", field, reason });
@@ -92,27 +95,27 @@ function checkBody(body: AgentBody): AgentBody {
   const servers = body.mcp_servers.map((server) => server.name);
   const sets = body.tools.flatMap((tool) => (tool.type === "mcp_toolset" ? [tool.mcp_server_name] : []));
   for (const [i, name] of servers.entries()) {
-    if (servers.indexOf(name) !== i) refuse(`mcp_servers[${i}].name`, `${JSON.stringify(name)} is there twice`);
+    if (servers.indexOf(name) !== i) refuse(`mcp_servers[${i}].name`, `${JSON.stringify(name)} appears twice`);
     if (!sets.includes(name)) refuse(`mcp_servers[${i}]`, "no mcp_toolset in tools names this server");
   }
   const customs = new Set<string>();
   let count = 0;
   for (const [i, tool] of body.tools.entries()) {
     if (tool.type === "mcp_toolset" && !servers.includes(tool.mcp_server_name))
-      refuse(`tools[${i}].mcp_server_name`, "is not the name of one of mcp_servers");
+      refuse(`tools[${i}].mcp_server_name`, "is not the name of any of mcp_servers");
     if (tool.type === "custom") {
       count += 1;
-      if (customs.has(tool.name)) refuse(`tools[${i}].name`, `${JSON.stringify(tool.name)} is there twice`);
+      if (customs.has(tool.name)) refuse(`tools[${i}].name`, `${JSON.stringify(tool.name)} appears twice`);
       customs.add(tool.name);
       continue;
     }
     count += Math.max(tool.configs.length, 1);
     const names = tool.configs.map((config) => config.name as string);
     const twice = names.findIndex((name, at) => names.indexOf(name) !== at);
-    if (twice >= 0) refuse(`tools[${i}].configs[${twice}].name`, `${JSON.stringify(names[twice])} is there twice`);
+    if (twice >= 0) refuse(`tools[${i}].configs[${twice}].name`, `${JSON.stringify(names[twice])} appears twice`);
   }
   if (body.tools.filter((tool) => tool.type === "agent_toolset_20260401").length > 1)
-    refuse("tools", "the built-in toolset is there twice");
+    refuse("tools", "the built-in toolset appears twice");
   if (count > 256) refuse("tools", "at most 256 tools across all toolsets");
   if (new TextEncoder().encode(JSON.stringify(body)).byteLength > MAX_BODY_BYTES)
     refuse("body", `an agent may take at most ${MAX_BODY_BYTES} bytes`);

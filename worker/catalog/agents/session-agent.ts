@@ -14,11 +14,11 @@ import { changedBody, newBody } from "./resolve.ts";
 import type { AgentBody } from "./resolve.ts";
 import { getAgent } from "./store.ts";
 
-/** An agent as a session has it: a snapshot, with the whole definitions of those it may start. */
+/** A session's agent: a snapshot that includes the full definitions of the agents it may start. */
 
 type InlineAgent = Extract<SessionAgent, { type: "inline" }>;
 
-/** The agent that a new session is asked to have. Refuses one that is unknown or archived. */
+/** The agent for a new session. Throws `RequestRefused` when it is unknown or archived. */
 export async function agentOf(env: Env, account: string, wanted: SessionAgent): Promise<BetaManagedAgentsSessionAgent> {
   if (typeof wanted !== "string" && "type" in wanted && wanted.type === "inline") return inlineAgent(wanted);
   const { id, version } = typeof wanted === "string" ? { id: wanted, version: undefined } : wanted;
@@ -34,7 +34,7 @@ export async function agentOf(env: Env, account: string, wanted: SessionAgent): 
   return { ...toThreadAgent(agent, changedBody(agent, overrides, undefined)), multiagent };
 }
 
-/** An agent that is of this session alone: it has no id, so nothing else can name it. */
+/** An agent that belongs to this session only: it has no id, so nothing else can refer to it. */
 function inlineAgent({ type: _type, ...wanted }: InlineAgent): BetaManagedAgentsSessionAgent {
   const { description, execution_identity, mcp_servers, model, name, skills, system, tools } = newBody(
     { ...wanted, name: wanted.name ?? "Inline agent" },
@@ -74,7 +74,7 @@ async function toSessionMultiagent(
   return { type: multiagent.type, advisor, subagents: await spawning(subagents), workflows: await spawning(workflows) };
 }
 
-/** Agents that the engine may start as sub-agents, and whether it may make up others. */
+/** The agents that the engine may start as sub-agents, and whether it may define others inline. */
 export function rosterOf({ multiagent }: Pick<BetaManagedAgentsSessionAgent, "multiagent">): {
   agents: BetaManagedAgentsSessionThreadAgent[];
   inline: boolean;
@@ -87,7 +87,7 @@ export function rosterOf({ multiagent }: Pick<BetaManagedAgentsSessionAgent, "mu
   return { agents: subagents.predefined_agents, inline: subagents.inline_agents.type === "enabled" };
 }
 
-/** The MCP servers of an agent and of those it may start. */
+/** The MCP servers of an agent and of the agents it may start. */
 export function serversOf(
   agent: Pick<BetaManagedAgentsSessionAgent, "mcp_servers" | "multiagent">,
 ): BetaManagedAgentsSessionAgent["mcp_servers"] {

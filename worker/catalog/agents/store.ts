@@ -21,15 +21,15 @@ interface AgentRow {
   body: string;
 }
 
-/** An agent with one of its versions; `agents.version` is the newest. */
+/** Selects agents joined with their versions; `agents.version` is the newest. */
 const SELECT = `SELECT agents.id, agents.created_at, agents.archived_at, v.version, v.created_at AS updated_at, v.body
   FROM agents JOIN agent_versions v ON v.agent_id = agents.id`;
 const NEWEST = "v.version = agents.version";
 
-/** How often a change without a version is tried again when another one came between. */
+/** How often a change without a version is tried when other changes interfere. */
 const MAX_TRIES = 5;
 
-/** An agent in its newest version or the one that is named. Null: not in this account, or not in this version. */
+/** An agent in the given version, or the newest. Null: the account has no such agent or version. */
 export async function getAgent(
   env: Env,
   account: string,
@@ -47,7 +47,7 @@ export async function getAgent(
   return row === null ? null : toAgent(row);
 }
 
-/** Makes an agent. Throws `RequestRefused` when its parts do not fit together. */
+/** Creates an agent. Throws `RequestRefused` when its parts do not fit together. */
 export async function createAgent(env: Env, actor: Actor, wanted: AgentCreate): Promise<BetaManagedAgentsAgent> {
   const db = await catalog(env);
   const now = Date.now();
@@ -74,8 +74,8 @@ export async function createAgent(env: Env, actor: Actor, wanted: AgentCreate): 
 }
 
 /**
- * Changes an agent: a new version, or the same one when nothing is different. With `change.version` it is refused with
- * 409 when that is not the newest. Null: not in this account.
+ * Changes an agent: creates a new version, unless nothing is different. Throws `RequestRefused` (409) when
+ * `change.version` is given and not the newest. Null: the account has no such agent.
  */
 export async function updateAgent(
   env: Env,
@@ -117,7 +117,8 @@ export async function updateAgent(
   throw conflict(id, newest.version);
 }
 
-/** Archives an agent: it stays readable, and no session begins with it. Again: nothing changes. Null: not here. */
+/** Archives an agent: it stays readable, but no session can begin with it. Repeating this changes nothing. Null: the
+ * account has no such agent. */
 export async function archiveAgent(env: Env, actor: Actor, id: string): Promise<BetaManagedAgentsAgent | null> {
   const db = await catalog(env);
   await db.batch([
@@ -129,14 +130,14 @@ export async function archiveAgent(env: Env, actor: Actor, id: string): Promise<
   return getAgent(env, actor.account, id);
 }
 
-/** Which agents a list shows. Times in milliseconds since 1970, both ends included. */
+/** Selects agents for a list. Times are in milliseconds since 1970, inclusive. */
 export interface AgentFilter {
   readonly includeArchived: boolean;
   readonly createdFrom: number | undefined;
   readonly createdTo: number | undefined;
 }
 
-/** Agents in their newest versions, newest agent first. */
+/** Agents of an account in their newest versions, newest agent first. */
 export async function listAgents(
   env: Env,
   account: string,
@@ -158,7 +159,7 @@ export async function listAgents(
   return readPage(await catalog(env), query, request, (row: AgentRow) => row.id, toAgent);
 }
 
-/** All versions of an agent, newest first. Null: not in this account. */
+/** All versions of an agent, newest first. Null: the account has no such agent. */
 export async function listAgentVersions(
   env: Env,
   account: string,
@@ -180,7 +181,7 @@ function finder(env: Env, actor: Actor) {
 }
 
 function conflict(id: string, version: number): RequestRefused {
-  const reason = `Agent ${id} has version ${version} by now. Retrieve it, apply the change to that, and send its version.`;
+  const reason = `Agent ${id} now has version ${version}. Retrieve it, apply the change to that version, and send its number.`;
   return new RequestRefused({ code: "conflict", reason });
 }
 

@@ -6,7 +6,7 @@ import type {
   BetaManagedAgentsWebFetchURLSources,
 } from "@anthropic-ai/sdk/resources/beta/agents/agents";
 
-/** Tools as an agent has them: nothing left out, every tool's policy its own or that of its set. */
+/** An agent's tools with all defaults filled in: each tool has its own policy or that of its toolset. */
 
 type ResolvedTool = BetaManagedAgentsAgent["tools"][number];
 type Setting = BetaManagedAgentsAgentToolsetDefaultConfig;
@@ -15,10 +15,11 @@ type Given = {
   permission_policy?: Setting["permission_policy"] | null | undefined;
 };
 
-/** The engine's own tools run unasked unless the agent says otherwise; an MCP server's are somebody else's code. */
+/** The engine's own tools run without approval by default. Tools of an MCP server are third-party code, so they ask. */
 const BUILT_IN: Setting = { enabled: true, permission_policy: { type: "always_allow" } };
 const MCP: Setting = { enabled: true, permission_policy: { type: "always_ask" } };
 
+/** Fills in what a request leaves out of a tool. */
 export function resolveTool(tool: Tool): ResolvedTool {
   switch (tool.type) {
     case "agent_toolset_20260401": {
@@ -43,7 +44,7 @@ export function resolveTool(tool: Tool): ResolvedTool {
         type: tool.type,
         name: tool.name,
         description: tool.description,
-        // A JSON Schema passes through as it came.
+        // A JSON Schema is stored unchanged.
         input_schema: tool.input_schema as Extract<ResolvedTool, { type: "custom" }>["input_schema"],
       };
   }

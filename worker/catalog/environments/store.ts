@@ -27,6 +27,7 @@ export const environments = new Documents<Body, BetaEnvironment>("environment", 
   ...stamp,
 }));
 
+/** Creates an environment. Throws `RequestRefused` when its configuration contradicts itself. */
 export function createEnvironment(env: Env, actor: Actor, wanted: EnvironmentCreate): Promise<BetaEnvironment> {
   return environments.create(env, actor, {
     name: wanted.name,
@@ -37,7 +38,7 @@ export function createEnvironment(env: Env, actor: Actor, wanted: EnvironmentCre
   });
 }
 
-/** Changes an environment, or nothing when nothing is different. Two changes at once: the later one wins. Null: not in this account. */
+/** Changes an environment. Of two concurrent changes the later one wins. Null: the account has no such environment. */
 export async function updateEnvironment(
   env: Env,
   actor: Actor,
@@ -58,7 +59,7 @@ export async function updateEnvironment(
   return environments.replace(env, actor, id, body);
 }
 
-/** Deletes an environment and the work that waits in it. False: not in this account. */
+/** Deletes an environment and its queued work. False: the account has no such environment. */
 export function deleteEnvironment(env: Env, actor: Actor, id: string): Promise<boolean> {
   return environments.remove(env, actor, id, (db) => [
     db.prepare(`DELETE FROM work WHERE environment_id = ? AND account = ?`).bind(id, actor.account),
@@ -70,7 +71,7 @@ export function deleteEnvironment(env: Env, actor: Actor, id: string): Promise<b
   ]);
 }
 
-/** A configuration with nothing left out; what a change leaves out is as before. */
+/** Fills in what a request leaves out of a configuration: the previous values, or the defaults. */
 function resolveConfig(wanted: ConfigParams, before: BetaEnvironment["config"] | null): BetaEnvironment["config"] {
   if (before !== null && before.type !== wanted.type) {
     const reason = `cannot change from ${before.type} to ${wanted.type}`;

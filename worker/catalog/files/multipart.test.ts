@@ -4,7 +4,7 @@ import { boundaryOf, fieldText, readParts } from "./multipart.ts";
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 
-/** A body, cut into pieces of these sizes in turn. */
+/** A body, cut into pieces of the given sizes in turn. */
 async function* cut(body: Uint8Array, sizes: readonly number[]): AsyncGenerator<Uint8Array> {
   for (let at = 0, i = 0; at < body.length; i++) {
     const size = sizes[i % sizes.length] ?? 1;
@@ -30,7 +30,7 @@ async function readAll(body: Uint8Array, boundary: string, sizes: readonly numbe
   return parts;
 }
 
-/** A form as the platform itself writes it. */
+/** A form as the platform writes it. */
 async function written(fields: readonly [string, string | File][]): Promise<[Uint8Array, string]> {
   const form = new FormData();
   for (const [name, value] of fields) form.append(name, value);
@@ -39,7 +39,7 @@ async function written(fields: readonly [string, string | File][]): Promise<[Uin
 }
 
 describe("a form", () => {
-  it("is read as it was written, however it is cut", async () => {
+  it("is read as it was written, regardless of how it is cut", async () => {
     const contents = fc.array(fc.oneof(fc.constantFrom(13, 10, 45), fc.nat(255)), { maxLength: 60 });
     await fc.assert(
       fc.asyncProperty(contents, fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1 }), async (bytes, sizes) => {
@@ -59,7 +59,7 @@ describe("a form", () => {
     );
   });
 
-  it("skips what a reader leaves, and what stands around it", async () => {
+  it("skips unread parts, the preamble and the epilogue", async () => {
     const body = encode(
       'preamble\r\n--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nleft\r\n--b  \r\nCONTENT-DISPOSITION: form-data; name=c\r\n\r\nread\r\n--b--\r\nepilogue',
     );
@@ -68,7 +68,7 @@ describe("a form", () => {
     expect(texts).toEqual(["read"]);
   });
 
-  it("may end with its last boundary, without a line end", async () => {
+  it("may end right after its last boundary, without a line end", async () => {
     const body = encode('--b\r\ncontent-disposition: form-data; name="a"\r\n\r\nx\r\n--b--');
     for (const size of [1, 2, 7, body.length]) expect((await readAll(body, "b", [size])).length).toBe(1);
   });
@@ -81,7 +81,7 @@ describe("a form", () => {
     ["the middle of the headers", `--b\r\n${part}`, "ends before"],
     ["a part without a name", "--b\r\ncontent-disposition: form-data\r\n\r\nx\r\n--b--\r\n", "without a name"],
     [
-      "a part that is no form-data",
+      "a part that is not form-data",
       '--b\r\ncontent-disposition: attachment; name="a"\r\n\r\nx\r\n--b--',
       "without a name",
     ],

@@ -1,24 +1,24 @@
 import { RequestRefused } from "@gantry/protocol/error.ts";
 
 /**
- * Reads `multipart/form-data` piece by piece: a file of hundreds of megabytes passes through without being held.
- * (The runtime's own `formData()` holds all of it.)
+ * One part of a `multipart/form-data` body. Bodies are read as a stream, so that a file of hundreds of megabytes never
+ * fills memory. (The runtime's own `formData()` holds everything.)
  */
 export interface Part {
   /** Name of the field. */
   readonly name: string;
-  /** Null: a plain field. */
+  /** Name of the file; null for a plain field. */
   readonly filename: string | null;
   readonly contentType: string | null;
-  /** Must be read to its end, or left alone: what is left is skipped before the next part. */
+  /** May be left unread: the rest is skipped before the next part. */
   readonly body: AsyncGenerator<Uint8Array>;
 }
 
-/** Longest header block of a part, and longest plain field. */
+/** Largest header block of a part, and largest plain field. */
 const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_FIELD_BYTES = 64 * 1024;
 
-/** The boundary of a content type; refuses any other type. */
+/** The boundary in a content type. Throws `RequestRefused` for any type but `multipart/form-data`. */
 export function boundaryOf(contentType: string | null): string {
   const match =
     /^multipart\/form-data\s*;(?:.*;)?\s*boundary=(?:"([^"\r\n]{1,70})"|([^\s;"]{1,70})(?=\s*(?:;|$)))/i.exec(
@@ -30,8 +30,8 @@ export function boundaryOf(contentType: string | null): string {
 }
 
 /**
- * Parts of a body, in order. Throws `RequestRefused` when it is not well-formed or ends too early. Ended early, it lets
- * go of the stream.
+ * The parts of a body, in order. Throws `RequestRefused` when the body is malformed or ends too early. A caller that
+ * stops early releases the stream.
  */
 export async function* readParts(stream: AsyncIterable<Uint8Array>, boundary: string): AsyncGenerator<Part> {
   const source = new Source(stream);
@@ -62,11 +62,11 @@ async function* partsOf(source: Source, boundary: string): AsyncGenerator<Part> 
       contentType: headers.get("content-type") ?? null,
       body,
     };
-    for await (const _rest of body); // what the reader left
+    for await (const _rest of body); // what the caller left unread
   }
 }
 
-/** The text of a plain field. */
+/** The text of a plain field. Throws `RequestRefused` when it is not UTF-8 or too long. */
 export async function fieldText(part: Part): Promise<string> {
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
   let text = "";
@@ -119,7 +119,7 @@ function parameter(disposition: string, name: string): string | null {
   return (match[1]?.replaceAll(/\\(["\\])/g, "$1") ?? match[2] ?? "").replaceAll("%22", '"');
 }
 
-/** Bytes of the body that were not used yet. */
+/** The body's bytes that are not consumed yet. */
 class Source {
   readonly #chunks: AsyncIterator<Uint8Array>;
   #rest: Uint8Array = new Uint8Array();
@@ -128,7 +128,7 @@ class Source {
     this.#chunks = stream[Symbol.asyncIterator]();
   }
 
-  /** Lets go of the stream. */
+  /** Releases the stream. */
   async close(): Promise<void> {
     await this.#chunks.return?.();
   }
@@ -137,7 +137,7 @@ class Source {
     this.#rest = concat(bytes, this.#rest);
   }
 
-  /** Gives what comes before `delimiter` and uses up the delimiter. Each call is its own generator; not two at a time. */
+  /** Yields the bytes before `delimiter`, and consumes the delimiter. Only one such generator may be active. */
   async *until(delimiter: Uint8Array): AsyncGenerator<Uint8Array> {
     for (;;) {
       const at = indexOf(this.#rest, delimiter);

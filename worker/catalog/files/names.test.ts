@@ -29,13 +29,13 @@ describe("a file's name", () => {
     expect(filenameOf(sent, "text/plain")).toBe(kept);
   });
 
-  it("has no extension where none is known, and a length that a disk takes", () => {
+  it("has no extension when none is known, and a length that a file system accepts", () => {
     expect(filenameOf("", "x/unknown")).toBe("unnamed");
     expect(filenameOf("ä".repeat(127), "x/y")).toHaveLength(127);
     expect(() => filenameOf("ä".repeat(128), "x/y")).toThrow("255 bytes");
   });
 
-  it("cannot leave the header it is written into", () => {
+  it("cannot break out of the header it is written into", () => {
     expect(attachment('a"; x=ä%\\.txt')).toBe(
       `attachment; filename="a_; x=___.txt"; filename*=UTF-8''a%22%3B%20x%3D%C3%A4%25%5C.txt`,
     );

@@ -1,6 +1,6 @@
 import { RequestRefused } from "@gantry/protocol/error.ts";
 
-/** Extension ↔ type, for uploads that name only one of them. */
+/** Extension and type, for uploads that give only one of them. */
 const TYPES: Record<string, string> = {
   txt: "text/plain",
   md: "text/markdown",
@@ -21,7 +21,7 @@ const TYPES: Record<string, string> = {
 
 const UNKNOWN_TYPE = "application/octet-stream";
 
-/** The type that was sent, when it is one; else the one of the name's extension. Parameters are dropped but a charset. */
+/** The type that was sent, if it is valid; otherwise that of the name's extension. Keeps no parameter but a charset. */
 export function mimeTypeOf(sent: string | null, filename: string | null): string {
   const type = /^([\w.+-]+\/[\w.+-]+)\s*(;\s*charset=[\w-]+)?/i.exec(sent ?? "");
   const extension = /\.([a-z0-9]+)$/i.exec(filename ?? "")?.[1]?.toLowerCase() ?? "";
@@ -31,8 +31,8 @@ export function mimeTypeOf(sent: string | null, filename: string | null): string
 }
 
 /**
- * Name a file is kept under: the last part of the path that was sent, without control characters. Refuses one of more
- * than 255 bytes, because sessions write files under these names.
+ * The name under which a file is kept: the last part of the path sent, without control characters. Throws
+ * `RequestRefused` for more than 255 bytes, because sessions write files under these names.
  */
 export function filenameOf(sent: string | null, mimeType: string): string {
   const last = (sent ?? "").split(/[/\\]/).at(-1) ?? "";
@@ -50,7 +50,7 @@ export function filenameOf(sent: string | null, mimeType: string): string {
   return name;
 }
 
-/** `content-disposition` of a download: never shown as a page of this server. */
+/** The `content-disposition` of a download: browsers never show it as a page of this server. */
 export function attachment(filename: string): string {
   const plain = filename.replaceAll(/[^\x20-\x7e]|["\\%]/g, "_");
   const full = encodeURIComponent(filename).replaceAll(/['()*]/g, (c) => `%${c.charCodeAt(0).toString(16)}`);

@@ -9,12 +9,12 @@ import type { Page, PageRequest } from "../../storage/paging.ts";
 import { readBlob, writeBlob } from "./blob.ts";
 
 /**
- * Files: the contents in R2 under `files/<account>/<id>`, what is known of them in D1. The row comes first and goes
- * last, so that contents without a row cannot be left behind. States of a row:
+ * Files: the contents are in R2 under `files/<account>/<id>`, the metadata in D1. The row is written first and removed
+ * last, so that no contents are left without a row. States of a row:
  *
- * - `uploading`: its contents come in. Left by whoever stores it; after a crash `sweep` removes it.
- * - `ready`: complete. The only state anybody sees.
- * - `deleting`: gone for everybody; its contents are being removed. After a crash `sweep` goes on.
+ * - `uploading`: the contents are arriving. `storeFile` ends this state; after a crash `sweep` removes the file.
+ * - `ready`: complete. Clients see only this state.
+ * - `deleting`: invisible to clients; the contents are being removed. After a crash `sweep` finishes that.
  */
 interface FileRow {
   id: string;
@@ -30,19 +30,19 @@ interface FileRow {
 const SELECT = "SELECT id, filename, mime_type, size, sha256, scope_id, created_at, expires_at FROM files";
 const VISIBLE = "state = 'ready' AND (expires_at IS NULL OR expires_at > ?)";
 
-/** A row that is not ready after this time belongs to nobody any more. */
+/** A row that is not ready after this time was left by a crash. */
 const ABANDONED_MS = 24 * 60 * 60 * 1000;
 
-/** A new file; `contents` is read to its end. */
+/** A file to store; `contents` is read to its end. */
 export interface NewFile {
   readonly filename: string;
   readonly mimeType: string;
   readonly contents: AsyncIterable<Uint8Array>;
-  /** Session that made it. Null: uploaded. */
+  /** Session that created it. Null: uploaded. */
   readonly scopeId: string | null;
 }
 
-/** What is known of a file. Null: not in this account, deleted, or expired. */
+/** A file's metadata. Null: the account has no such file, or it is deleted or expired. */
 export async function getFile(env: Env, account: string, id: string): Promise<BetaFileMetadata | null> {
   const row = await readRow(env, account, id);
   return row === null ? null : toFile(row);
@@ -56,7 +56,7 @@ async function readRow(env: Env, account: string, id: string): Promise<FileRow |
     .first<FileRow>();
 }
 
-/** A file with its contents, as a stream. Null as `getFile`. */
+/** A file with its contents as a stream. Null: as for `getFile`. */
 export async function openFile(
   env: Env,
   account: string,
@@ -69,8 +69,8 @@ export async function openFile(
 }
 
 /**
- * Stores a file. It is there for nobody until `seconds` has given how long it lives (null: until it is deleted), which
- * is asked when all contents have come: a form may say it behind the file. Whatever throws, nothing is left.
+ * Stores a file. `seconds` returns its lifetime (null: until it is deleted). It is called after all contents have arrived,
+ * because a form may give the lifetime after the file; only then does the file become visible. On any error nothing is left.
  */
 export async function storeFile(
   env: Env,
@@ -107,7 +107,7 @@ export async function storeFile(
   }
 }
 
-/** False: not in this account. */
+/** Deletes a file. False: the account has no such file. */
 export async function deleteFile(env: Env, actor: Actor, id: string): Promise<boolean> {
   const db = await catalog(env);
   const [marked] = await db.batch([
@@ -121,7 +121,7 @@ export async function deleteFile(env: Env, actor: Actor, id: string): Promise<bo
   return true;
 }
 
-/** Files of an account, newest first. */
+/** Files of an account (`scopeId`: created by that session), newest first. */
 export async function listFiles(
   env: Env,
   account: string,
@@ -134,7 +134,7 @@ export async function listFiles(
   return readPage(await catalog(env), query, request, (row: FileRow) => row.id, toFile);
 }
 
-/** Those of `ids` that are there, newest first. */
+/** Those of `ids` that exist, newest first. */
 export async function listFilesById(env: Env, account: string, ids: readonly string[]): Promise<BetaFileMetadata[]> {
   const { results } = await (
     await catalog(env)
@@ -145,7 +145,7 @@ export async function listFilesById(env: Env, account: string, ids: readonly str
   return results.map(toFile);
 }
 
-/** Removes a few files that expired, or that a crash left half stored or half deleted. */
+/** Removes up to `max` files that have expired, or that a crash left partly stored or partly deleted. */
 export async function sweep(env: Env, max: number = 20): Promise<void> {
   const db = await catalog(env);
   const now = Date.now();

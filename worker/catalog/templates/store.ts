@@ -11,7 +11,8 @@ export const templates = new Documents<TemplateCreate, Template>("template", (st
   ...stamp,
 }));
 
-/** Changes a template; sessions that were made from it stay as they are. Two changes at once: the later one wins. */
+/** Changes a template; sessions created from it stay unchanged. Of two concurrent changes the later one wins. Null: the
+ * account has no such template. */
 export async function updateTemplate(
   env: Env,
   actor: Actor,

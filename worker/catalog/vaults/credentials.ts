@@ -11,7 +11,7 @@ import { readPage } from "../../storage/paging.ts";
 import type { Page, PageRequest } from "../../storage/paging.ts";
 import { canSeal, seal, unseal } from "../../storage/seal.ts";
 
-/** Credentials of a vault. The secret is sealed for its credential and opened only to call the server it is for. */
+/** Credentials of a vault. Each secret is sealed for its credential, and opened only to call the server it is for. */
 
 type Auth = Exclude<BetaManagedAgentsCredential["auth"], { type: "environment_variable" }>;
 type Body = Pick<BetaManagedAgentsCredential, "metadata" | "display_name"> & { auth: Auth };
@@ -27,10 +27,10 @@ interface CredentialRow {
 
 const SELECT = "SELECT id, vault_id, created_at, updated_at, archived_at, body FROM credentials";
 
-/** Credentials a vault may hold. */
+/** Most credentials in one vault. */
 const MAX_CREDENTIALS = 100;
 
-/** Null: not in this vault of this account. */
+/** A credential. Null: the account has no such credential in this vault. */
 export async function getCredential(
   env: Env,
   account: string,
@@ -47,7 +47,7 @@ export async function getCredential(
   return row === null ? null : toCredential(row);
 }
 
-/** Puts a credential into a vault that is there. */
+/** Adds a credential to an existing vault. Throws `RequestRefused` when the vault has one for this server, or is full. */
 export async function createCredential(
   env: Env,
   actor: Actor,
@@ -61,7 +61,7 @@ export async function createCredential(
     .bind(vaultId)
     .all<{ server_url: string }>();
   if (results.some((row) => row.server_url === url))
-    throw new RequestRefused({ code: "conflict", reason: "The vault has a credential for this server already." });
+    throw new RequestRefused({ code: "conflict", reason: "The vault already has a credential for this server." });
   if (results.length >= MAX_CREDENTIALS) throw refused("auth", `a vault holds at most ${MAX_CREDENTIALS} credentials`);
   const now = Date.now();
   const id = newId("credential", now);
@@ -91,7 +91,7 @@ export async function createCredential(
   return toCredential(row);
 }
 
-/** Null: not in this vault of this account. */
+/** Changes a credential. Null: the account has no such credential in this vault. */
 export async function updateCredential(
   env: Env,
   actor: Actor,
@@ -126,7 +126,7 @@ export async function updateCredential(
   return getCredential(env, actor.account, vaultId, id);
 }
 
-/** Archives a credential and destroys its secret. Again: nothing changes. Null: not in this vault of this account. */
+/** Archives a credential and destroys its secret. Repeating this changes nothing. Null: no such credential in this vault. */
 export async function archiveCredential(
   env: Env,
   actor: Actor,
@@ -147,7 +147,7 @@ export async function archiveCredential(
   return getCredential(env, actor.account, vaultId, id);
 }
 
-/** False: not in this vault of this account. */
+/** Deletes a credential. False: the account has no such credential in this vault. */
 export async function deleteCredential(env: Env, actor: Actor, vaultId: string, id: string): Promise<boolean> {
   const db = await catalog(env);
   const [deleted] = await db.batch([
@@ -172,7 +172,7 @@ export async function listCredentials(
   return readPage(await catalog(env), query, request, (row: CredentialRow) => row.id, toCredential);
 }
 
-/** The token for a server, from the first of these vaults that has one; null when none has. Goes to that server alone. */
+/** The token for a server, from the first of these vaults that has one; null when none has. Send it to that server only. */
 export async function tokenFor(
   env: Env,
   account: string,
@@ -192,13 +192,13 @@ export async function tokenFor(
   return null;
 }
 
-/** One address has one spelling; that of a directory and of a file are the same server. */
+/** Normalizes an address. With and without a final slash it names the same server. */
 function normalUrl(text: string): string {
   return new URL(text).href.replace(/\/+$/, "");
 }
 
 async function sealFor(env: Env, id: string, secret: string): Promise<string> {
-  if (!canSeal(env)) throw refused("auth", "this installation has no GANTRY_ENCRYPTION_KEY to keep secrets with");
+  if (!canSeal(env)) throw refused("auth", "cannot be stored: this server has no GANTRY_ENCRYPTION_KEY");
   return seal(env, secretName(id), secret);
 }
 

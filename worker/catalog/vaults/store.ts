@@ -6,7 +6,7 @@ import { patchMetadata } from "../agents/resolve.ts";
 import type { Env } from "../../base/env.ts";
 import { Documents } from "../../storage/documents.ts";
 
-/** Vaults: named places for credentials, which are in `credentials.ts`. */
+/** Vaults: named collections of credentials. The credentials are in `credentials.ts`. */
 
 type Body = Pick<BetaManagedAgentsVault, "display_name" | "metadata">;
 
@@ -17,11 +17,12 @@ export const vaults = new Documents<Body, BetaManagedAgentsVault>("vault", (stam
   ...stamp,
 }));
 
+/** Creates an empty vault. */
 export function createVault(env: Env, actor: Actor, wanted: VaultCreate): Promise<BetaManagedAgentsVault> {
   return vaults.create(env, actor, { display_name: wanted.display_name, metadata: wanted.metadata ?? {} });
 }
 
-/** Null: not in this account. */
+/** Changes a vault. Null: the account has no such vault. */
 export async function updateVault(
   env: Env,
   actor: Actor,
@@ -36,7 +37,7 @@ export async function updateVault(
   });
 }
 
-/** Archives a vault and destroys the secrets in it. Again: nothing changes. Null: not in this account. */
+/** Archives a vault and destroys its secrets. Repeating this changes nothing. Null: the account has no such vault. */
 export function archiveVault(env: Env, actor: Actor, id: string): Promise<BetaManagedAgentsVault | null> {
   return vaults.archive(env, actor, id, (db, now) => [
     db
@@ -48,14 +49,14 @@ export function archiveVault(env: Env, actor: Actor, id: string): Promise<BetaMa
   ]);
 }
 
-/** Deletes a vault and what is in it. False: not in this account. */
+/** Deletes a vault and its credentials. False: the account has no such vault. */
 export function deleteVault(env: Env, actor: Actor, id: string): Promise<boolean> {
   return vaults.remove(env, actor, id, (db) => [
     db.prepare("DELETE FROM credentials WHERE vault_id = ? AND account = ?").bind(id, actor.account),
   ]);
 }
 
-/** Refuses vaults that are not there, under the name of the request's field. */
+/** Throws `RequestRefused` for a vault that the account does not have or that is archived. */
 export async function checkVaults(env: Env, account: string, ids: readonly string[]): Promise<void> {
   for (const [i, id] of ids.entries()) {
     const vault = await vaults.get(env, account, id);

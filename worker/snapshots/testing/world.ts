@@ -30,7 +30,7 @@ const ROOM: Omit<ScanRequest, "afresh"> = {
   maxEntries: 500_000,
 };
 
-/** A store and a runner, both real: R2 and D1 of workerd, and the runner's own server on a folder of its own. */
+/** A real store and a real runner: workerd's R2 and D1, and the runner's server on a temporary folder. */
 export class SnapshotWorld {
   readonly env: Env;
   readonly root: string;
@@ -70,20 +70,20 @@ export class SnapshotWorld {
     rmSync(this.root, { recursive: true, force: true, maxRetries: 5 });
   }
 
-  /** Where a session's folder is on the runner. */
+  /** Path of a session's folder on the runner. */
   folder(sessionId: string): string {
     return join(this.root, sessionId);
   }
 
   #sandbox(): Parameters<typeof runnerFiles>[0] {
     const port = runnerPort({ url: `http://127.0.0.1:${this.#runner.port}`, token: "t", fetch });
-    // Node wants to be told that a body is streamed.
+    // Node requires this option for a streamed body.
     return {
       getTcpPort: () => ({ fetch: (url, init) => port.fetch(url, { ...init, duplex: "half" } as RequestInit) }),
     };
   }
 
-  /** A session's object with nothing but snapshots. */
+  /** A session's object reduced to its snapshots. */
   session(
     change: {
       id?: string;
@@ -93,7 +93,7 @@ export class SnapshotWorld {
       limits?: Partial<ScanRequest>;
       keep?: number;
       database?: ReturnType<typeof memoryDatabase>;
-      /** Between two tries. */
+      /** Pause between two attempts. */
       pause?: () => Promise<void>;
       /** The run in progress. */
       runningRun?: () => string | null;
@@ -106,7 +106,7 @@ export class SnapshotWorld {
     const store = packStore(this.env, id);
     const settings = new Settings(sql);
     let alarmAt: number | null = null;
-    /** How far the session's clock is ahead: nobody waits here until a save is due. */
+    /** How far the session's clock is ahead: tests do not wait until a save is due. */
     let ahead = 0;
     const snapshots = new Snapshots({
       sql,
@@ -137,7 +137,7 @@ export class SnapshotWorld {
       snapshots,
       settings,
       events,
-      /** Saves, as after a run. Returns the event that tells of it. */
+      /** Saves, as after a run. Returns the event that reports it. */
       async save() {
         const before = events.length;
         snapshots.wantSave(`run_${++runs}`);
@@ -156,7 +156,7 @@ export class SnapshotWorld {
   }
 }
 
-/** After this a save that was asked for is due. */
+/** A requested save is due after this time. */
 const DUE_MS = 1_000;
 
 export interface TestSession {
@@ -166,7 +166,7 @@ export interface TestSession {
   readonly events: SessionEvent[];
   save(): Promise<SessionEvent | undefined>;
   restore(): Promise<SessionEvent | undefined>;
-  /** Time goes by. */
+  /** Advances the session's clock. */
   wait(ms: number): void;
   now(): number;
   alarmAt(): number | null;
@@ -180,7 +180,7 @@ interface Runner {
 
 const RUNNER = join(dirname(fileURLToPath(import.meta.url)), "../../../runner/main.ts");
 
-/** The runner's program, as the launcher starts it. */
+/** Starts the runner's program as the launcher does. */
 async function startRunner(root: string): Promise<Runner> {
   const child = spawn(process.execPath, [RUNNER], { stdio: ["pipe", "pipe", "inherit"] });
   const settings = { host: "127.0.0.1", port: 0, token: "t", root, markerPrefix: `${root}:`, path: "", idleMs: 1000 };
