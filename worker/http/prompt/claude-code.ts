@@ -5,7 +5,7 @@ import { JSON_TYPE, NDJSON_TYPE, SSE_TYPE, TEXT_TYPE, chooseType, preferredWait 
 import { parseAdditionalArgs } from "./additional-args.ts";
 import { readJson } from "../request/body.ts";
 import type { App } from "../request/context.ts";
-import { tellingRequestId } from "../request/idempotency.ts";
+import { repeatOf, tellingRequestId } from "../request/idempotency.ts";
 import { toOptionalTarget } from "../../session/call/named-session.ts";
 import { STREAM_HEADERS, toLines } from "../../base/ndjson.ts";
 import { findRun, laterAt } from "../v1/runs.ts";
@@ -14,7 +14,8 @@ import type { StoryLine } from "@gantry/protocol/story-lines.ts";
 import type { RunStory } from "../../session/log/run-story.ts";
 import { toSessionStub, unknownSession } from "../../session/call/session-of.ts";
 import type { Accepted } from "../../session/call/submit.ts";
-import { submitPrompt } from "../request/submit.ts";
+import { submit } from "../../session/call/submit.ts";
+import { actorOf } from "../request/query.ts";
 
 /**
  * `POST /claude-code`: runs one prompt. The answer is the run's story, one JSON object per line while it happens, or a
@@ -31,11 +32,8 @@ export async function claudeCode(c: Context<App>): Promise<Response> {
     ...(body.permissionMode === undefined ? {} : { permissionMode: body.permissionMode }),
     ...(body.includeRaw ? { includeRaw: true } : {}),
   };
-  const accepted = await submitPrompt(c, toOptionalTarget(body.sessionId), {
-    prompt: [{ type: "text", text: body.prompt }],
-    options,
-    trigger: "claude-code",
-  });
+  const prompt = { prompt: [{ type: "text" as const, text: body.prompt }], options, trigger: "claude-code" };
+  const accepted = await submit(c.env, actorOf(c), toOptionalTarget(body.sessionId), prompt, await repeatOf(c));
   const verbose = body.verbose || verboseArg === true;
   return tell(c, { ...accepted, from: 0, verbose, type });
 }
@@ -60,7 +58,7 @@ export async function claudeCodeRun(c: Context<App>): Promise<Response> {
 }
 
 /** A run to tell. `from` is the `seq` of the last event that the client has. */
-interface Telling extends Omit<Accepted, "eventId" | "repeated"> {
+interface Telling extends Omit<Accepted, "eventId"> {
   readonly from: number;
   readonly verbose: boolean;
   readonly type: StoryType;

@@ -5,11 +5,12 @@ import type { Context } from "hono";
 import { toLines } from "../../base/ndjson.ts";
 import type { SessionTarget } from "../../session/call/named-session.ts";
 import { unknownSession } from "../../session/call/session-of.ts";
+import { submit } from "../../session/call/submit.ts";
 import { SOCKET_MAX_TURNS } from "../../session/sockets/sockets.ts";
 import type { WantedOptions } from "../../session/store/run-options.ts";
 import type { App } from "../request/context.ts";
-import { tellingRequestId } from "../request/idempotency.ts";
-import { submitPrompt } from "../request/submit.ts";
+import { repeatOf, tellingRequestId } from "../request/idempotency.ts";
+import { actorOf } from "../request/query.ts";
 
 /** A run that has ended, its session, and the headers that every answer about it carries. */
 export interface EndedRun {
@@ -29,11 +30,13 @@ export async function runToEnd(
   trigger: string,
   given: WantedOptions = {},
 ): Promise<EndedRun> {
-  const { stub, after, runId, sessionId } = await submitPrompt(c, target, {
-    prompt: [{ type: "text", text: prompt }],
+  const newPrompt = {
+    prompt: [{ type: "text" as const, text: prompt }],
     options: { maxTurns: SOCKET_MAX_TURNS, ...given },
     trigger,
-  });
+  };
+  const accepted = await submit(c.env, actorOf(c), target, newPrompt, await repeatOf(c));
+  const { stub, after, runId, sessionId } = accepted;
   const shape = { format: "ndjson", view: "all", previews: false, untilRun: runId } as const;
   const events = await stub.follow(c.get("principal").account, String(after), shape);
   if (typeof events === "string") throw unknownSession(sessionId);

@@ -9,6 +9,7 @@ import { MAX_KEPT_BYTES, repliesOf } from "../../accounts/replies.ts";
 import type { KeptReply } from "../../accounts/replies.ts";
 import { report } from "../../base/log.ts";
 import { readBytes } from "./body.ts";
+import type { Repeat } from "../../session/call/submit.ts";
 import type { App, Door } from "./context.ts";
 import { formFingerprint } from "./form-fingerprint.ts";
 import { keyOf } from "./guard.ts";
@@ -99,6 +100,22 @@ export async function idFor(c: Context<App>, kind: IdKind, index = 0): Promise<s
     new TextEncoder().encode(`${origin.seed}\0${origin.target}\0${kind}\0${index}`),
   );
   return toId(kind, origin.at, new Uint8Array(bytes));
+}
+
+/**
+ * How `submit` finds what an earlier request with the same idempotency key made. `index` distinguishes several prompts of
+ * one request.
+ */
+export async function repeatOf(c: Context<App>, index = 0): Promise<Repeat> {
+  const isRepeatable = c.get("origin") !== undefined;
+  const ids = isRepeatable ? { sessionId: await idFor(c, "session"), runId: await idFor(c, "run", index) } : {};
+  return {
+    ...ids,
+    onAccepted(isRepeated) {
+      c.set("begun", true);
+      if (isRepeated) c.set("repeated", true);
+    },
+  };
 }
 
 /** Id of this request, or of the request that it repeats. Some answers contain it, so repeats must show the first id. */

@@ -15,7 +15,8 @@ import { AGENT_MAX_TURNS } from "../../session/store/run-options.ts";
 import { answerWithRun } from "./runs.ts";
 import { toSessionStub, unknownSession } from "../../session/call/session-of.ts";
 import type { Accepted } from "../../session/call/submit.ts";
-import { submitPrompt } from "../request/submit.ts";
+import { submit } from "../../session/call/submit.ts";
+import { repeatOf } from "../request/idempotency.ts";
 import { follow } from "./streams.ts";
 import { viewOf } from "./threads.ts";
 import { isWorker } from "../request/work-token.ts";
@@ -82,7 +83,7 @@ async function send(
       const options = { maxTurns: AGENT_MAX_TURNS, ...raw };
       const field = `events[${index}].content`;
       const prompt = { prompt: event.content, field, options, trigger: "api", ...(system ? { system } : {}) };
-      const run = await submitPrompt(c, sessionId, prompt, index);
+      const run = await submit(c.env, actorOf(c), sessionId, prompt, await repeatOf(c, index));
       const { runId, eventId } = run;
       accepted.push(run);
       return { id: eventId, type: event.type, content: event.content, processed_at, run_id: runId };

@@ -16,7 +16,7 @@ export async function listRuns(c: Context<App>): Promise<Response> {
   const runs = await toSessionStub(c.env, sessionId).runs(c.get("principal").account, page, limit);
   if (!runs) throw unknownSession(sessionId);
   const data = runs.map((run) => toRun(run, sessionId));
-  return c.json({ data, next_page: runs.length === limit ? String(runs.at(-1)?.place) : null });
+  return c.json({ data, next_page: runs.length === limit ? String(runs.at(-1)?.order) : null });
 }
 
 /** `GET /v1/sessions/{id}/runs/{run}`: a run and its outcome. `Prefer: wait=N` waits for its end; 202 if it does not come. */

@@ -26,8 +26,8 @@ import { checkPrompt } from "../../session/call/check-prompt.ts";
 import { resolveStart, withTemplate } from "./session-start.ts";
 import { toSessionStub, unknownSession } from "../../session/call/session-of.ts";
 import { newSessionId } from "../../sandbox/spares.ts";
-import { idFor } from "../request/idempotency.ts";
-import { submitPrompt } from "../request/submit.ts";
+import { idFor, repeatOf } from "../request/idempotency.ts";
+import { submit } from "../../session/call/submit.ts";
 
 /** `/v1/sessions`, as in Managed Agents. */
 
@@ -48,7 +48,8 @@ export async function createSession(c: Context<App>): Promise<Response> {
     const raw = event.include_raw ? { includeRaw: true } : {};
     const options = { maxTurns: AGENT_MAX_TURNS, ...raw };
     const field = `initial_events[${index}].content`;
-    await submitPrompt(c, id, { prompt: event.content, field, options, trigger: "api" }, index);
+    const prompt = { prompt: event.content, field, options, trigger: "api" };
+    await submit(c.env, actorOf(c), id, prompt, await repeatOf(c, index));
   }
   return c.json(await tell(c, id));
 }

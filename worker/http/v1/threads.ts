@@ -33,7 +33,7 @@ export async function listThreads(c: Context<App>): Promise<Response> {
   const all = [
     ...primary.map((item) => ({ position: 0, item })),
     ...(await inSixes(children ?? [], async (each) => ({
-      position: each.place,
+      position: each.order,
       item: await toThread(c, facts, each),
     }))),
   ];

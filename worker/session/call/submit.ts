@@ -22,13 +22,14 @@ export interface NewPrompt extends Omit<Submission, "options" | "runId"> {
   readonly field?: string;
 }
 
-/**
- * Ids that the caller has chosen so that a repeated request finds the session and the run that it made. Without them new
- * ids are made, and a new session may take an engine that was started in advance.
- */
-export interface ChosenIds {
+/** How a caller that may repeat its prompt finds the session and the run that the first attempt made. */
+export interface Repeat {
+  /** Id of a new session. Absent: a new id, and the session may take an engine that was started in advance. */
   readonly sessionId?: string;
+  /** Id of the run. Absent: a new id. */
   readonly runId?: string;
+  /** Called when the prompt is durable. */
+  readonly onAccepted?: (isRepeated: boolean) => void;
 }
 
 /** An accepted run and where its events begin. */
@@ -39,8 +40,6 @@ export interface Accepted {
   readonly after: number;
   /** Id of the prompt's `user.message`. */
   readonly eventId: string;
-  /** The run was there already. */
-  readonly repeated: boolean;
   readonly stub: SessionStub;
 }
 
@@ -54,14 +53,14 @@ export async function submit(
   actor: Actor,
   target: SessionTarget,
   { options: wanted, field = "prompt", ...prompt }: NewPrompt,
-  chosen: ChosenIds = {},
+  repeat: Repeat = {},
 ): Promise<Accepted> {
   const options = checkOptions(env, wanted);
   await checkPrompt(env, actor.account, prompt.prompt, field);
   await checkSpace(env);
   const sessionId =
     target === null
-      ? (chosen.sessionId ?? (await newSessionId(env, firstOptions(env, options))))
+      ? (repeat.sessionId ?? (await newSessionId(env, firstOptions(env, options))))
       : typeof target === "string"
         ? target
         : await namedSession(env, actor, target);
@@ -70,9 +69,13 @@ export async function submit(
     await stub.create(actor.account);
     noteInIndex(env, sessionId, actor);
   }
-  const runId = chosen.runId === undefined ? {} : { runId: chosen.runId };
-  const submitted = await stub.submit(actor.account, { ...prompt, options, ...runId });
-  if (submitted.ok) return { ...submitted, repeated: submitted.repeated === true, sessionId, stub };
+  const chosenId = repeat.runId === undefined ? {} : { runId: repeat.runId };
+  const submitted = await stub.submit(actor.account, { ...prompt, options, ...chosenId });
+  if (submitted.ok) {
+    repeat.onAccepted?.(submitted.repeated === true);
+    const { runId, after, eventId } = submitted;
+    return { sessionId, runId, after, eventId, stub };
+  }
   switch (submitted.error) {
     case "archived":
       throw new RequestRefused({ code: "conflict", reason: "The session is archived." });

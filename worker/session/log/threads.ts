@@ -16,7 +16,7 @@ export type ThreadStatus = "running" | "idle" | "terminated";
 export interface Thread {
   readonly id: string;
   /** Its number in the order of creation: the cursor of lists. */
-  readonly place: number;
+  readonly order: number;
   readonly parent: string;
   readonly agentName: string;
   /** The session whose log is this thread; null for a sub-agent of the engine. */
@@ -167,7 +167,7 @@ export class Threads {
     const taskId = textOf(row, "task_id");
     return {
       id: textOf(row, "id"),
-      place: numberOf(row, "place"),
+      order: numberOf(row, "place"),
       parent: textOf(row, "parent"),
       agentName: textOf(row, "agent_name"),
       peer: textOf(row, "peer") || null,

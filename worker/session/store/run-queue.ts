@@ -32,7 +32,7 @@ export interface Run {
 export interface ListedRun {
   readonly id: string;
   /** Its number in the order of acceptance: the cursor of lists. */
-  readonly place: number;
+  readonly order: number;
   /** A parked run is shown as running: the session says what it waits for. */
   readonly state: Exclude<RunState, "parked">;
   readonly trigger: string;
@@ -116,7 +116,7 @@ export class RunQueue {
       : 0;
     return rows.map((row) => ({
       id: textOf(row, "id"),
-      place: numberOf(row, "place"),
+      order: numberOf(row, "place"),
       state: textOf(row, "state") === "parked" ? "running" : (textOf(row, "state") as ListedRun["state"]),
       trigger: textOf(row, "trigger"),
       model: (JSON.parse(textOf(row, "options")) as RunOptions).model,
