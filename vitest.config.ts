@@ -15,14 +15,14 @@ export default defineConfig({
       {
         test: {
           name: "e2e",
-          include: ["e2e/*.test.ts"],
-          globalSetup: ["e2e/build.ts"],
+          include: ["e2e/**/*.test.ts"],
+          globalSetup: ["e2e/kit/build.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
           // Each file starts the whole product and engines of its own: more at once only make all slow.
           maxWorkers: 3,
           // Load takes a minute and says nothing new after most changes: CI runs it.
-          exclude: process.env["GANTRY_HEAVY_TESTS"] ? [] : ["e2e/load.test.ts"],
+          exclude: ["e2e/containers/**", ...(process.env["GANTRY_HEAVY_TESTS"] ? [] : ["e2e/operations/load.test.ts"])],
           sequence: { groupOrder: 1 },
         },
       },

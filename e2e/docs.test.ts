@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { ROOT } from "./gantry.ts";
+import { ROOT } from "./kit/gantry.ts";
 
 /** What the documents name exists. */
 

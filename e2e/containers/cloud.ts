@@ -2,8 +2,8 @@ import { execFile, execFileSync } from "node:child_process";
 import { promisify } from "node:util";
 import { createTestHarness } from "wrangler";
 import type { TestHarness } from "wrangler";
-import { Client, until } from "../client.ts";
-import { ROOT } from "../gantry.ts";
+import { Client, until } from "../kit/client.ts";
+import { ROOT } from "../kit/gantry.ts";
 
 /** What wrangler calls: Docker, or what stands in for its command where images cannot be pulled. */
 const DOCKER = process.env["WRANGLER_DOCKER_BIN"] ?? "docker";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { script } from "../client.ts";
+import { script } from "../kit/client.ts";
 import { LONG, bash } from "../stories/sessions.ts";
 import { Cloud, ENCRYPTION_KEY, PROVIDER_KEY } from "./cloud.ts";
 

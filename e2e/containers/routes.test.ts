@@ -1,6 +1,6 @@
 import { newId } from "@gantry/protocol/ids.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Gantry } from "../gantry.ts";
+import { Gantry } from "../kit/gantry.ts";
 import { ContainerServer, VARIABLES, containerDoorStories, containerStories } from "../stories/container-routes.ts";
 import { Cloud, LoneContainer } from "./cloud.ts";
 

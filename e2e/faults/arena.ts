@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Gantry, ROOT, until } from "../gantry.ts";
+import { Gantry, ROOT, until } from "../kit/gantry.ts";
 import { auditRest, unsavedAtStop } from "./auditor.ts";
 import { Model } from "./model.ts";
 import { Nemesis } from "./nemesis.ts";

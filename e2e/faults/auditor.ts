@@ -1,7 +1,7 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
-import type { Gantry } from "../gantry.ts";
+import type { Gantry } from "../kit/gantry.ts";
 import type { ModelCall } from "./model.ts";
 import type { Nemesis, Span } from "./nemesis.ts";
 import type { Client } from "./workload.ts";

@@ -1,5 +1,5 @@
 import { buildWorker } from "../../local/build.ts";
-import { script, until } from "../gantry.ts";
+import { script, until } from "../kit/gantry.ts";
 import { Arena } from "./arena.ts";
 import { auditSession, auditUsage } from "./auditor.ts";
 import { mutate } from "./mutate.ts";

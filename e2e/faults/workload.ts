@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
 import { Follower } from "./follower.ts";
-import { script } from "../gantry.ts";
-import type { Gantry } from "../gantry.ts";
+import { script } from "../kit/gantry.ts";
+import type { Gantry } from "../kit/gantry.ts";
 import type { Points } from "./points.ts";
 import type { Random } from "./random.ts";
 

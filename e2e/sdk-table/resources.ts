@@ -1,6 +1,6 @@
 import { toFile } from "@anthropic-ai/sdk";
 import { expect } from "vitest";
-import { all } from "../anthropic.ts";
+import { all } from "../kit/anthropic.ts";
 import { NOBODY, makeSession, prompt, refused, unknown, untilIdle } from "./context.ts";
 import type { Check, Context } from "./context.ts";
 

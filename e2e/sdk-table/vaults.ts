@@ -1,7 +1,7 @@
 import type Anthropic from "@anthropic-ai/sdk";
 import { ConflictError } from "@anthropic-ai/sdk";
 import { expect } from "vitest";
-import { all } from "../anthropic.ts";
+import { all } from "../kit/anthropic.ts";
 import { NOBODY, makeSession, paged, refused, unknown } from "./context.ts";
 import type { Check } from "./context.ts";
 

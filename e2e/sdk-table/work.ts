@@ -4,8 +4,8 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { until } from "../gantry.ts";
-import { all } from "../anthropic.ts";
+import { until } from "../kit/gantry.ts";
+import { all } from "../kit/anthropic.ts";
 import { NOBODY, makeAgent, paged, prompt, refused, unknown, untilIdle } from "./context.ts";
 import type { Check } from "./context.ts";
 

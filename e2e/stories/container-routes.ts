@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { Client } from "../client.ts";
-import { script, until } from "../client.ts";
+import type { Client } from "../kit/client.ts";
+import { script, until } from "../kit/client.ts";
 
 /** The container server alone, wherever it runs: the runner's program with nothing around it but a model to ask. */
 export class ContainerServer {

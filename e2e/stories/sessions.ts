@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { Client } from "../client.ts";
-import { lastOf, script, until } from "../client.ts";
+import type { Client } from "../kit/client.ts";
+import { lastOf, script, until } from "../kit/client.ts";
 
 /** Where stories are told: the started product, and how to see what a test outside its API must see. */
 export interface Place {
