@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Gantry, ROOT, until } from "../kit/gantry.ts";
+import { Gantry, until } from "../kit/gantry.ts";
 import { auditRest, unsavedAtStop } from "./auditor.ts";
 import { Model } from "./model.ts";
 import { Nemesis } from "./nemesis.ts";
@@ -75,8 +75,6 @@ export class Arena {
     this.#gantry = await Gantry.start({
       GANTRY_STATE: this.state,
       PORT: String(await freePort()),
-      // Half of what a start costs is compiling what was compiled before.
-      NODE_COMPILE_CACHE: join(ROOT, "dist", "compiled"),
       LITELLM_CONFIG: routes,
       ANTHROPIC_API_KEY: "model-key",
       GANTRY_PERMISSION_MODE: "bypassPermissions",
