@@ -6,7 +6,7 @@ import { ROOT } from "./scope.ts";
 export interface Table {
   readonly columns: readonly string[];
   readonly rows: readonly (readonly string[])[];
-  /** What a reader has to know to read the table rightly: how it was measured, and what could not be. */
+  /** What a reader must know to read the table: how it was measured, and what could not be measured. */
   readonly notes: readonly string[];
 }
 
@@ -15,7 +15,7 @@ export interface Group {
   readonly name: string;
   /** Where its table stands; `docs/benchmarks.md` unless given. */
   readonly page?: string;
-  /** Measures. `say` tells the person who waits what happens; it is no part of the result. */
+  /** Measures. `say` shows progress on the screen; its text is not part of the result. */
   run(say: (line: string) => void): Promise<Table>;
 }
 

@@ -4,7 +4,7 @@ import type { Line } from "../../e2e/kit/client.ts";
 import type { Group } from "../report.ts";
 import { summarize, withSpread } from "../statistics.ts";
 
-/** What a container costs whoever waits: its first start, the prompts after, its end, and the start that brings files back. */
+/** How long a user waits for a container: its first start, later prompts, its end, and the start that restores files. */
 
 const ROUNDS = 5;
 const WARM = 3;

@@ -1,4 +1,4 @@
-/** What the load generator is told, and what it answers. */
+/** A job of the load generator, and its result. */
 
 export interface Job {
   readonly url: string;

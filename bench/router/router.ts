@@ -11,7 +11,7 @@ import type { Memory } from "./memory.ts";
 import { measureSpread } from "./spread.ts";
 import type { Share, Spread } from "./spread.ts";
 
-/** What the model router costs, beside the least that anything in its place can cost, and beside others. */
+/** What the model router costs, compared with the least that any proxy can cost and with other routers. */
 
 /** Pieces of the streams whose processor time is measured. */
 const CHUNKS = 200;

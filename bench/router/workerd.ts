@@ -10,7 +10,7 @@ import type { Gateway } from "./gateway.ts";
 
 /** Workers in bare workerd: no wrangler, no Miniflare, whose proxies cost more than what is measured. */
 
-/** The least a Worker in the way can cost: it passes the request on and the answer back, and looks at neither. */
+/** The least that a Worker in between can cost: it forwards the request and the answer without reading them. */
 const PASS_THROUGH = `export default {
   fetch(request, env) {
     return fetch(env.UPSTREAM + new URL(request.url).pathname, request);

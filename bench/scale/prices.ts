@@ -36,14 +36,14 @@ export const INSTANCES: readonly InstanceType[] = [
 const ACCOUNT = { memoryGib: 6 * 1024, vcpu: 1500, diskGb: 30_000 };
 
 /** How many of a type one account may run at once, and which of its limits says so. */
-export function placesOf(instance: InstanceType): { places: number; limit: string } {
+export function capacityOf(instance: InstanceType): { sandboxes: number; limit: string } {
   const limits = [
-    { limit: "memory", places: ACCOUNT.memoryGib / instance.memoryGib },
-    { limit: "vCPU", places: ACCOUNT.vcpu / instance.vcpu },
-    { limit: "disk", places: ACCOUNT.diskGb / instance.diskGb },
-  ].sort((a, b) => a.places - b.places);
+    { limit: "memory", sandboxes: ACCOUNT.memoryGib / instance.memoryGib },
+    { limit: "vCPU", sandboxes: ACCOUNT.vcpu / instance.vcpu },
+    { limit: "disk", sandboxes: ACCOUNT.diskGb / instance.diskGb },
+  ].sort((a, b) => a.sandboxes - b.sandboxes);
   const [least] = limits;
-  return { places: Math.floor(least?.places ?? 0), limit: least?.limit ?? "" };
+  return { sandboxes: Math.floor(least?.sandboxes ?? 0), limit: least?.limit ?? "" };
 }
 
 /** What one run makes the platform do beside the container; counted as `docs/scale.md` says. */

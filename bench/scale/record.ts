@@ -1,5 +1,5 @@
 /**
- * Records who came when: `node bench/scale/record.ts http://127.0.0.1:8787 API_KEY > trace.csv`, then
+ * Records when sessions and runs began and ended: `node bench/scale/record.ts http://127.0.0.1:8787 API_KEY > trace.csv`, then
  * `TRACE=trace.csv npm run bench -- scale`. Writes ids of sessions and times, no content.
  */
 const [url, key] = process.argv.slice(2);

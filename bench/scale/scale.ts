@@ -1,5 +1,5 @@
 import type { Group, Table } from "../report.ts";
-import { INSTANCES, costOfThousand, placesOf } from "./prices.ts";
+import { INSTANCES, costOfThousand, capacityOf } from "./prices.ts";
 import type { InstanceType, RunCounts } from "./prices.ts";
 import { simulate } from "./simulate.ts";
 import type { Outcome, Rules } from "./simulate.ts";
@@ -34,7 +34,7 @@ const CLOUD = { startMs: 3_000, adoptMs: 300, restoreMs: 1_000, liveMs: 60, stop
 
 const base = (instance: InstanceType): Rules => ({
   ...CLOUD,
-  capacity: placesOf(instance).places,
+  capacity: capacityOf(instance).sandboxes,
   startsAtOnce: Infinity,
   pool: 0,
   sleepAfterMs: 10 * MINUTE,
@@ -134,7 +134,7 @@ function run(say: (line: string) => void): Table {
     rows,
     notes: [
       `Visits come at a steady rate for three hours, of which the last is counted. Assumed: ${ASSUMED.meanPrompts} prompts a visit (geometric), a run of ${ASSUMED.runMedianMs / 1000} s in the middle (log-normal, σ ${ASSUMED.runSigma}, at most ${ASSUMED.runMaxMs / MINUTE} min), ${ASSUMED.thinkMedianMs / 1000} s between a run's end and the next prompt (log-normal, σ ${ASSUMED.thinkSigma}); seed ${SEED}. \`TRACE=file.csv\` plays a recording of your own instead.`,
-      `Rules: asleep after 10 min, no pool, the longest idle sandbox is stopped when all places are taken; start ${CLOUD.startMs / 1000} s (cited: 1 to 3 s), restore ${CLOUD.restoreMs / 1000} s, live ${CLOUD.liveMs} ms, stop ${CLOUD.stopMs / 1000} s. \`standard-1\` unless named. Places of an account: ${INSTANCES.map((instance) => `\`${instance.name}\` ${placesOf(instance).places} (its ${placesOf(instance).limit})`).join(", ")}.`,
+      `Rules: asleep after 10 min, no pool, the longest idle sandbox is stopped when all places are taken; start ${CLOUD.startMs / 1000} s (cited: 1 to 3 s), restore ${CLOUD.restoreMs / 1000} s, live ${CLOUD.liveMs} ms, stop ${CLOUD.stopMs / 1000} s. \`standard-1\` unless named. Places of an account: ${INSTANCES.map((instance) => `\`${instance.name}\` ${capacityOf(instance).sandboxes} (its ${capacityOf(instance).limit})`).join(", ")}.`,
       "The model's own cost is not in it: it is the larger part of every bill. Allowances of the paid plan are not taken off.",
     ],
   };

@@ -8,7 +8,7 @@ export interface Rules {
   readonly capacity: number;
   /** Starts in progress at once; more wait their turn. */
   readonly startsAtOnce: number;
-  /** Started sandboxes that belong to nobody yet. */
+  /** Started sandboxes that belong to no session yet. */
   readonly pool: number;
   /** A sandbox without a run is stopped after this. */
   readonly sleepAfterMs: number;
@@ -22,7 +22,7 @@ export interface Rules {
   readonly restoreMs: number;
   /** First event of a prompt in a live sandbox. */
   readonly liveMs: number;
-  /** Saves and ends; the place is taken until then. */
+  /** Saves and ends; the sandbox counts against the limit until then. */
   readonly stopMs: number;
 }
 
@@ -34,9 +34,9 @@ export interface Outcome {
   readonly started: number;
   /** Prompt → first event, milliseconds, sorted. */
   readonly firstMs: Float64Array;
-  /** Prompts that waited because all places were taken. */
+  /** Prompts that waited because the limit of sandboxes was reached. */
   readonly waitedForPlace: number;
-  /** Prompts that still waited for a place at the end. */
+  /** Prompts that still waited for a sandbox at the end. */
   readonly neverBegan: number;
   readonly peakSandboxes: number;
   readonly peakBusy: number;
@@ -47,17 +47,17 @@ export interface Outcome {
   readonly busySeconds: number;
 }
 
-type Place = "none" | "starting" | "live" | "busy" | "stopping";
+type Stage = "none" | "starting" | "live" | "busy" | "stopping";
 
 interface Session {
   readonly visit: Visit;
   next: number;
-  place: Place;
+  stage: Stage;
   had: boolean;
   promptAt: number;
   /** Rises with every change, so that a timer set before is known to be stale. */
   turn: number;
-  /** Where the sandbox of the prompt in hand came from, and whether it had to wait for a place first. */
+  /** Where the sandbox of the prompt in hand came from, and whether it had to wait for the limit first. */
   source: "live" | "pooled" | "started";
   waited: boolean;
 }
@@ -137,7 +137,7 @@ export function simulate(visits: readonly Visit[], rules: Rules, warmUpMs: numbe
   };
 
   const fillPool = (): void => {
-    // What waits for a start comes first: a pool must not make anybody wait.
+    // Prompts that wait for a start come first: filling the pool must not delay them.
     while (pooled + pooledComing < rules.pool && taken.value < rules.capacity && startQueue.size === 0) {
       pooledComing += 1;
       taken.change(1);
@@ -151,10 +151,10 @@ export function simulate(visits: readonly Visit[], rules: Rules, warmUpMs: numbe
   const stop = (session: Session): void => {
     idle.delete(session);
     session.turn += 1;
-    session.place = "stopping";
+    session.stage = "stopping";
     after(rules.stopMs, () => {
       const again = session.promptAt >= 0;
-      session.place = "none";
+      session.stage = "none";
       release();
       if (again) begin(session);
     });
@@ -164,14 +164,14 @@ export function simulate(visits: readonly Visit[], rules: Rules, warmUpMs: numbe
     session.promptAt = now;
     session.waited = false;
     if (session.next === 0) open.change(1);
-    if (session.place === "live") {
+    if (session.stage === "live") {
       idle.delete(session);
       session.turn += 1;
       session.source = "live";
       return work(session, rules.liveMs);
     }
     // One that is being stopped begins anew when that is done.
-    if (session.place === "none") begin(session);
+    if (session.stage === "none") begin(session);
   };
 
   const begin = (session: Session): void => {
@@ -179,7 +179,7 @@ export function simulate(visits: readonly Visit[], rules: Rules, warmUpMs: numbe
     if (pooled > 0) {
       pooled -= 1;
       session.source = "pooled";
-      session.place = "starting";
+      session.stage = "starting";
       after(rules.adoptMs + back, () => work(session, rules.liveMs));
       return fillPool();
     }
@@ -191,7 +191,7 @@ export function simulate(visits: readonly Visit[], rules: Rules, warmUpMs: numbe
       return;
     }
     taken.change(1);
-    session.place = "starting";
+    session.stage = "starting";
     session.source = "started";
     startMachine(() => {
       after(back, () => work(session, rules.liveMs));
@@ -199,7 +199,7 @@ export function simulate(visits: readonly Visit[], rules: Rules, warmUpMs: numbe
   };
 
   const work = (session: Session, untilFirstMs: number): void => {
-    session.place = "busy";
+    session.stage = "busy";
     session.had = true;
     busy.change(1);
     if (now >= warmUpMs) {
@@ -213,16 +213,16 @@ export function simulate(visits: readonly Visit[], rules: Rules, warmUpMs: numbe
     session.next += 1;
     after((step?.runMs ?? 0) + untilFirstMs, () => {
       busy.change(-1);
-      session.place = "live";
+      session.stage = "live";
       idle.add(session);
       const following = session.visit.prompts[session.next];
       if (following) after(following.thinkMs, () => prompt(session));
       else open.change(-1);
       const turn = ++session.turn;
       after(rules.sleepAfterMs, () => {
-        if (session.turn === turn && session.place === "live") stop(session);
+        if (session.turn === turn && session.stage === "live") stop(session);
       });
-      // Somebody waits for a place, and this one is free to be stopped.
+      // A prompt waits at the limit, and this sandbox can be stopped.
       if (waiting.size > 0 && rules.stopIdleWhenFull && taken.value >= rules.capacity) stop(session);
     });
   };
@@ -232,7 +232,7 @@ export function simulate(visits: readonly Visit[], rules: Rules, warmUpMs: numbe
       source: "started",
       visit,
       next: 0,
-      place: "none",
+      stage: "none",
       had: false,
       promptAt: -1,
       turn: 0,

@@ -12,7 +12,7 @@ export interface Visit {
   readonly prompts: readonly { readonly thinkMs: number; readonly runMs: number }[];
 }
 
-/** Who is assumed to come where no recording is given; every figure of the table hangs on these. */
+/** Assumed visits if there is no recording; every figure of the table depends on them. */
 export const ASSUMED = {
   /** Prompts in a visit: geometric. */
   meanPrompts: 6,

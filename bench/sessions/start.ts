@@ -47,7 +47,7 @@ export async function npmStart(scope: Scope, environment: Record<string, string>
     runner: ofPart(/^\S*node \S*runner\/main\.ts/),
   };
   const ours = Object.values(parts).flat();
-  // The launcher itself is told: a signal to npm may end npm first, and then nothing says when the rest is gone.
+  // The signal goes to the launcher itself: npm might end first, and then nothing shows when the rest has ended.
   const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   const [launcher] = parts.launcher;
   const measured = {

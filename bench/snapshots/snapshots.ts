@@ -18,7 +18,7 @@ import { ROOT, Scope } from "../scope.ts";
 import { rotate, summarize, withSpread } from "../statistics.ts";
 import type { Summary } from "../statistics.ts";
 
-/** What it costs to save a workspace of which one file has changed, beside zipping all of it, and to bring it back. */
+/** What it costs to save a workspace with one changed file, compared with zipping all of it, and to restore it. */
 
 const SMALLEST = 12_500;
 const TIMES = [1, 2, 4, 8];

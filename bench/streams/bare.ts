@@ -3,7 +3,7 @@ import { WebSocketServer } from "ws";
 
 /**
  * The least that fan-out can be: a `ws` server that sends each event to each client as it happens, and keeps nothing. A
- * message `N` from anybody begins N events.
+ * message `N` from any client begins N events.
  */
 const server = new WebSocketServer({ host: "127.0.0.1", port: 0, perMessageDeflate: false });
 server.on("connection", (socket) => {

@@ -4,7 +4,7 @@ import { rssMb } from "../processes.ts";
 import type { Group, Table } from "../report.ts";
 import { Scope } from "../scope.ts";
 
-/** What a thousand sessions cost that nobody talks to, each with a listener. */
+/** What a thousand idle sessions cost, each with a listener. */
 
 const SESSIONS = 1_000;
 /** Sessions that come in a second. */

@@ -8,8 +8,8 @@ import { WebSocketServer } from "ws";
 import type { WebSocket } from "ws";
 
 /**
- * A runner without an engine: the prompt says how many events a run has, and they come as fast as they are stored. So
- * what is measured is the session and what reads it.
+ * A runner without an engine: the prompt says how many events a run has, and they come as fast as they are stored. The
+ * measurement thus covers the session and its readers only.
  */
 
 /** Events a frame, and so a commit. */

@@ -1,6 +1,6 @@
 /**
- * What the scripted provider says: the same text and the same tool call in both dialects, ready as bytes before anyone
- * asks, so that its own work is the same for whoever is measured.
+ * What the scripted provider says: the same text and the same tool call in both dialects, prepared as bytes
+ * before the first request, so that its own work is the same in every measurement.
  */
 
 export interface Script {

@@ -231,7 +231,7 @@ describe("agents", () => {
     expect(answer.error["message"]).toContain(says);
   });
 
-  it("refuse bytes that are not UTF-8, and parameters nobody knows", async () => {
+  it("refuse bytes that are not UTF-8, and unknown parameters", async () => {
     const bytes = new Uint8Array([...Buffer.from('{"model":"demo/scripted","name":"'), 0xff, 0xfe, 0x22, 0x7d]);
     expect(await refused("/v1/agents", { method: "POST", body: bytes })).toMatchObject([
       400,
@@ -520,7 +520,7 @@ describe("keys", () => {
     expect((await gantry.fetch(`/v1/keys/${made.id}?account=other`, { method: "DELETE" })).status).toBe(404);
   });
 
-  it("run prompts of their own account, whose sessions nobody else sees", async () => {
+  it("run prompts of their own account, whose sessions no other account sees", async () => {
     const [mine, theirs] = [
       await makeKey({ scopes: ["sessions"], account: "prompts" }),
       await makeKey({ scopes: ["sessions"], account: "other-prompts" }),

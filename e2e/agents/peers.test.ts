@@ -171,7 +171,7 @@ describe("a coordinator", () => {
     expect(log.find((event) => event.type === "run.ended")).toMatchObject({ outcome: "interrupted" });
   });
 
-  it("asks somebody first where its policy says so", async () => {
+  it("asks for permission first if its policy says so", async () => {
     const [lead, hand] = await Promise.all([coordinator("", "always_ask"), worker()]);
     const id = await run(lead.id, start(hand.id, [{ text: "hello" }]), { text: "ok" });
     const waiting = await untilIdle(id, "requires_action");
@@ -215,12 +215,12 @@ describe("limits", () => {
 
   it.each([
     [
-      "a session that is nobody's",
+      "a session that does not exist",
       call("message_session", { session: `sesn_${"0".repeat(36)}`, message: "x" }),
       "no session",
     ],
     ["what is no session", call("read_session", { session: "x" }), "no session"],
-    ["an agent that is nobody's", call("start_session", { agent: "agent_x", message: "x" }), "not found"],
+    ["an agent that does not exist", call("start_session", { agent: "agent_x", message: "x" }), "not found"],
     ["a bad field", call("start_session", { agent: "agent_x", message: "" }), "message"],
   ])("refuse %s", async (_name, step, said) => {
     expect(await refusals("", () => [step])).toEqual([{ isError: true, text: expect.stringContaining(said) }]);

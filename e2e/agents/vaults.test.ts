@@ -6,7 +6,7 @@ import { Gantry, script, until } from "../kit/gantry.ts";
 import { openShop } from "../kit/mcp-shop.ts";
 import type { Shop } from "../kit/mcp-shop.ts";
 
-/** Credentials of a vault open an agent's MCP servers, and are seen by nobody but those. */
+/** Credentials of a vault open an agent's MCP servers, and only those servers see them. */
 
 let gantry: Gantry;
 let client: Anthropic;
@@ -115,7 +115,7 @@ describe("a credential", () => {
     ).toEqual(new Set([undefined]));
   });
 
-  it("opens nothing for an API key, for another session's token or by another place", async () => {
+  it("opens nothing for an API key, for another session's token or at another address", async () => {
     const { vault } = await vaultWith(token);
     const { id } = await askPrice([vault.id]);
     const post = (path: string, authorization: string) =>

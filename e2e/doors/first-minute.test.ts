@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { clientOf } from "../kit/anthropic.ts";
 import { Gantry, script } from "../kit/gantry.ts";
 
-/** What a newcomer does in the first minute, without a key, an account or Docker. */
+/** What a newcomer does in the first minute, without a provider key, an account or Docker. */
 
 let gantry: Gantry;
 beforeAll(async () => {
@@ -155,7 +155,7 @@ describe("bad input", () => {
     ["an unknown permission mode", { prompt, permissionMode: "yolo" }, 400, { field: "permissionMode" }],
     ["an unknown field", { prompt, promt: "typo" }, 400, { field: "promt" }],
     [
-      "a session that nobody made",
+      "a session that does not exist",
       { prompt, sessionId: "sesn_00000000000000000000000000000000000a" },
       404,
       { error: "not_found" },

@@ -6,10 +6,10 @@ import { WebSocket } from "ws";
 import { Gantry, script, until } from "../kit/gantry.ts";
 
 /**
- * Every example of the seeds' HTTP and WebSocket pages, request for request. Their model names are routes here; a script
- * stands behind them.
+ * Every example in the HTTP and WebSocket pages of the five founding documents, request for request. Their model names are
+ * routes here, and the scripted model answers for them.
  *
- * | seed | example | test |
+ * | document | example | test |
  * |---|---|---|
  * | 0 | Client Request; API reference: request, non-streaming and streaming response, error | here |
  * | 0 | Manual Container Testing, Debug Endpoints, environment variables | `container.test.ts` |
@@ -25,7 +25,7 @@ import { Gantry, script, until } from "../kit/gantry.ts";
 let gantry: Gantry;
 let folder: string;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "gantry-seeds-"));
+  folder = mkdtempSync(join(tmpdir(), "gantry-founding-"));
   const routes = ["openrouter/*", "groq/*", "anthropic/*"]
     .map((name) => `  - model_name: ${name}\n    litellm_params:\n      model: demo/*\n`)
     .join("");
@@ -69,7 +69,7 @@ async function converse(
 }
 const isDone = (m: Message): boolean => m.type === "status" && m.content === "idle";
 
-describe("seed 0", () => {
+describe("founding document 0", () => {
   it("Client Request: POST /claude-code, not streaming", async () => {
     const response = await gantry.post("/claude-code", {
       prompt: "What is 7 * 6?",
@@ -143,7 +143,7 @@ describe("seed 0", () => {
   });
 });
 
-describe("seed 1", () => {
+describe("founding document 1", () => {
   it("User Request Initiation: ws.send a user_message with a model", async () => {
     const heard = await converse(
       "demo-abc123",
@@ -261,7 +261,7 @@ describe("seed 1", () => {
   });
 });
 
-describe("seed 2", () => {
+describe("founding document 2", () => {
   it("Quickstart: curl -X POST /query", async () => {
     const response = await gantry.fetch("/query", {
       method: "POST",

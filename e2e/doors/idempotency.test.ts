@@ -220,7 +220,7 @@ describe("a key", () => {
     expect(ids[0]).not.toBe(ids[1]);
   });
 
-  it("of a made API key shows it again only to whoever asked for it", async () => {
+  it("of a new API key shows that key again only to its creator", async () => {
     const made = await gantry.post("/v1/keys", { name: "second", scopes: ["admin"] });
     const { key: second } = (await made.json()) as { key: string };
     const key = newKey();

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { Gantry, ROOT, script, until } from "../kit/gantry.ts";
 
-/** The doors of the seeds, request for request. */
+/** The prompt doors, request for request. */
 
 let gantry: Gantry;
 beforeAll(async () => {
@@ -50,7 +50,7 @@ class Client {
 const isEnd = (message: Message): boolean => message.type === "status" && message.content === "idle";
 
 describe("WebSocket /demo/ws/{sessionId}", () => {
-  it("takes the seed's message and tells what happens, as it happens", async () => {
+  it("takes a user message and reports what happens as it happens", async () => {
     const client = new Client("session123");
     await client.say({
       type: "user_message",
@@ -151,7 +151,7 @@ describe("WebSocket /demo/ws/{sessionId}", () => {
 });
 
 describe("POST /agent/message", () => {
-  it("answers as the seed says", async () => {
+  it("answers in the documented form", async () => {
     const response = await gantry.post("/agent/message", { message: "Create a hello world app" });
     expect([response.status, await response.json()]).toMatchObject([
       200,
@@ -170,7 +170,7 @@ describe("POST /agent/message", () => {
 });
 
 describe("POST /query", () => {
-  it("answers as the seed says", async () => {
+  it("answers in the documented form", async () => {
     const response = await gantry.post("/query", { query: "What is 2+2?" });
     expect([response.status, await response.json()]).toMatchObject([
       200,

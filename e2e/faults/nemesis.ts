@@ -111,7 +111,7 @@ export class Nemesis {
   /** One at a time: what is being mended is not broken. */
   #busy: Promise<void> = Promise.resolve();
 
-  /** Sessions whose folder was taken away, for whoever sees it come back. */
+  /** Sessions whose folder was removed, for the watch that sees it come back. */
   readonly #lost: Set<string>;
 
   constructor(gantry: Gantry, model: Model, filler: string | null, lost: Set<string>) {

@@ -129,7 +129,7 @@ describe("files", () => {
     ]);
   });
 
-  it("come back when their place is gone, and what the agent made of them stays", async () => {
+  it("come back when their path is gone, and the agent's changes to them stay", async () => {
     const file = await upload("original", "x.txt");
     const session = await create([{ type: "file", file_id: file.id, mount_path: "/workspace/x.txt" }]);
     const first = await run(session.id, bash("cat x.txt; chmod +w x.txt; printf changed > x.txt"));
@@ -343,7 +343,7 @@ describe("what is refused", () => {
     ["a path elsewhere", [{ ...repository, mount_path: "/etc/x" }], "resources[0].mount_path"],
     ["the outputs", [{ ...repository, mount_path: "/mnt/session/outputs" }], "resources[0].mount_path"],
     ["a .git folder", [{ ...repository, mount_path: "/workspace/.git/hooks" }], "resources[0].mount_path"],
-    ["one place twice", [repository, repository], "resources[1].mount_path"],
+    ["one path twice", [repository, repository], "resources[1].mount_path"],
     [
       "a repository in another",
       [repository, { ...repository, mount_path: "/workspace/repo/x" }],
@@ -411,7 +411,7 @@ describe("what the agent leaves", () => {
       ["report.md", 6],
       ["a.csv", 5],
     ]);
-    // What the agent may read it can be told of, too.
+    // The agent may be told about files that it can read.
     expect(readFileSync(join(outputs, "report.md"), "utf8")).toBe("report 2");
   });
 });

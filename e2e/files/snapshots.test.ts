@@ -153,7 +153,7 @@ describe("a transcript that a full disk or a kill has damaged", () => {
 });
 
 describe("a run that is cut off", () => {
-  /** Sends a prompt whose story nobody reads to the end. */
+  /** Sends a prompt and does not wait for its end. */
   const begin = (on: Gantry, sessionId: string, command: string): Promise<void> =>
     (async () => {
       for await (const _line of on.stream({ sessionId, prompt: script(bash(command), { text: "done" }) }));
@@ -210,7 +210,7 @@ describe("a run that is cut off", () => {
 });
 
 describe("what is stored", () => {
-  it("is seen while it is stored", async () => {
+  it("is visible while it is being stored", async () => {
     const large = bash("head -c 60000000 /dev/urandom > large");
     const { sessionId } = await gantry.run({ prompt: script(large, { text: "done" }) });
     const state = async (): Promise<unknown> =>

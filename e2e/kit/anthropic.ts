@@ -2,7 +2,7 @@ import Anthropic from "@anthropic-ai/sdk";
 import { lastOf, until } from "./gantry.ts";
 import type { Gantry } from "./gantry.ts";
 
-/** Anthropic's own client of a started product; what goes wrong is seen at once, not tried again. */
+/** Anthropic's own client for a started product. It does not retry, so that a test sees each failure. */
 export function clientOf(gantry: Gantry, apiKey: string = gantry.key): Anthropic {
   return new Anthropic({ baseURL: gantry.url, apiKey, maxRetries: 0 });
 }
@@ -16,12 +16,12 @@ export async function all<T>(pages: AsyncIterable<T>): Promise<T[]> {
 
 export type SessionEvent = Anthropic.Beta.Sessions.BetaManagedAgentsSessionEvent;
 
-/** All events of a session, by several pages. */
+/** All events of a session, read page by page. */
 export function eventsOf(client: Anthropic, id: string): Promise<SessionEvent[]> {
   return all(client.beta.sessions.events.list(id, { limit: 7 }));
 }
 
-/** The events of a session whose agent has come to rest, for this reason. */
+/** Waits until a session is idle for this reason, and returns its events. */
 export async function untilIdle(client: Anthropic, id: string, reason = "end_turn"): Promise<SessionEvent[]> {
   let events: SessionEvent[] = [];
   await until(async () => {

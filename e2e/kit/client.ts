@@ -1,6 +1,6 @@
 import type { StoredEvent } from "@gantry/protocol/event.ts";
 
-/** Patience for anything that should happen soon: machines are shared. */
+/** How long to wait for something that should happen soon. It is long because machines are shared. */
 export const SOON_MS = 60_000;
 
 /** A line of `POST /claude-code`, and when it came. */
@@ -10,7 +10,7 @@ export interface Line extends Record<string, unknown> {
   readonly cameAtMs: number;
 }
 
-/** A started product as its user sees it, wherever it runs. */
+/** Client of a started product, wherever it runs. */
 export abstract class Client {
   url = "";
   key = "";
@@ -99,7 +99,7 @@ export async function until(condition: () => boolean | Promise<boolean>, what: s
   }
 }
 
-/** The newest event that tells of the session's status or of a run: saving goes on beside, and its events come anywhere. */
+/** The newest event about the session's status or a run. Events of saves are left out: they may come at any time. */
 export function lastOf<T extends { readonly type: string }>(events: readonly T[]): T | undefined {
   return events.findLast((event) => !event.type.startsWith("workspace."));
 }

@@ -1,11 +1,11 @@
 import { createServer, connect } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 
-/** A network that fails: passes bytes on and destroys the connection after as many of the server's as it was told. */
+/** A network that fails: it forwards bytes, and destroys a connection after a given number of bytes from the server. */
 export class CuttingProxy {
   readonly #server: Server;
   readonly #open = new Set<Socket>();
-  /** How many bytes of the server the next connection may carry. */
+  /** How many bytes from the server the next connection may carry. */
   readonly #budget: () => number;
   /** Connections that were cut, not ended. */
   cuts = 0;
@@ -51,7 +51,7 @@ export class CuttingProxy {
       }
       server.removeAllListeners("data");
       this.cuts += 1;
-      // What was let through arrives; then the line is dead.
+      // The bytes within the limit arrive before the connection ends.
       client.write(data.subarray(0, left), () => client.destroy());
       server.destroy();
     });

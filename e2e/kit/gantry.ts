@@ -12,7 +12,7 @@ export type { Line } from "./client.ts";
 /** The repository. */
 export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
-/** The started product, as a user has it. */
+/** The started product, as a user runs it. */
 export class Gantry extends Client {
   readonly state: string;
   readonly #env: Record<string, string>;
@@ -27,14 +27,14 @@ export class Gantry extends Client {
     this.#env = env;
   }
 
-  /** Starts it with an environment that holds nothing but `PATH` and what is given. Ready when it says so. */
+  /** Starts the product with an environment of `PATH`, a few test settings and `env`. Resolves when it reports that it is ready. */
   static async start(env: Record<string, string> = {}): Promise<Gantry> {
     const gantry = new Gantry(env);
     await gantry.start();
     return gantry;
   }
 
-  /** One that is started by other means, on a state folder of its own. */
+  /** A product that the test starts by other means, on its own state folder. */
   static idle(): Gantry {
     return new Gantry({});
   }
@@ -43,7 +43,7 @@ export class Gantry extends Client {
     this.#output = "";
     const child = spawn(process.execPath, [join(ROOT, "local", "main.ts")], {
       cwd: ROOT,
-      // Where Node finds a `.env` of the developer's it must not change a test.
+      // A developer's own settings must not change a test: empty variables win over `.env`.
       env: {
         PATH: process.env["PATH"] ?? "",
         HOME: this.state,
@@ -67,12 +67,12 @@ export class Gantry extends Client {
     this.key = this.#env["GANTRY_API_KEY"] ?? readFileSync(join(this.state, "api-key"), "utf8").trim();
   }
 
-  /** What it has printed. */
+  /** Everything the product has printed. */
   get output(): string {
     return this.#output;
   }
 
-  /** Lines of its log file that hold a text. */
+  /** Lines of the log file that contain a text. */
   logged(text: string): string[] {
     const path = join(this.state, "log", "gantry.ndjson");
     return readFileSync(path, "utf8")
@@ -89,7 +89,7 @@ export class Gantry extends Client {
     return this.#child?.pid ?? 0;
   }
 
-  /** Ends it as Ctrl-C does, and returns its exit code. */
+  /** Ends the product as Ctrl-C does, and returns its exit code. */
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number | null> {
     const child = this.#child;
     if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
@@ -98,7 +98,7 @@ export class Gantry extends Client {
     return ended;
   }
 
-  /** Ends it and removes its state. */
+  /** Ends the product and removes its state folder. */
   async remove(): Promise<void> {
     await this.stop();
     await this.killAll();
@@ -127,7 +127,7 @@ export class Gantry extends Client {
     );
     for (const [pid, p] of all) {
       if (pid === process.pid || !p) continue;
-      // Forked and not yet what it shall run, it still bears its parent's name.
+      // A process that has forked but not yet executed its program still has its parent's name.
       if (all.get(p.ppid)?.args === p.args) continue;
       if (p.args.includes("local/main.ts") && p.env.includes(`GANTRY_STATE=${this.state}`)) found.launcher.push(pid);
       else if (p.env.includes("GANTRY_SANDBOX=") && p.env.includes(join(this.state, "sandboxes", sessionId)))
@@ -140,7 +140,7 @@ export class Gantry extends Client {
     return found;
   }
 
-  /** `kill -9` for parts of it. */
+  /** `kill -9` for some parts of the product. */
   kill(...parts: (keyof ReturnType<Gantry["processes"]>)[]): void {
     const found = this.processes();
     for (const part of parts) {
@@ -148,13 +148,13 @@ export class Gantry extends Client {
         try {
           process.kill(pid, "SIGKILL");
         } catch {
-          // Gone with another part.
+          // It ended together with another part.
         }
       }
     }
   }
 
-  /** `kill -9` for everything, and for what is seen only then: a child that was just being started is nobody's yet. */
+  /** `kill -9` for everything, again and again: a child that is just starting cannot be recognised yet. */
   async killAll(): Promise<void> {
     await until(() => {
       this.kill("launcher", "workerd", "runner", "engine", "child");
@@ -167,7 +167,7 @@ export class Gantry extends Client {
   }
 }
 
-/** No provider is asked, and no engine starts that the test did not ask for. */
+/** Settings of every test: no provider is called, and no engine starts ahead of a prompt. */
 const QUIET = {
   GANTRY_POOL: "0",
   // Compiled code is kept from one start to the next: compiling it is a third of what a start costs.

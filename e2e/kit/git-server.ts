@@ -6,19 +6,19 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** A real git server: `git http-backend` behind HTTP, which asks for a password where it is told to. */
+/** A real git server: `git http-backend` behind HTTP. Repositories named `private…` ask for a password. */
 export interface GitServer {
   /** `127.0.0.1:PORT`. */
   readonly host: string;
   /** Requests that came: method, path, and whether they had the right password. */
   readonly requests: { readonly method: string; readonly path: string; readonly authorized: boolean }[];
-  /** Password of repositories whose name begins with `private`; any user name goes. */
+  /** Password of repositories whose name begins with `private`, with any user name. */
   password: string;
-  /** Answers in place of git where it gives a status or an address to go to. */
+  /** May answer instead of git, with a status or a redirect; null lets git answer. */
   intercept: (path: string) => { readonly status: number; readonly location?: string } | null;
   /** Makes a repository with these files, and returns its first commit. */
   make(name: string, files: Record<string, string>): string;
-  /** Runs git in a working copy of a repository and pushes what it did. Returns what the last command said. */
+  /** Runs git commands in a working copy and pushes the result. Returns the output of the last command. */
   change(name: string, ...commands: string[][]): string;
   close(): Promise<void>;
 }

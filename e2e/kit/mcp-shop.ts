@@ -4,14 +4,14 @@ import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { z } from "zod";
 
-/** A real MCP server of the user's, on this machine: a shop that tells prices and sells. */
+/** A real MCP server on this machine: a shop that tells prices and sells. */
 export interface Shop {
   /** `127.0.0.1:PORT` */
   readonly host: string;
   close(): void;
 }
 
-/** @param guard looks at each request first, and has answered it when it returns true. */
+/** @param guard sees each request first; it returns true if it has answered the request itself. */
 export async function openShop(
   guard: (request: IncomingMessage, response: ServerResponse) => boolean = () => false,
 ): Promise<Shop> {

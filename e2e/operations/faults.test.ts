@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => gantry.remove());
 
-/** Leaves one line a time it is run, then takes its time. */
+/** Writes one line each time it runs, then keeps running for some seconds. */
 const once = (seconds: number): Record<string, unknown> => ({
   tool: "Bash",
   input: { command: `echo ran >> effects; for i in $(seq ${seconds * 10}); do sleep 0.1; done; echo slept` },
@@ -48,7 +48,7 @@ const outcomeOf = (log: StoredEvent[], runId: string): unknown =>
   log.find((e) => e.type === "run.ended" && e.run_id === runId);
 
 describe("kill -9 in the middle of a tool call", () => {
-  it("of workerd: the run goes on and nobody has to touch it", async () => {
+  it("of workerd: the run goes on by itself", async () => {
     const { sessionId, runId } = await begin({ prompt: script(once(5), { text: "survived" }) });
     await until(() => existsSync(join(gantry.workspace(sessionId), "effects")), "the tool to run");
     gantry.kill("workerd");
@@ -127,7 +127,7 @@ describe("kill -9 of workerd while text streams", () => {
   });
 });
 
-describe("a link that nobody cuts", () => {
+describe("a link that is not cut", () => {
   it("lives as long as its run", async () => {
     const { sessionId, last } = await gantry.run({
       prompt: script({ tool: "Bash", input: { command: "sleep 8" } }, { text: "awake" }),

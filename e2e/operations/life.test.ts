@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Gantry, script, until } from "../kit/gantry.ts";
 import type { Line } from "../kit/gantry.ts";
 
-/** The life of a sandbox: engines that start before they are needed, rest, wait for a place, and end. */
+/** The life of a sandbox: engines start ahead of prompts, rest, wait for their turn, and end. */
 
 interface Health {
   readonly sandbox: {
@@ -69,7 +69,7 @@ describe("a spare engine", () => {
     expect(call.status).toBe(401);
   });
 
-  it("is taken by the next new session, which has all of its folders, and another one takes its place", async () => {
+  it("is taken by the next new session, which has all of its folders, and another spare is started", async () => {
     await spareReady(gantry);
     const [spare] = gantry.processes().engine;
     const { sessionId, lines } = await gantry.run({
@@ -189,7 +189,7 @@ const began = (gantry: Gantry, sessionId: string): Promise<void> =>
   until(() => existsSync(join(gantry.workspace(sessionId), "began")), "the run to begin");
 const letGo = (gantry: Gantry, sessionId: string): void => writeFileSync(join(gantry.workspace(sessionId), "go"), "");
 
-describe("a sandbox that nobody uses", () => {
+describe("a sandbox that is not used", () => {
   let gantry: Gantry;
   beforeAll(async () => {
     gantry = await Gantry.start({ GANTRY_SLEEP_AFTER: "0.02", GANTRY_PERMISSION_MODE: "bypassPermissions" });
@@ -210,7 +210,7 @@ describe("a sandbox that nobody uses", () => {
     expect(after.text).toContain("curlew");
   });
 
-  it("starts ahead of a prompt when somebody opens its session, once, and stops again", async () => {
+  it("starts ahead of a prompt when a client opens its session, once, and stops again", async () => {
     const { sessionId } = await gantry.run({ prompt: "Remember that the word is plover" });
     await untilState(gantry, sessionId, "stopped");
     // Looking at the list, at its log or at the sandbox itself is no reason.
@@ -244,13 +244,13 @@ describe("a sandbox that nobody uses", () => {
     expect(Date.parse(facts.sleeps_at ?? "") - Date.parse(facts.since ?? "")).toBeGreaterThan(290_000);
     const bad = await gantry.post("/v1/environments", { name: "odd", metadata: { sleep_after_minutes: "soon" } });
     expect([bad.status, await bad.text()]).toEqual([400, expect.stringContaining("metadata.sleep_after_minutes")]);
-    // One sandbox for all on one machine: nobody is given another one than was asked for.
+    // One machine has one kind of sandbox; a request for another kind is refused, not replaced.
     const large = await gantry.post("/v1/environments", { name: "odd", metadata: { sandbox_type: "large" } });
     expect([large.status, await large.text()]).toEqual([400, expect.stringContaining("metadata.sandbox_type")]);
   });
 });
 
-describe("a place for every engine", () => {
+describe("the limit of engines", () => {
   let gantry: Gantry;
   beforeAll(async () => {
     gantry = await Gantry.start({ GANTRY_MAX_ENGINES: "1", GANTRY_PERMISSION_MODE: "bypassPermissions" });
@@ -269,7 +269,7 @@ describe("a place for every engine", () => {
     return { sessionId: String(first?.["sessionId"]), end };
   };
 
-  it("is waited for visibly, in order, and given to who comes next", async () => {
+  it("makes runs wait visibly and in order, and lets the next one start", async () => {
     const first = await begin(untilGo("first"));
     await began(gantry, first.sessionId);
     const second = await begin(untilGo("second"));
@@ -288,14 +288,14 @@ describe("a place for every engine", () => {
       letGo(gantry, run.sessionId);
       expect(await run.end).toMatchObject({ type: "result" });
     }
-    await until(async () => (await health(gantry)).waiting === 0, "nobody to be seen waiting");
+    await until(async () => (await health(gantry)).waiting === 0, "no run to be seen waiting");
     // The engine of the first made way; its session goes on.
     expect((await sandboxOf(gantry, first.sessionId)).state).toBe("stopped");
     const again = await gantry.run({ prompt: "What is 6 * 7?", sessionId: first.sessionId });
     expect(again.text).toContain("42");
   });
 
-  it("is not given to who no longer waits", async () => {
+  it("skips a run that no longer waits", async () => {
     const first = await begin(untilGo("first"));
     await began(gantry, first.sessionId);
     const second = await begin(untilGo("second"));
@@ -305,14 +305,14 @@ describe("a place for every engine", () => {
     expect(await second.end).toMatchObject({ type: "error", error: "interrupted" });
     expect(performance.now() - sentAt).toBeLessThan(20_000);
     await untilState(gantry, second.sessionId, "stopped");
-    await until(async () => (await health(gantry)).waiting === 0, "nobody to be seen waiting");
+    await until(async () => (await health(gantry)).waiting === 0, "no run to be seen waiting");
     expect(await health(gantry)).toMatchObject({ engines: 1 });
     letGo(gantry, first.sessionId);
     expect(await first.end).toMatchObject({ type: "result" });
     expect(engineOf(gantry, second.sessionId)).toEqual([]);
   });
 
-  it("is free again after a run was stopped while its engine was starting", async () => {
+  it("counts no engine of a run that was stopped while its engine was starting", async () => {
     const run = await begin("What is 1 + 1?");
     await until(() => engineOf(gantry, run.sessionId).length > 0, "the engine to start");
     await gantry.post(`/v1/sessions/${run.sessionId}/events`, { events: [{ type: "user.interrupt" }] });
@@ -323,7 +323,7 @@ describe("a place for every engine", () => {
     expect(again.text).toContain("16");
   });
 
-  it("is lost with its runner, which is said, and free after that", async () => {
+  it("counts no engine of a runner that died, which the run reports", async () => {
     const run = await begin(untilGo("never"));
     await began(gantry, run.sessionId);
     gantry.kill("runner");

@@ -4,7 +4,7 @@ import type { StoredEvent } from "@gantry/protocol/event.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Gantry, script, until } from "../kit/gantry.ts";
 
-/** An answer may come after everything that waited for it is gone. */
+/** An answer still counts after the engine, the runner or the whole product that waited for it is gone. */
 
 let gantry: Gantry;
 beforeAll(async () => {
@@ -23,8 +23,8 @@ const effects = (sessionId: string): string[] => {
 const weather = {
   type: "custom",
   name: "weather",
-  description: "Weather of a place",
-  input_schema: { type: "object", properties: { place: { type: "string" } } },
+  description: "Weather of a city",
+  input_schema: { type: "object", properties: { city: { type: "string" } } },
 };
 /** Everything is asked for. */
 const asks = {
@@ -46,7 +46,7 @@ function idleReason(log: StoredEvent[]): string | undefined {
   return last?.type === "session.status_idle" ? last.stop_reason.type : undefined;
 }
 
-/** A session whose run waits for somebody; the ids of the calls that it waits with. */
+/** A session whose run waits for an answer, and the ids of the calls it waits for. */
 async function waiting(prompt: string): Promise<{ sessionId: string; ids: string[] }> {
   const agent = await post("/v1/agents", { name: "A", model: "demo/scripted", tools: [asks, weather] });
   const environment = await post("/v1/environments", { name: "e" });
@@ -57,7 +57,7 @@ async function waiting(prompt: string): Promise<{ sessionId: string; ids: string
   return { sessionId, ids: openIn(log) };
 }
 
-/** What was last told of the session's status: other events may follow it. */
+/** The last event about the session's status: other events may follow it. */
 const lastStatus = (log: StoredEvent[]): StoredEvent | undefined =>
   log.findLast((e) => e.type === "session.status_idle" || e.type === "session.status_running");
 
@@ -79,7 +79,7 @@ const deny = (id: string): Record<string, unknown> => ({ ...allow(id), result: "
 /** How many runs the runner has let go of. */
 const parked = (): number => gantry.logged("run_parked").length;
 
-/** What happened to the machine while nobody answered. */
+/** What happened to the machine before the answer came. */
 const GONE: [string, () => Promise<void>][] = [
   [
     "after it was stopped and started",
@@ -216,7 +216,7 @@ describe("after kill -9 of the runner", () => {
 
   it("a client's tool is answered", async () => {
     const { sessionId, ids } = await waiting(
-      script({ tool: "mcp__client__weather", input: { place: "Oslo" } }, { text: "told" }),
+      script({ tool: "mcp__client__weather", input: { city: "Oslo" } }, { text: "told" }),
     );
     await happens();
     const content = [{ type: "text", text: "snow" }];
@@ -267,7 +267,7 @@ describe("after kill -9 of the runner", () => {
     expect(effects(sessionId)).toEqual(["first"]);
   });
 
-  it("nothing runs while nobody has answered", async () => {
+  it("nothing runs before the answer", async () => {
     const { sessionId, ids } = await waiting(script(once("first"), { text: "the end" }));
     await happens();
     const ofSession = (): number[] => gantry.processes(sessionId).engine;

@@ -25,7 +25,7 @@ const bash = (command: string) => ({ tool: "Bash", input: { command } });
 const untilIdle = (id: string, reason?: string) => idle(client, id, reason);
 
 describe("a session of an agent", () => {
-  it("is made, prompted, followed and told of", async () => {
+  it("is made, prompted, followed and described", async () => {
     const agent = await makeAgent({
       tools: [{ type: "agent_toolset_20260401" }],
       system: "You are the helper of a test.",
@@ -267,8 +267,8 @@ describe("a custom tool", () => {
         {
           type: "custom",
           name: "weather",
-          description: "Weather of a place",
-          input_schema: { type: "object", properties: { place: { type: "string" } }, required: ["place"] },
+          description: "Weather of a city",
+          input_schema: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
         },
       ],
     });
@@ -276,11 +276,11 @@ describe("a custom tool", () => {
     const session = await client.beta.sessions.create({
       agent: agent.id,
       environment_id: environment.id,
-      initial_events: [prompt(script({ tool: "mcp__client__weather", input: { place: "Oslo" } }, { text: "told" }))],
+      initial_events: [prompt(script({ tool: "mcp__client__weather", input: { city: "Oslo" } }, { text: "told" }))],
     });
     const events = await untilIdle(session.id, "requires_action");
     const call = events.find((event) => event.type === "agent.custom_tool_use");
-    expect(call).toMatchObject({ name: "weather", input: { place: "Oslo" } });
+    expect(call).toMatchObject({ name: "weather", input: { city: "Oslo" } });
     await client.beta.sessions.events.send(session.id, {
       events: [
         {

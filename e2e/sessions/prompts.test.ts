@@ -324,7 +324,7 @@ describe("AskUserQuestion", () => {
     expect(await approvals(id)).toEqual([]);
   });
 
-  it("is told of a denial, and is not there where nobody said so", async () => {
+  it("hears of a denial, and is missing unless the session asks for it", async () => {
     const { id, call } = await start();
     await send(id, confirm(call, { result: "deny", deny_message: "Decide yourself." }));
     expect((await ended(id)).find((event) => event.type === "agent.tool_result")).toMatchObject({
@@ -372,7 +372,7 @@ describe("ExitPlanMode", () => {
     await until(async () => (await approvals(id)).length > 0, "the second plan");
   });
 
-  it("is told of a denial and goes on planning", async () => {
+  it("hears of a denial and goes on planning", async () => {
     const { id, call } = await start(plan);
     await send(id, {
       type: "user.tool_confirmation",

@@ -30,7 +30,7 @@ const isLast = (line: string): boolean => line.startsWith('{"type":"session.stat
 /** The story: what is saved after its end is still written when some have read it already. */
 const storyOf = (lines: readonly string[]): string[] => lines.slice(0, lines.findIndex(isLast) + 1);
 
-/** What one connection brought: whole lines with their places, and whether the end was among them. */
+/** What one connection brought: whole lines, and the cursor of each. */
 interface Piece {
   readonly lines: readonly string[];
   readonly ids: readonly string[];
@@ -38,7 +38,7 @@ interface Piece {
 
 interface Reader {
   readonly name: string;
-  /** Reads from a place on until the end of the story or of the connection. */
+  /** Reads from a cursor on until the end of the story or of the connection. */
   read(base: string, sessionId: string, last: string | null): Promise<Piece>;
 }
 
@@ -188,7 +188,7 @@ describe("a client that is cut off", () => {
       );
     });
 
-    it("sees the same story of the seeds' door", async () => {
+    it("sees the same lines at POST /claude-code", async () => {
       const runId = (JSON.parse(uncut.at(-1) ?? "{}") as { run_id: string }).run_id;
       // The request's own id is the only thing that differs.
       const told = (text: string): string[] =>

@@ -161,7 +161,7 @@ describe("GET /v1/sessions/{id}/events/stream", () => {
   it.each([
     ["another type", "", { accept: "text/html" }, 406, /text\/event-stream/],
     ["an event that is not there", "?after=sevt_nobody", {}, 400, /after/],
-    ["a place before the first", "?after=-1", {}, 400, /after/],
+    ["a position before the first", "?after=-1", {}, 400, /after/],
     ["an event that is not there, as a browser says it", "", { "last-event-id": "x" }, 400, /after/],
   ] as const)("refuses %s", async (_name, query, headers, status, said) => {
     const response = await gantry.fetch(`/v1/sessions/${await newSession()}/events/stream${query}`, { headers });
@@ -227,7 +227,7 @@ describe.concurrent("the WebSocket of a session", () => {
     ws.send('{"type":"ping"}');
     await until(() => frames.includes('{"type":"pong"}'), "the pong");
     frames.splice(frames.indexOf('{"type":"pong"}'), 1);
-    // Nobody holds the session now: it sleeps after ten seconds, and the socket stays.
+    // Nothing keeps the session awake now: it sleeps after ten seconds, and the socket stays open.
     await new Promise((resolve) => setTimeout(resolve, 13_000));
     expect(ws.readyState).toBe(WebSocket.OPEN);
     await send(`/v1/sessions/${id}/events`, message("What is 1 + 1?"), { prefer: "wait=60" });
@@ -254,7 +254,7 @@ describe.concurrent("the WebSocket of a session", () => {
   it.each([
     ["a prompt", '{"type":"user_message","content":"x"}'],
     ["no JSON", "{"],
-    ["a confirmation without a place", '{"type":"ack"}'],
+    ["a confirmation without a position", '{"type":"ack"}'],
   ])("answers %s with an error and stays open", async (_name, data) => {
     const ws = open(await newSession());
     const frames = framesOf(ws);
@@ -265,7 +265,7 @@ describe.concurrent("the WebSocket of a session", () => {
     ws.close();
   });
 
-  it("is not there for who has no key, no such session, no such event, or no WebSocket", async () => {
+  it("is refused without a key, a session, an event or a WebSocket that exists", async () => {
     const id = await newSession();
     const path = `/v1/sessions/${id}/events/ws`;
     expect((await gantry.fetch(path)).status).toBe(400);
@@ -303,7 +303,7 @@ describe("GET /v1/sessions/{id}", () => {
     expect(waiting.usage.output_tokens).toBeGreaterThan(0);
     const event = await last();
     expect(event).toMatchObject({ type: "session.status_idle", stop_reason: { type: "requires_action" } });
-    // Nobody is active while it waits.
+    // Waiting does not count as active time.
     await new Promise((resolve) => setTimeout(resolve, 300));
     expect((await told()).stats.active_seconds).toBe(waiting.stats.active_seconds);
 
