@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { ROOT } from "./gantry.ts";
+import { ROOT } from "./kit/gantry.ts";
 
 /** Pages for contributors: the index of decisions, the way of a prompt, the tables. */
 

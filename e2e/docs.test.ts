@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { ERROR_STATUS } from "@gantry/protocol/error.ts";
 import { RunErrorType } from "@gantry/protocol/run-end.ts";
 import { describe, expect, it } from "vitest";
-import { ROOT } from "./gantry.ts";
+import { ROOT } from "./kit/gantry.ts";
 
 /** What the documents name exists, every page is in the index, and reference pages leave nothing out. */
 

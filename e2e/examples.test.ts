@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Gantry, ROOT, script } from "./gantry.ts";
+import { Gantry, ROOT, script } from "./kit/gantry.ts";
 
 /** Each program in `examples/` runs as its head comment says, without a provider's key. */
 

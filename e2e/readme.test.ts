@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Gantry, ROOT } from "./gantry.ts";
+import { Gantry, ROOT } from "./kit/gantry.ts";
 
 /** README's examples do what README says, typed as they stand there. */
 

@@ -2,7 +2,7 @@ import Anthropic, { APIError } from "@anthropic-ai/sdk";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ROOT } from "./gantry.ts";
+import { ROOT } from "./kit/gantry.ts";
 import { AGENTS, ENVIRONMENTS, FILES } from "./sdk-table/catalog.ts";
 import { start } from "./sdk-table/context.ts";
 import type { Check, Context } from "./sdk-table/context.ts";

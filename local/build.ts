@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 /** The repository. */
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Where the built Worker lies: `worker.js`, text modules, `options.json`, `inputs`. */
+/** Folder of the built Worker: `worker.js`, text modules, `options.json`, `inputs`. */
 export const BUILD = join(ROOT, "dist", "worker");
 
 const INPUTS = [
@@ -23,8 +23,8 @@ const INPUTS = [
 ];
 
 /**
- * Builds the Worker when its inputs changed: wrangler makes the bundle, its option reader the bindings, both from
- * `wrangler.jsonc`. What is started later needs neither wrangler nor esbuild (4.7 s and 740 MB otherwise).
+ * Builds the Worker if its inputs have changed. Wrangler makes the bundle and reads the bindings, both from
+ * `wrangler.jsonc`. A later start then needs neither wrangler nor esbuild, which would cost 4.7 s and 740 MB.
  */
 export async function buildWorker(): Promise<"built" | "unchanged"> {
   if (isBuilt()) return "unchanged";
@@ -52,7 +52,7 @@ export async function buildWorker(): Promise<"built" | "unchanged"> {
   });
   const { unstable_getMiniflareWorkerOptions, unstable_readConfig } = await import("wrangler");
   const config = unstable_readConfig({ config: join(ROOT, "wrangler.jsonc") }, { hideWarnings: true });
-  // Settings and secrets are the launcher's to give, and there are no containers here.
+  // The launcher supplies settings and secrets, and this machine has no containers.
   const { workerOptions } = unstable_getMiniflareWorkerOptions({ ...config, vars: {}, secrets: undefined }, undefined, {
     overrides: { enableContainers: false },
   });
@@ -62,15 +62,15 @@ export async function buildWorker(): Promise<"built" | "unchanged"> {
   return "built";
 }
 
-/** Whether what is built was made from the inputs as they are. */
+/** Whether the built Worker was made from the current inputs. */
 function isBuilt(): boolean {
   const stamp = join(BUILD, "inputs");
   return existsSync(stamp) && readFileSync(stamp, "utf8") === fingerprint();
 }
 
 /**
- * The same in a process of its own: wrangler's reader, once loaded, would stay in memory for as long as the launcher
- * runs (200 MB).
+ * Builds the Worker in a separate process: wrangler's reader takes 200 MB, which would stay in memory for as long as the
+ * launcher runs.
  */
 export async function buildWorkerApart(): Promise<"built" | "unchanged"> {
   if (isBuilt()) return "unchanged";

@@ -1,17 +1,17 @@
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
 
-/** Held for life; the system lets go of it when the process ends, however it ends. */
+/** A lock held until `release` or until the process ends, however it ends. */
 export interface StateLock {
   release(): void;
 }
 
 /**
- * Takes the state folder for this process, or returns null when another one has it. Two Workers on one folder start
- * happily and serve one session twice, so this comes before anything else.
+ * Locks the state folder for this process; null if another process holds it. Two Workers on one folder would start without
+ * complaint and serve the same session twice, so the launcher locks before it does anything else.
  *
- * SQLite's own file lock: it is not inherited by children, works on every system, and needs no cleaning up after a
- * `kill -9`, unlike a pid file.
+ * It is SQLite's file lock: children do not inherit it, it works on every system, and unlike a pid file it needs no cleaning
+ * up after `kill -9`.
  */
 export function lockState(stateFolder: string): StateLock | null {
   const database = new DatabaseSync(join(stateFolder, "lock"));

@@ -1,19 +1,19 @@
 import { appendFileSync, existsSync, mkdirSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 
-/** Above this the file is put aside, and the one before it goes. */
+/** A log file above this size is renamed to `.1`, which replaces the one before. */
 const MAX_LOG_BYTES = 20_000_000;
 
 /**
- * Everything the parts report goes to one file of JSON lines; the screen is for people. Writing never throws: a full
- * disk costs lines, which are counted, and not the program.
+ * Opens the log: all parts write to one file of JSON lines, and the screen is for people. Writing never throws: on a full
+ * disk lines are lost and counted, and the program goes on.
  */
 export function openLog(state: string): (line: string) => void {
   const folder = join(state, "log");
   const file = join(folder, "gantry.ndjson");
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   let missing = 0;
-  /** A line may have been written in part. */
+  /** Whether the last line may have been written in part. */
   let torn = false;
   return (line) => {
     try {

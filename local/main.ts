@@ -17,15 +17,18 @@ import type { Settings } from "./settings.ts";
 import { watchHealth } from "./watch-health.ts";
 import { startWorker } from "./workerd.ts";
 
-/** What this program can give: nothing holds an agent but its own folder. */
+/** The isolation level that this program provides: an agent is confined to its own folder by convention only. */
 const SANDBOX_LEVEL: SandboxLevel = "weak";
 
 /** `npm start`: the whole product on this machine. */
 
-/** Half a minute of `GET /health` that says 503, or a minute without an answer; then not again for two minutes. */
+/**
+ * workerd is restarted after six failed checks in a row: half a minute of 503 from `GET /health`, or a minute without an
+ * answer. The next restart comes two minutes later at the earliest.
+ */
 const WATCH = { everyMs: 5_000, answerMs: 5_000, failures: 6, pauseMs: 120_000, mostMs: 1_800_000 } as const;
 
-/** What workerd needs to start and to write at all. */
+/** Free bytes that workerd needs to start and to write. */
 const ROOM_BYTES = 10_000_000;
 
 try {
@@ -39,7 +42,7 @@ async function start(settings: Settings): Promise<void> {
   const lock = lockState(settings.state);
   if (!lock)
     throw new BadSetting(
-      `Another Gantry is running on the state folder ${settings.state}. Stop it, or set GANTRY_STATE to another folder.`,
+      `Another Gantry is running on the state folder ${settings.state}. Stop it, or set GANTRY_STATE to a different folder.`,
     );
   for (const name of settings.secrets) delete process.env[name];
   const port = await freePort(settings.host, settings.port);
@@ -59,7 +62,8 @@ async function start(settings: Settings): Promise<void> {
     maxEngines: settings.engines.max,
     pool: { size: settings.engines.pool, first: firstWish(settings, modelsUrl) },
     log,
-    onRestart: (why) => console.error(`${why}; starting it again. Runs it held end as lost and say so.`),
+    onRestart: (why) =>
+      console.error(`${why}; starting it again. The runs it was working on end with the error sandbox_lost.`),
   });
   const worker = await startWorker({
     host: settings.host,
@@ -78,8 +82,7 @@ async function start(settings: Settings): Promise<void> {
       SANDBOX_LEVEL,
     },
     onLog: log,
-    onRestart: () =>
-      console.error("workerd ended and was started again; runs in progress are picked up where they were."),
+    onRestart: () => console.error("workerd ended and was started again; runs in progress continue."),
   });
 
   const unwatch = watchHealth({
@@ -95,8 +98,8 @@ async function start(settings: Settings): Promise<void> {
     if (stopping) return;
     stopping = true;
     unwatch();
-    console.log(`\n${signal}: stopping; what waits continues at the next start.`);
-    // The runner first, while the Worker can still store its last events.
+    console.log(`\n${signal}: stopping. Queued prompts and open approvals continue at the next start.`);
+    // The runner stops first, while the Worker can still store its last events.
     void runner
       .stop()
       .then(() => worker.stop())
@@ -108,15 +111,15 @@ async function start(settings: Settings): Promise<void> {
   sayReady(settings, `http://${address}:${worker.url.port}`);
 }
 
-/** Whether a restart could help: on a full disk it does not. */
+/** Whether a restart can help: it cannot on a full disk. */
 function hasRoom(state: string): boolean {
   const { bavail, bsize } = statfsSync(state);
   return bavail * bsize >= ROOM_BYTES;
 }
 
 /**
- * `npm start` that is killed with -9 would leave us serving for nobody. Only under npm: a parent that ends is no reason
- * to stop for what was started in the background on purpose.
+ * Stops when npm ends: after `kill -9` of `npm start` the launcher would go on with nobody to stop it. Only under npm,
+ * because a launcher that was put in the background on purpose outlives its parent.
  */
 function followNpm(stop: (why: string) => void): void {
   if (!process.env["npm_lifecycle_event"]) return;
@@ -124,7 +127,7 @@ function followNpm(stop: (why: string) => void): void {
   setInterval(() => process.ppid !== npm && stop("npm is gone"), 1_000).unref();
 }
 
-/** The port, checked to be free: workerd's own complaint about it is long and late. 0 picks one. */
+/** Returns the port after checking that it is free: workerd reports a taken port late and at length. 0 picks a free one. */
 async function freePort(host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer()
@@ -132,7 +135,7 @@ async function freePort(host: string, port: number): Promise<number> {
         reject(
           new BadSetting(
             error.code === "EADDRINUSE"
-              ? `Port ${port} on ${host} is in use. Set PORT to another one.`
+              ? `Port ${port} on ${host} is already in use. Set PORT to a different one.`
               : `HOST ${host}, PORT ${port}: ${error.message}`,
           ),
         );
@@ -144,7 +147,7 @@ async function freePort(host: string, port: number): Promise<number> {
   });
 }
 
-/** What the first prompt will probably want: one to `POST /claude-code` that says nothing but itself. */
+/** The engine that the first prompt will probably need: the one for `POST /claude-code` with a prompt and no options. */
 function firstWish(settings: Settings, baseUrl: string): EngineWish | null {
   const { config } = parseRouterConfig(settings.routes);
   const model = defaultModel(settings.bindings, config);
@@ -168,8 +171,8 @@ function sayReady(settings: Settings, url: string): void {
     `Gantry is ready at ${url}`,
     "",
     `API key:  ${settings.apiKey}`,
-    `Model:    ${model}${model.startsWith("demo/") ? " (no provider key found: a scripted demonstration drives the real Claude Code; set ANTHROPIC_API_KEY, OPENROUTER_API_KEY, GROQ_API_KEY or OPENAI_API_KEY for a real one)" : ""}`,
-    `Sandbox:  ${SANDBOX_LEVEL}. Agents run as your user in a folder and HOME of their own; there is no jail yet, so commands are not allowed unless a request says bypassPermissions.`,
+    `Model:    ${model}${model.startsWith("demo/") ? " (a scripted demonstration model, because no provider key was found; set ANTHROPIC_API_KEY, OPENROUTER_API_KEY, GROQ_API_KEY or OPENAI_API_KEY to use a real model)" : ""}`,
+    `Sandbox:  ${SANDBOX_LEVEL}. Agents run as your user, each in its own folder with its own HOME. There is no jail yet, so shell commands are refused unless a request sets permissionMode to bypassPermissions.`,
     `State:    ${settings.state}`,
     "",
     "Try:",

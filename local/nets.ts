@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { rootCertificates } from "node:tls";
 
-/** A binding of the local runtime that reaches a network. */
+/** A network binding of the local runtime. */
 interface Net {
   readonly network: {
     allow: string[];
@@ -11,16 +11,16 @@ interface Net {
 }
 
 /**
- * The way out for addresses that users name (repositories): public ones alone, judged when the connection is made. By
- * itself the runtime reaches everything that this machine does.
+ * The network for addresses that users name (repositories). It reaches public addresses only, and checks that when it
+ * connects. Without it the runtime could reach everything that this machine can.
  */
 export const PUBLIC_NET: Net = {
   network: { allow: ["public"], deny: [], tlsOptions: { trustBrowserCas: true } },
 };
 
 /**
- * The way out for addresses that whoever runs this names (providers, the runner): what the global `fetch` reaches, and
- * who it trusts, without the Worker that Miniflare puts in the way of that.
+ * The network for addresses that the operator names (providers, the runner). It reaches and trusts what the global `fetch`
+ * does, without the extra Worker that Miniflare puts in front of `fetch`.
  */
 export function directNet(extraCaFile = process.env["NODE_EXTRA_CA_CERTS"]): Net {
   const trustedCertificates = [
@@ -36,7 +36,7 @@ export function directNet(extraCaFile = process.env["NODE_EXTRA_CA_CERTS"]): Net
   };
 }
 
-/** As Node does, a file that cannot be read counts as none. */
+/** The certificates in a file. As in Node, a file that cannot be read counts as empty. */
 function certificatesIn(file: string | undefined): string[] {
   if (!file) return [];
   try {

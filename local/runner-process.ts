@@ -14,24 +14,24 @@ export interface RunnerOptions {
   readonly maxEngines: number;
   readonly pool: { readonly size: number; readonly first: EngineWish | null };
   readonly log: (line: string) => void;
-  /** The runner died and comes back on the same port. */
+  /** Called when the runner has died, before it is started again on the same port. */
   readonly onRestart: (why: string) => void;
 }
 
-/** A runner that is kept alive. */
+/** A runner that is restarted whenever it dies. */
 export interface RunnerProcess {
   readonly port: number;
   readonly pid: () => number | undefined;
-  /** SIGTERM, and SIGKILL when it takes too long. */
+  /** Sends SIGTERM, and SIGKILL if the runner takes longer than 15 s. */
   stop(): Promise<void>;
 }
 
 const STOP_MS = 15_000;
 
 /**
- * Starts the runner and starts it again whenever it dies, on the same port, because the Worker knows that one. It is
- * in a process group of its own, so that Ctrl-C reaches the launcher only, and it ends by itself when its standard
- * input does: a launcher that is killed leaves nothing.
+ * Starts the runner, and starts it again on the same port whenever it dies, because the Worker knows that port. The runner
+ * has its own process group, so that Ctrl-C reaches only the launcher. It ends when its standard input closes, so that a
+ * killed launcher leaves nothing behind.
  */
 export async function keepRunner(options: RunnerOptions): Promise<RunnerProcess> {
   let stopping = false;
@@ -39,11 +39,11 @@ export async function keepRunner(options: RunnerOptions): Promise<RunnerProcess>
   let child: ChildProcess;
   let exited: Promise<void>;
 
-  // Node's own: whoever starts us many times may name a folder for compiled code.
+  // Node's own variable: a caller that starts Gantry many times can name a folder for compiled code.
   const compiled = process.env["NODE_COMPILE_CACHE"];
 
   const start = async (): Promise<void> => {
-    // The folder is there for whoever reads a list of processes; settings come by standard input.
+    // The folder is an argument only so that a process list shows it; settings go through standard input.
     child = spawn(process.execPath, [join(ROOT, "runner", "main.ts"), options.root], {
       cwd: ROOT,
       detached: true,

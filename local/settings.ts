@@ -8,30 +8,30 @@ import { referencedEnv } from "@gantry/router/routes/routes.ts";
 import { parseTriageConfig } from "@gantry/worker/triage/config.ts";
 import { PermissionMode } from "@gantry/protocol/permission-mode.ts";
 
-/** What the launcher was asked for, checked. */
+/** The launcher's settings, validated. */
 export interface Settings {
   readonly host: string;
   readonly port: number;
   /** Absolute path of the state folder. */
   readonly state: string;
   readonly apiKey: string;
-  /** Seals what is stored and secret: `worker/storage/seal.ts`, `worker/snapshots/keys.ts`. */
+  /** Encrypts stored secrets and snapshots: `worker/storage/seal.ts`, `worker/snapshots/keys.ts`. */
   readonly encryptionKey: string;
   /** Text of the routes file. */
   readonly routes: string;
   /** Text of the triage file. */
   readonly triage: string;
-  /** Bindings of the Worker that come from the environment: settings, and the keys that routes use. */
+  /** Worker bindings taken from the environment: settings, and the keys that routes use. */
   readonly bindings: Record<string, string>;
-  /** Names of variables that hold secrets; they are taken out of our own environment, so that no child inherits them. */
+  /** Names of variables that hold secrets. They are removed from our own environment, so that no child inherits them. */
   readonly secrets: readonly string[];
-  /** Engines: how many are started before anybody asks, how many may live, and how long one may have nothing to do. */
+  /** How many engines are started ahead of prompts, how many may run at once, and how long an idle one is kept. */
   readonly engines: { readonly pool: number; readonly max: number; readonly sleepAfterMs: number };
-  /** Things the user should know, a line each. */
+  /** Warnings for the user, one line each. */
   readonly warnings: readonly string[];
 }
 
-/** Something the user must change; the message says what and where. */
+/** A setting that the user must change; the message names it and says what is wrong. */
 export class BadSetting extends Error {}
 
 const PROVIDER_KEYS = [
@@ -65,10 +65,10 @@ interface Range {
   readonly whole: boolean;
 }
 
-/** Numbers that others read; what they cannot read would mean no limit there, or a run that is never taken. */
+/** Numbers that other parts read. A value they cannot read would mean no limit, or a run that never starts. */
 const NUMBERS = {
   GANTRY_MIN_FREE_BYTES: { min: 0, max: 2 ** 63, whole: true },
-  // Node's timers end at 2^31 milliseconds and fire at once beyond.
+  // Node's timers fire at once beyond 2^31 milliseconds.
   GANTRY_RUN_MINUTES: { min: 1, max: 35_000, whole: true },
   GANTRY_POOL: { min: 0, max: 100, whole: true },
   GANTRY_MAX_ENGINES: { min: 1, max: 10_000, whole: true },
@@ -82,12 +82,15 @@ const NUMBERS = {
   GANTRY_SESSION_BUDGET_USD: { min: 0, max: 1e9, whole: false },
 } as const satisfies Readonly<Record<string, Range>>;
 
-/** Half of the memory, at what an engine with its commands takes. */
+/** How many engines fit in half of the memory: one takes about 300 MB with the commands it runs. */
 function enginesForMemory(bytes: number): number {
   return Math.max(4, Math.floor(bytes / 2 / 300_000_000));
 }
 
-/** Reads settings from the environment, then `.env` and `.dev.vars` of `folder`; the environment wins. */
+/**
+ * Reads settings from the environment and from `.env` and `.dev.vars` in `folder`. The environment comes first, then `.env`.
+ * Throws `BadSetting`.
+ */
 export function readSettings(environment: NodeJS.ProcessEnv, folder: string): Settings {
   const files = [".env", ".dev.vars"].map((name) => join(folder, name)).filter((path) => existsSync(path));
   const fromFiles = Object.assign(
@@ -152,20 +155,20 @@ function numberOf(env: NodeJS.ProcessEnv, name: string, fallback: number, { min,
   );
 }
 
-/** The admin key of this state folder, made at the first start. */
+/** The admin API key of this state folder, created at the first start. */
 function keptKey(state: string): string {
   return kept(join(state, "api-key"), () => `gk_${randomBytes(32).toString("base64url")}`);
 }
 
-/** What seals the secrets and snapshots of this state folder; without it they do not open again. */
+/** The key that encrypts the secrets and snapshots of this state folder; without it they cannot be read again. */
 function keptEncryptionKey(state: string): string {
   return kept(join(state, "encryption-key"), () => `k1:${randomBytes(32).toString("base64")}`);
 }
 
-/** A secret of this state folder, made when it is first needed. */
+/** Reads a secret of this state folder, and creates it if it is missing. */
 function kept(path: string, make: () => string): string {
   const there = existsSync(path) ? readFileSync(path, "utf8").trim() : "";
-  // Empty after a full disk or a kill at the first start; an empty key opens nothing.
+  // The file is empty after a full disk or a kill at the first start; an empty key would open nothing.
   if (there !== "") return there;
   const key = make();
   writeFileSync(path, `${key}\n`, { mode: 0o600 });

@@ -1,26 +1,26 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** What is watched, and how it is mended. Times in milliseconds. */
+/** What to check, and how to repair it. Times in milliseconds. */
 export interface Watch {
   /** Address of `GET /health`. */
   readonly url: string;
-  /** Pause between looks, and how long an answer may take. */
+  /** Pause between checks, and how long an answer may take. */
   readonly everyMs: number;
   readonly answerMs: number;
-  /** So many looks in a row must fail. */
+  /** How many checks in a row must fail before a restart. */
   readonly failures: number;
-  /** Shortest time between two restarts; doubled, up to `mostMs`, for as long as they do not help. */
+  /** Shortest time between two restarts. It doubles, up to `mostMs`, while restarts do not help. */
   readonly pauseMs: number;
   readonly mostMs: number;
-  /** False: a restart would not help now, as on a full disk. */
+  /** False if a restart cannot help now, as on a full disk. */
   readonly canHelp: () => boolean;
   readonly restart: () => void;
   readonly say: (entry: { readonly event: string } & Readonly<Record<string, unknown>>) => void;
 }
 
 /**
- * Restarts what has not been well for a while. Looks that fail are counted rather than time: a launcher that was frozen
- * has not looked. Returns what ends it.
+ * Restarts the server after it has been unhealthy for a while. It counts failed checks and not time, because a launcher that
+ * was frozen has made no checks. Returns a function that ends the watch.
  */
 export function watchHealth(watch: Watch): () => void {
   const over = new AbortController();
@@ -40,7 +40,7 @@ async function look(watch: Watch, over: AbortSignal): Promise<void> {
     if (why === null) {
       if (failed > 0) watch.say({ event: "well_again", after: failed });
       failed = 0;
-      // It stayed well: the last restart helped.
+      // It stayed healthy, so the last restart helped.
       if (performance.now() - restartedAt > pauseMs) pauseMs = watch.pauseMs;
       continue;
     }
@@ -56,7 +56,7 @@ async function look(watch: Watch, over: AbortSignal): Promise<void> {
   }
 }
 
-/** Null: it is well. An answer that is no 503 (a host name that is not allowed) is one of somebody who works. */
+/** Why the server is unhealthy; null if it is healthy. Any answer but 503 counts as healthy: a refused host name is one. */
 async function whyUnwell({ url, answerMs }: Watch): Promise<string | null> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(answerMs) });

@@ -17,25 +17,25 @@ export interface WorkerOptions {
   readonly onRestart: () => void;
 }
 
-/** How often it is looked whether workerd could not be started again. */
+/** Pause between two checks for a workerd that failed to start again. */
 const REVIVE_MS = 1_000;
 
-/** What the Worker does a little after an answer (`worker/base/later.ts`) is done by then. */
+/** Time that the Worker gets at a stop to finish what it does shortly after an answer (`worker/base/later.ts`). */
 const LATER_MS = 200;
 
 /** The running Worker. */
 export interface WorkerProcess {
   readonly url: URL;
-  /** Ends workerd, however it is, and starts another. */
+  /** Ends workerd, whatever its condition, and starts another one. */
   restart(): Promise<void>;
-  /** Ends it when what it has still to write down is written. */
+  /** Ends workerd after it has written what it still holds. */
   stop(): Promise<void>;
 }
 
 /**
- * Makes workerd die with its parent. By itself it outlives a `kill -9` of Node, keeps the port and goes on serving.
- * On Linux the system does it; elsewhere the next start ends what the last one left, by the pid noted here.
- * In a session of its own, so that Ctrl-C is heard by the launcher alone, which ends things in order.
+ * Makes workerd die with its parent. Left alone it outlives a `kill -9` of Node, keeps the port and goes on serving.
+ * On Linux the kernel ends it. Elsewhere the next start ends the old workerd by the pid in `workerd.pid`.
+ * workerd runs in its own process session, so that Ctrl-C reaches only the launcher, which stops the parts in order.
  */
 function tieWorkerd(state: string): void {
   const wrapper = join(state, "workerd.sh");
@@ -53,7 +53,7 @@ function tieWorkerd(state: string): void {
   endOrphan(pidFile);
 }
 
-/** Removes the blobs that a workerd was killed while it wrote: nothing knows of them. Before another one starts. */
+/** Removes half-written blobs of a killed workerd, to which nothing refers. Call it before workerd starts. */
 export function sweepTorn(storage: string): void {
   if (!existsSync(storage)) return;
   for (const path of readdirSync(storage, { recursive: true, encoding: "utf8" }))
@@ -72,7 +72,7 @@ function endOrphan(pidFile: string): void {
     });
     if (command.includes("workerd")) process.kill(pid, "SIGKILL");
   } catch {
-    // No such process: nothing was left.
+    // There is no such process.
   }
 }
 
@@ -86,8 +86,8 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerProcess
   };
   const texts = readdirSync(BUILD).filter((name) => name.endsWith(".yaml"));
   const whole = convertV4MiniflareOptions({
-    // Miniflare's own entry, which nobody is told of: it answers more than our Worker does (contents of buckets,
-    // without a key), and each request through it is a request more.
+    // Miniflare's own entry stays on a random port that nobody uses: without a key it answers requests that our Worker
+    // refuses (contents of buckets), and it costs one more request for each request.
     host: "127.0.0.1",
     port: 0,
     cf: false,
@@ -98,10 +98,11 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerProcess
     workers: [
       {
         ...stored,
-        // Part of the path of every session's file: with another name all of them would be gone.
+        // Part of the path of every session's file: under another name the stored sessions would not be found.
         name: "gantry",
         unsafeDirectSockets: [{ host: options.host, port: options.port }],
-        // Taken out of what nobody puts in, of every call that goes out by the global `fetch`; the others: see `nets.ts`.
+        // No request here has this header, and removing it would put a Worker in the way of every global `fetch`
+        // (see `nets.ts`).
         stripCfConnectingIp: false,
         modules: [
           {
@@ -125,12 +126,12 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerProcess
   await miniflare.ready;
   const url = await miniflare.unsafeGetDirectURL("gantry");
   const reviving = revive(miniflare, whole, options.onRestart);
-  // Miniflare's own handlers end the process at once; the launcher has things to do first.
+  // Miniflare's handlers would end the process at once; the launcher has work to do first.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.removeAllListeners(signal);
   return {
     url,
     restart() {
-      // What fails here is tried again by `revive`.
+      // `revive` tries again if this fails.
       return miniflare.setOptions(whole).then(options.onRestart, () => {});
     },
     async stop() {
@@ -142,8 +143,8 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerProcess
 }
 
 /**
- * Miniflare starts a workerd that ended again, once: one that ends before it is ready stays ended. `ready` says so from
- * then on, and new options make another.
+ * Starts workerd again when Miniflare has given up. Miniflare restarts a workerd that ended, but only once: if the new one
+ * ends before it is ready, `ready` rejects from then on. Setting the options starts another one.
  */
 function revive(
   miniflare: Miniflare,
@@ -156,7 +157,7 @@ function revive(
     trying = true;
     miniflare.ready
       .catch(() => miniflare.setOptions(options).then(onRestart))
-      // Tried again at the next look.
+      // The next check tries again.
       .catch(() => {})
       .finally(() => (trying = false));
   }, REVIVE_MS);

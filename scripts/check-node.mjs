@@ -1,7 +1,7 @@
-// npm scripts put the `node` package's Node 24 first on PATH, also where the machine's own is older. With
-// `--ignore-scripts` that package has no binary, and the machine's Node would fail later and less clearly.
+// npm scripts put Node 24 from the package `node` first on PATH, even if the machine's own Node is older. After an
+// install with `--ignore-scripts` that package has no binary, and an older Node would fail later with an unclear error.
 if (Number(process.versions.node.split(".")[0]) < 24) {
-  console.error(`Gantry runs on Node 24, which \`npm install\` brings along; this is ${process.version}.`);
+  console.error(`Gantry needs Node 24, which \`npm install\` installs for it; this is ${process.version}.`);
   console.error(
     "Run `npm install` without --ignore-scripts, and start through `npm start`, `npm test` or `npm run ...`.",
   );

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { ROOT } from "../local/build.ts";
 
 /**
- * `npm run deploy [-- --env staging] [-- --dry-run]`: `wrangler deploy` with what it should be told. A dry run builds no
- * image, so that it needs neither Docker nor a network; without an environment, the one at the top of `wrangler.jsonc`.
+ * `npm run deploy [-- --env staging] [-- --dry-run]`: runs `wrangler deploy` with the options it needs. A dry run builds no
+ * image, so it needs neither Docker nor a network. Without `--env` it deploys the top level of `wrangler.jsonc`.
  */
 const given = process.argv.slice(2);
 const names = (option: RegExp): boolean => given.some((argument) => option.test(argument));

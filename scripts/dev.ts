@@ -5,13 +5,13 @@ import { join } from "node:path";
 import { ROOT } from "../local/build.ts";
 
 /**
- * `npm run dev`: `npm start`, started again whenever a source file changes. Sessions continue, because a start on the
- * same state folder is what continues them; there is no second way to run the product.
+ * `npm run dev`: runs `npm start`, and starts it again whenever a source file changes. Sessions continue, because any start
+ * on the same state folder continues them.
  */
 
 const WATCHED = ["protocol", "router", "worker", "runner", "local"];
 
-/** Editors write a file several times. */
+/** Pause after a change, because editors write a file several times. */
 const SETTLE_MS = 150;
 
 let child: ChildProcess | null = null;

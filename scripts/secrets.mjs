@@ -1,4 +1,4 @@
-// `npm run secrets`: prints new values for the secrets of a deployment that nobody but chance should choose.
+// `npm run secrets`: prints random values for the secrets of a deployment.
 import { randomBytes } from "node:crypto";
 
 process.stdout.write(`GANTRY_API_KEY=gk_${randomBytes(32).toString("base64url")}

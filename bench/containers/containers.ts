@@ -1,6 +1,6 @@
 import { Cloud } from "../../e2e/containers/cloud.ts";
-import { script } from "../../e2e/client.ts";
-import type { Line } from "../../e2e/client.ts";
+import { script } from "../../e2e/kit/client.ts";
+import type { Line } from "../../e2e/kit/client.ts";
 import type { Group } from "../report.ts";
 import { summarize, withSpread } from "../statistics.ts";
 

@@ -12,7 +12,7 @@ import {
 import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
-import { Gantry } from "@gantry/e2e/gantry.ts";
+import { Gantry } from "@gantry/e2e/kit/gantry.ts";
 import type { Group, Table } from "../report.ts";
 import { ROOT, Scope } from "../scope.ts";
 import { rotate, summarize, withSpread } from "../statistics.ts";

@@ -1,5 +1,5 @@
 import { WebSocket } from "ws";
-import { Gantry } from "@gantry/e2e/gantry.ts";
+import { Gantry } from "@gantry/e2e/kit/gantry.ts";
 import { rssMb } from "../processes.ts";
 import type { Group, Table } from "../report.ts";
 import { Scope } from "../scope.ts";

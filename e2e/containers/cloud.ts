@@ -2,8 +2,8 @@ import { execFile, execFileSync } from "node:child_process";
 import { promisify } from "node:util";
 import { createTestHarness } from "wrangler";
 import type { TestHarness } from "wrangler";
-import { Client, until } from "../client.ts";
-import { ROOT } from "../gantry.ts";
+import { Client, until } from "../kit/client.ts";
+import { ROOT } from "../kit/gantry.ts";
 
 /** What wrangler calls: Docker, or what stands in for its command where images cannot be pulled. */
 const DOCKER = process.env["WRANGLER_DOCKER_BIN"] ?? "docker";
@@ -117,7 +117,7 @@ export class Cloud extends Client {
 
 /** A container of the image by itself, as `docker run` starts it: no session, no Worker, a port on loopback. */
 export class LoneContainer {
-  /** Under which name whoever is in it finds this machine. */
+  /** Name of this machine inside the container. */
   static readonly HOST = "host.docker.internal";
   static readonly TOKEN = "a-token-of-the-container";
   url = "";
@@ -136,8 +136,8 @@ export class LoneContainer {
       `${name}=${value}`,
     ]);
     // Below the ports that connections take for themselves: one of those may be taken between the choice and its use.
-    const place = ["--publish", "127.0.0.1:21000-21999:8080", "--add-host", `${LoneContainer.HOST}:host-gateway`];
-    const lone = new LoneContainer(await docker("run", "--detach", ...place, ...env, image));
+    const network = ["--publish", "127.0.0.1:21000-21999:8080", "--add-host", `${LoneContainer.HOST}:host-gateway`];
+    const lone = new LoneContainer(await docker("run", "--detach", ...network, ...env, image));
     try {
       lone.url = `http://${(await docker("port", lone.#id, "8080/tcp")).split("\n")[0]}`;
       await until(

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { script } from "../client.ts";
+import { script } from "../kit/client.ts";
 import { LONG, bash } from "../stories/sessions.ts";
 import { Cloud, ENCRYPTION_KEY, PROVIDER_KEY } from "./cloud.ts";
 
@@ -57,7 +57,7 @@ describe("a container", () => {
     expect(last).toMatchObject({ type: "error", error: "server_stopped" });
   });
 
-  it("sleeps when nobody asks for it; files and memory are there in the next one", async () => {
+  it("sleeps while it is not used; the next one has its files and its memory", async () => {
     const environment = (await (
       await cloud.post("/v1/environments", { name: "short", metadata: { sleep_after_minutes: "0.05" } })
     ).json()) as { id: string };
@@ -144,7 +144,7 @@ describe("the way out of a container", () => {
     };
     const tries = [curl("https://listed.example.invalid/"), curl("https://other.example.invalid/")].join("; echo; ");
     const [listed, other] = (await cloud.shell(session.id, tries)).split("\n");
-    // No such host: it was let out, and nobody was there.
+    // The host does not exist: the request was let out and reached no server.
     expect(listed).toMatch(/^5\d\d$/);
     expect(other).toBe("403");
   });

@@ -1,6 +1,6 @@
 import { newId } from "@gantry/protocol/ids.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Gantry } from "../gantry.ts";
+import { Gantry } from "../kit/gantry.ts";
 import { ContainerServer, VARIABLES, containerDoorStories, containerStories } from "../stories/container-routes.ts";
 import { Cloud, LoneContainer } from "./cloud.ts";
 
@@ -34,7 +34,7 @@ describe("the image alone", () => {
     await lone.untilHealthy();
   });
 
-  it("shows what opens its models to nobody who looks at its runner", async () => {
+  it("does not show the key of its models to a client that reads from its runner", async () => {
     const environment = await lone.exec("tr '\\0' '\\n' < /proc/$(pgrep -f '^node /app/runner/main.ts')/environ");
     expect(environment).toContain("LANG=C.UTF-8");
     expect(environment).not.toContain(models.key);
@@ -62,7 +62,7 @@ describe("in the product", () => {
 });
 
 describe("a container of a session", () => {
-  it("answers none of the routes of one alone, also to whoever has its token", async () => {
+  it("answers none of the routes of a container that runs alone, even to a client with its token", async () => {
     const lone = await LoneContainer.start({ ...VARIABLES, GANTRY_SESSION: newId("session") });
     try {
       const server = new ContainerServer(lone.url, LoneContainer.TOKEN);

@@ -1,7 +1,7 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ROOT } from "../gantry.ts";
+import { ROOT } from "../kit/gantry.ts";
 import { Cloud } from "./cloud.ts";
 
 /** Images and sizes to choose from, with the very lines that docs/deploy.md gives. */

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Gantry, ROOT, until } from "../gantry.ts";
+import { Gantry, until } from "../kit/gantry.ts";
 import { auditRest, unsavedAtStop } from "./auditor.ts";
 import { Model } from "./model.ts";
 import { Nemesis } from "./nemesis.ts";
@@ -14,14 +14,14 @@ import type { Client } from "./workload.ts";
 /** What is not answered in this time is a finding. */
 const PATIENCE_MS = 60_000;
 
-/** A product of its own on a state folder of its own, for a few seeds. */
+/** One started product on its own state folder, for a few seeds. */
 export class Arena {
   readonly model = new Model();
   readonly #folder = mkdtempSync(join(tmpdir(), "gantry-faults-"));
-  /** Told of what is seen on the disk. */
+  /** Called with each point that is seen on the disk. */
   onPoint: (point: Point) => void = () => {};
   #watch: Watch | null = null;
-  /** Those of the last seed. */
+  /** Clients of the last seed. */
   clients: readonly Client[] = [];
   /** On a small disk of its own where the system allows it. */
   readonly #disk: string | null;
@@ -75,13 +75,11 @@ export class Arena {
     this.#gantry = await Gantry.start({
       GANTRY_STATE: this.state,
       PORT: String(await freePort()),
-      // Half of what a start costs is compiling what was compiled before.
-      NODE_COMPILE_CACHE: join(ROOT, "dist", "compiled"),
       LITELLM_CONFIG: routes,
       ANTHROPIC_API_KEY: "model-key",
       GANTRY_PERMISSION_MODE: "bypassPermissions",
       GANTRY_POOL: "0",
-      // Engines of sessions that nobody goes on with end while others work.
+      // Engines of unused sessions end while others work.
       GANTRY_SLEEP_AFTER: "0.5",
       GANTRY_MIN_FREE_BYTES: "1000000",
     });

@@ -1,7 +1,7 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
-import type { Gantry } from "../gantry.ts";
+import type { Gantry } from "../kit/gantry.ts";
 import type { ModelCall } from "./model.ts";
 import type { Nemesis, Span } from "./nemesis.ts";
 import type { Client } from "./workload.ts";
@@ -30,7 +30,7 @@ export async function auditSession(
     if (!holds) found.push(`${sessionId}: ${what}`);
   };
 
-  log.forEach((event, at) => check(event.seq === at + 1, `seq ${event.seq} stands at place ${at + 1}`));
+  log.forEach((event, at) => check(event.seq === at + 1, `seq ${event.seq} stands at position ${at + 1}`));
   check(new Set(log.map((event) => event.id)).size === log.length, "an event id comes twice");
 
   const queued = only(log, "run.queued").map((event) => event.run_id);
@@ -119,7 +119,7 @@ function auditEffects(
       if (client.asks && times > 0)
         check(
           uses.some((use) => allowed.has(use.id)),
-          `${effect} happened and nobody had allowed it`,
+          `${effect} happened without having been allowed`,
         );
       if (uses.length === 0 && wasCutOff(runId, marker)) continue;
       const good = outcomes.get(runId) === "succeeded" && !uses.some((use) => denied.has(use.id) || failed.has(use.id));

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
-import { SOON_MS } from "../gantry.ts";
-import type { Gantry } from "../gantry.ts";
+import { SOON_MS } from "../kit/gantry.ts";
+import type { Gantry } from "../kit/gantry.ts";
 
 /** How long one request waits for something new, and how long a client that was cut off waits before it asks again. */
 const WAIT_SECONDS = 5;

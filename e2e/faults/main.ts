@@ -1,5 +1,5 @@
 import { buildWorker } from "../../local/build.ts";
-import { script, until } from "../gantry.ts";
+import { script, until } from "../kit/gantry.ts";
 import { Arena } from "./arena.ts";
 import { auditSession, auditUsage } from "./auditor.ts";
 import { mutate } from "./mutate.ts";
@@ -29,7 +29,7 @@ const endAt = Date.now() + Number(env["MAX_SECONDS"] ?? 1e6) * 1_000;
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
-/** One seed: work and faults, then all is mended, everything comes to its end, and the auditor reads. */
+/** Plays one seed: work and faults; then everything is repaired, all work ends, and the auditor reads the result. */
 async function play(arena: Arena, seed: number): Promise<{ findings: string[]; faults: string }> {
   const random = new Random(seed);
   const { gantry, nemesis, model } = arena;
@@ -45,7 +45,7 @@ async function play(arena: Arena, seed: number): Promise<{ findings: string[]; f
   for (let n = 0; n < sessions; n++) {
     const asks = random.chance(0.45);
     const own = random.fork();
-    // Half of the sessions are those of the seed before: older ones, with what was done to them.
+    // Half of the sessions come from the previous seed, with everything that was done to them.
     const older = random.chance(0.5) ? [...before].find((client) => client.asks === asks) : undefined;
     if (older) before.delete(older);
     older?.goOn(own, points);
@@ -106,7 +106,7 @@ let next = first;
 const startedAt = Date.now();
 const goesOn = (): boolean => next < first + runs && Date.now() < endAt && failed < stopAt;
 
-/** Plays seeds one after another, as long as there are any that no other lane has taken. */
+/** Plays seeds one after another until no seed is left that no other lane has taken. */
 async function lane(): Promise<void> {
   while (goesOn()) {
     const arena = new Arena();

@@ -21,7 +21,7 @@ export interface ModelCall {
   output: number;
   /** Characters that were sent: more than whatever a reader may take them for in tokens. */
   sent: number;
-  /** `served`: to its last byte, and nobody had left. */
+  /** `served`: to its last byte, and the client was still connected. */
   state: "open" | "served" | "broken" | "refused";
   endedAt: number;
 }
@@ -30,7 +30,7 @@ export class Model {
   readonly calls: ModelCall[] = [];
   /** What happens to calls now. */
   fault: ModelFault | null = null;
-  /** Called while calls go on, for whoever waits for such a point. */
+  /** Called during calls, for faults that wait for such a point. */
   onPoint: (point: "model" | "streaming") => void = () => {};
   readonly #server: Server;
   readonly #upstream = createDemoUpstream();

@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { ROOT } from "../gantry.ts";
+import { ROOT } from "../kit/gantry.ts";
 import { MUTATIONS } from "./mutations.ts";
 
 const SIMULATION = [

@@ -1,8 +1,8 @@
 import { closeSync, existsSync, openSync, readdirSync, renameSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { until } from "../gantry.ts";
-import type { Gantry } from "../gantry.ts";
+import { until } from "../kit/gantry.ts";
+import type { Gantry } from "../kit/gantry.ts";
 import { FAULTS_OF_A_MODEL } from "./model.ts";
 import type { Model } from "./model.ts";
 import { POINTS } from "./points.ts";
@@ -111,7 +111,7 @@ export class Nemesis {
   /** One at a time: what is being mended is not broken. */
   #busy: Promise<void> = Promise.resolve();
 
-  /** Sessions whose folder was taken away, for whoever sees it come back. */
+  /** Sessions whose folder was removed, for the watch that sees it come back. */
   readonly #lost: Set<string>;
 
   constructor(gantry: Gantry, model: Model, filler: string | null, lost: Set<string>) {

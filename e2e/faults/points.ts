@@ -16,7 +16,7 @@ export const POINTS = [
 ] as const;
 export type Point = (typeof POINTS)[number];
 
-/** Tells whoever waits that a point was reached. */
+/** Resolves the waits for a point that was reached. */
 export class Points {
   #waiting: { point: Point; nth: number; resolve: () => void }[] = [];
   #closed = false;
@@ -26,12 +26,12 @@ export class Points {
     this.#waiting = this.#waiting.filter((each) => each.nth > 0);
   }
 
-  /** Whether somebody waits for this point. */
+  /** Whether a fault waits for this point. */
   awaits(point: Point): boolean {
     return this.#waiting.some((each) => each.point === point);
   }
 
-  /** No point is going to be reached any more: whoever waits for one goes on. */
+  /** Resolves all waits: no more points will be reached. */
   close(): void {
     this.#closed = true;
     for (const each of this.#waiting) each.resolve();

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
 import { Follower } from "./follower.ts";
-import { script } from "../gantry.ts";
-import type { Gantry } from "../gantry.ts";
+import { script } from "../kit/gantry.ts";
+import type { Gantry } from "../kit/gantry.ts";
 import type { Points } from "./points.ts";
 import type { Random } from "./random.ts";
 
@@ -25,7 +25,7 @@ export interface Answer {
   readonly allow: boolean;
 }
 
-/** One session, driven by a client of its own that lives through every fault, for one seed or several. */
+/** One session with its own client, which lives through every fault of one seed or several. */
 export class Client {
   readonly sessionId: string;
   /** Each tool call is asked for. */
@@ -64,7 +64,7 @@ export class Client {
     this.#answerer = this.#answer();
   }
 
-  /** From now on it works for another seed. */
+  /** Continues with another seed. */
   goOn(random: Random, points: Points): void {
     this.#random = random;
     this.#points = points;
@@ -104,7 +104,7 @@ export class Client {
     await this.#follower.until((log) => this.#isAtRest(log), `${this.sessionId} to come to rest`);
   }
 
-  /** What it was told of is in the log, all has ended, and nothing goes on. */
+  /** Waits until the log holds everything the client was told, every run has ended, and nothing is in progress. */
   #isAtRest(log: readonly StoredEvent[]): boolean {
     return this.#open(log).size === 0 && statusIn(log) !== "running";
   }
@@ -189,7 +189,7 @@ export class Client {
     return this.#send("events", { events: [event] });
   }
 
-  /** What was answered; null when it was refused, or nobody knows. */
+  /** The answer; null if the request was refused or its outcome is unknown. */
   async #send(what: string, body: object): Promise<unknown> {
     try {
       const response = await this.#gantry.fetch(`/v1/sessions/${this.sessionId}/${what}`, {

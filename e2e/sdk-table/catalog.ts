@@ -1,6 +1,6 @@
 import { ConflictError, toFile } from "@anthropic-ai/sdk";
 import { expect } from "vitest";
-import { all } from "../anthropic.ts";
+import { all } from "../kit/anthropic.ts";
 import { NOBODY, makeAgent, makeEnvironment, paged, refused, unknown } from "./context.ts";
 import type { Check } from "./context.ts";
 

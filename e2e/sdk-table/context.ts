@@ -1,9 +1,9 @@
 import type Anthropic from "@anthropic-ai/sdk";
 import { NotFoundError } from "@anthropic-ai/sdk";
 import { expect } from "vitest";
-import { all, clientOf } from "../anthropic.ts";
-import type { SessionEvent } from "../anthropic.ts";
-import { Gantry, script, until } from "../gantry.ts";
+import { all, clientOf } from "../kit/anthropic.ts";
+import type { SessionEvent } from "../kit/anthropic.ts";
+import { Gantry, script, until } from "../kit/gantry.ts";
 
 /** What a check of one method works with: the started product, its client, and one of another account. */
 export interface Context {

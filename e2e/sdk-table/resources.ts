@@ -1,6 +1,6 @@
 import { toFile } from "@anthropic-ai/sdk";
 import { expect } from "vitest";
-import { all } from "../anthropic.ts";
+import { all } from "../kit/anthropic.ts";
 import { NOBODY, makeSession, prompt, refused, unknown, untilIdle } from "./context.ts";
 import type { Check, Context } from "./context.ts";
 
@@ -70,7 +70,7 @@ export const RESOURCES: Readonly<Record<string, Check>> = {
     const [resource] = session.resources;
     const session_id = session.id;
     const id = resource && "id" in resource ? resource.id : "";
-    // That the new one is used, and never shown, is in e2e/resources.test.ts.
+    // That the new one is used, and never shown, is in e2e/files/resources.test.ts.
     const changed = await client.beta.sessions.resources.update(id, { session_id, authorization_token: "newer" });
     expect(changed).toMatchObject({ id, type: "github_repository", url });
     expect(JSON.stringify(changed)).not.toContain("newer");

@@ -1,8 +1,8 @@
 import type Anthropic from "@anthropic-ai/sdk";
 import { betaTool } from "@anthropic-ai/sdk/helpers/beta/json-schema";
 import { expect } from "vitest";
-import { script } from "../gantry.ts";
-import { all } from "../anthropic.ts";
+import { script } from "../kit/gantry.ts";
+import { all } from "../kit/anthropic.ts";
 import {
   NOBODY,
   isTheirs,

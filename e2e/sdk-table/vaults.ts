@@ -1,11 +1,11 @@
 import type Anthropic from "@anthropic-ai/sdk";
 import { ConflictError } from "@anthropic-ai/sdk";
 import { expect } from "vitest";
-import { all } from "../anthropic.ts";
+import { all } from "../kit/anthropic.ts";
 import { NOBODY, makeSession, paged, refused, unknown } from "./context.ts";
 import type { Check } from "./context.ts";
 
-/** Vaults and their credentials. That they open MCP servers is in e2e/vaults.test.ts. */
+/** Vaults and their credentials. That they open MCP servers is in e2e/agents/vaults.test.ts. */
 
 const NO_VAULT = `vlt_${NOBODY}`;
 const NO_CREDENTIAL = `vcrd_${NOBODY}`;
@@ -169,7 +169,7 @@ export const VAULTS: Readonly<Record<string, Check>> = {
   },
   "vaults.credentials.mcpOAuthValidate": async ({ client, stranger }) => {
     const vault_id = (await makeVault(client)).id;
-    // Nobody is there: what a server that answers makes of it is in e2e/vaults.test.ts.
+    // Nobody is there: what a server that answers makes of it is in e2e/agents/vaults.test.ts.
     const auth = {
       type: "mcp_oauth" as const,
       mcp_server_url: "https://nobody.invalid/mcp",

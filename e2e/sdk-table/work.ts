@@ -4,12 +4,12 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { until } from "../gantry.ts";
-import { all } from "../anthropic.ts";
+import { until } from "../kit/gantry.ts";
+import { all } from "../kit/anthropic.ts";
 import { NOBODY, makeAgent, paged, prompt, refused, unknown, untilIdle } from "./context.ts";
 import type { Check } from "./context.ts";
 
-/** Work of self-hosted environments. What its worker may and may not is in e2e/self-hosted.test.ts. */
+/** Work of self-hosted environments. What its worker may and may not is in e2e/agents/self-hosted.test.ts. */
 
 const NO_WORK = `work_${NOBODY}`;
 const NO_ENVIRONMENT = `env_${NOBODY}`;

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { Client } from "../client.ts";
-import { script, until } from "../client.ts";
+import type { Client } from "../kit/client.ts";
+import { script, until } from "../kit/client.ts";
 
-/** The container server alone, wherever it runs: the runner's program with nothing around it but a model to ask. */
+/** The container server alone, wherever it runs: the runner's program, and a model that it can call. */
 export class ContainerServer {
   readonly url: string;
   readonly #token: string;
@@ -21,7 +21,7 @@ export class ContainerServer {
   }
 }
 
-/** What the container server is started with, beside where its models are and what opens them. */
+/** Environment of the container server, without the address and the key of its models. */
 export const VARIABLES = {
   ANTHROPIC_MODEL: "demo/scripted",
   CLAUDE_PROMPT: "What is 6 * 6?",
@@ -29,17 +29,17 @@ export const VARIABLES = {
   CLAUDE_MAX_TURNS: "5",
 };
 
-export interface ContainerPlace {
+export interface ContainerSetting {
   readonly container: () => ContainerServer;
-  /** `ANTHROPIC_BASE_URL` and `ANTHROPIC_AUTH_TOKEN` that it was started with. */
+  /** The `ANTHROPIC_BASE_URL` and `ANTHROPIC_AUTH_TOKEN` in its environment. */
   readonly modelsUrl: () => string;
   readonly secret: () => string;
 }
 
-/** What holds of the container server's own routes: the program on this machine and the image tell the same stories. */
-export function containerStories({ container, modelsUrl, secret }: ContainerPlace): void {
+/** What holds for the container server's own routes, in the program on this machine and in the image. */
+export function containerStories({ container, modelsUrl, secret }: ContainerSetting): void {
   describe("POST /", () => {
-    it("answers the seed's request", async () => {
+    it("answers the request of the founding documents", async () => {
       const response = await container().post({ prompt: "What is 2+2?", model: "demo/scripted" });
       expect([response.status, await response.json()]).toMatchObject([
         200,
@@ -86,7 +86,7 @@ export function containerStories({ container, modelsUrl, secret }: ContainerPlac
       expect(at("result") - at("tool_call")).toBeGreaterThan(1_000);
     });
 
-    it("takes all that the seed's bridge sends, and goes on in the session of that name", async () => {
+    it("takes everything that the founding documents' bridge sends, and continues the session of that name", async () => {
       const request = {
         model: "demo/scripted",
         sessionId: "demo-abc123",
@@ -170,7 +170,7 @@ export function containerStories({ container, modelsUrl, secret }: ContainerPlac
       expect((await container().fetch(path)).status).toBe(200);
     });
 
-    it("GET / says that it is well, as the seed does", async () => {
+    it("GET / reports that it is healthy, as the founding documents say", async () => {
       expect(await (await container().fetch("/")).json()).toEqual({
         status: "healthy",
         service: "claude-code-container",

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
-import type { Client } from "../client.ts";
-import { lastOf, script, until } from "../client.ts";
+import type { Client } from "../kit/client.ts";
+import { lastOf, script, until } from "../kit/client.ts";
 
-/** Where stories are told: the started product, and how to see what a test outside its API must see. */
-export interface Place {
+/** Where the stories run: the started product, and what a test must see beyond its API. */
+export interface Setting {
   readonly client: () => Client;
-  /** Processes that sessions' engines have started and left. */
+  /** How many processes the sessions' engines have started and left behind. */
   readonly leftovers: () => Promise<number>;
 }
 
@@ -16,8 +16,8 @@ export const bash = (command: string): Record<string, unknown> => ({
   input: { command, description: "test" },
 });
 
-/** What holds of a session wherever it runs: the local adapter and containers tell the same stories. */
-export function sessionStories({ client, leftovers }: Place): void {
+/** What holds for a session wherever it runs: on this machine and in containers. */
+export function sessionStories({ client, leftovers }: Setting): void {
   describe("a session", () => {
     it("reads, edits and commits in a repository of its own, and the edit stays", async () => {
       const first = await client().run({
@@ -87,7 +87,7 @@ export function sessionStories({ client, leftovers }: Place): void {
       expect(await client().shell(sessionId, "cat order")).toBe("one\ntwo");
     });
 
-    it("are listed with their places, and the one that waits can be taken out", async () => {
+    it("are listed with their positions, and a queued one can be cancelled", async () => {
       const first = client().stream({ prompt: script(bash(LONG), { text: "never" }) });
       const sessionId = String((await first.next()).value?.["sessionId"]);
       const second = client().run({ prompt: script(bash("echo no >> order"), { text: "no" }), sessionId });
@@ -174,7 +174,7 @@ export function sessionStories({ client, leftovers }: Place): void {
   });
 
   describe("the log", () => {
-    it("is gap-free, and every reader sees the same from any place", async () => {
+    it("is gap-free, and every reader sees the same from any position", async () => {
       const { sessionId } = await client().run({
         prompt: script({ text: "abcdefghij", chunk: 2, chunkMs: 30 }, { text: "x" }),
       });
@@ -223,7 +223,7 @@ export function sessionStories({ client, leftovers }: Place): void {
       expect([response.status, body]).toMatchObject([502, { type: "error", error: "upstream_error", upstreamStatus }]);
     });
 
-    it("a limit of turns is told", async () => {
+    it("a limit of turns is reported", async () => {
       const { last } = await client().run({
         prompt: script(bash("echo 1"), bash("echo 2"), bash("echo 3"), { text: "no" }),
         maxTurns: 2,
