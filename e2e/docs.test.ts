@@ -100,7 +100,7 @@ describe("docs/settings.md", () => {
 
 describe("docs/events.md", () => {
   const events = read("docs/events.md");
-  const sources = filesIn("protocol", ".ts").filter((name) => /event/.test(name) && !name.endsWith(".test.ts"));
+  const sources = filesIn("protocol", ".ts").filter((name) => /event|run-end/.test(name) && !name.endsWith(".test.ts"));
 
   it("explains every event", () => {
     const types = sources.flatMap((name) =>
