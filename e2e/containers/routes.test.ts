@@ -10,7 +10,7 @@ describe("the image alone", () => {
   let models: Gantry;
   let lone: LoneContainer;
   beforeAll(async () => {
-    // Whoever is in a container reaches this machine by a name, not by loopback.
+    // A container reaches this machine by a name, not by loopback.
     models = await Gantry.start({ HOST: "0.0.0.0", GANTRY_ALLOWED_HOSTS: LoneContainer.HOST, GANTRY_POOL: "0" });
     lone = await LoneContainer.start({
       ...VARIABLES,

@@ -72,7 +72,7 @@ export async function auditSession(
   return found;
 }
 
-/** A copy begins with the log of its source, up to an event of which its own log tells. */
+/** A copy begins with its source's log, up to an event that the copy's log names. */
 function auditFork(source: readonly StoredEvent[], log: readonly StoredEvent[], check: Check): void {
   const mark = log.find((event) => event.type === "session.forked");
   check(mark !== undefined, "a copy does not say of what");
@@ -229,7 +229,7 @@ export function auditRest(gantry: Gantry): string[] {
   ];
 }
 
-/** Sessions of which the runner still waited for an acknowledgement when it gave up waiting; null when it did not say. */
+/** Sessions whose acknowledgement the runner was still waiting for when it gave up; null when it did not say. */
 export function unsavedAtStop(gantry: Gantry): number | null {
   const lines = readFileSync(join(gantry.state, "log", "gantry.ndjson"), "utf8").split("\n");
   const last = lines.findLast((line) => line.includes('"event":"drained"'));

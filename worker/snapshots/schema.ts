@@ -1,6 +1,6 @@
 import type { Sql } from "../storage/sql.ts";
 
-/** Creates the tables of one session's snapshots; see docs/storage.md. Snapshots are ordered by `place`. */
+/** Creates the tables of one session's snapshots; see docs/internals/storage.md. Snapshots are ordered by `place`. */
 export function createSnapshotTables(sql: Sql): void {
   sql.exec(`CREATE TABLE IF NOT EXISTS snapshots (
     place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, root TEXT NOT NULL, run_id TEXT, seq INTEGER NOT NULL, at INTEGER NOT NULL,

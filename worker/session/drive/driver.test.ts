@@ -87,7 +87,7 @@ const history: fc.Arbitrary<Step[]> = fc.array(
   { maxLength: 80, size: "max" },
 );
 
-/** Takes up to five seconds, and answers, refuses or adds to prompts by the last letter of their run. */
+/** Triage that takes up to five seconds and decides by the last letter of the run's id. */
 const TRIAGE: TriageStep = {
   name: "by letter",
   decide: async ({ text }) => {
@@ -116,7 +116,7 @@ type Of<T extends StoredEvent["type"]> = Extract<StoredEvent, { type: T }>;
 const only = <T extends StoredEvent["type"]>(events: readonly StoredEvent[], type: T): Of<T>[] =>
   events.filter((event): event is Of<T> => event.type === type);
 
-/** Ids of events in order; pieces of text as the text they give, because they are put together on the way. */
+/** Ids of events in order. Pieces of text are joined, because the way joins them too. */
 function essence(events: readonly (StoredEvent | FramedEvent)[]): { ids: string[]; text: string } {
   return {
     ids: events.filter((event) => event.type !== "event_delta").map((event) => event.id),
@@ -124,7 +124,7 @@ function essence(events: readonly (StoredEvent | FramedEvent)[]): { ids: string[
   };
 }
 
-/** Reads what is on the disk, and what the runners did, and finds what must never be. */
+/** Reads the disk and the runners' histories, and reports what must never be. */
 function audit(world: World): void {
   const events = world.events();
   const runs = world.runs();
@@ -158,7 +158,7 @@ function audit(world: World): void {
   expect(status.length % 2).toBe(0);
   expect(waits(status.at(-1)), "something still waits").toBe(false);
 
-  // What was allowed ran, once; what was not did not. A run that was lost or stopped may have missed it.
+  // Allowed calls ran once, others never. A run that was lost or stopped may have missed one.
   const effects = world.runners.flatMap((runner) => runner.effects);
   expect(new Set(effects).size, "an allowed call ran twice").toBe(effects.length);
   const confirmed = only(events, "user.tool_confirmation");
@@ -191,7 +191,7 @@ function audit(world: World): void {
       const stored = essence(events.filter((event) => own.has(event.id)));
       expect(emitted.ids.slice(0, stored.ids.length)).toEqual(stored.ids);
       expect(emitted.text.startsWith(stored.text)).toBe(true);
-      // A run whose end was reported is there in full; what the runner did not live to report is lost.
+      // A run whose end was reported is complete; what the runner did not live to report is lost.
       const end = events.find((event) => event.type === "run.ended" && event.run_id === work.runId);
       if (end && own.has(end.id)) expect(stored).toEqual(emitted);
     }
@@ -232,11 +232,11 @@ describe("any history", () => {
 
   it.each<[string, Step[]]>([
     [
-      "a run is cancelled whose start had failed",
+      "a run whose start had failed is cancelled",
       ["submit", "disk full in the one after it", "dialled", "submit", "interrupt", "cancel"],
     ],
     [
-      "a run is said to wait before it is said for what",
+      "a run is reported as waiting before the question arrives",
       ["submit", "all", "ask", "engine killed", "link out of order"],
     ],
   ])("was once found to go wrong: %s", async (_name, steps) => audit(await play(steps)));
@@ -271,7 +271,7 @@ async function atWork(): Promise<World> {
 const endings = (world: World): string[] =>
   only(world.events(), "run.ended").map((event) => event.error?.type ?? event.outcome);
 
-/** A world in which one run is at work and waits for somebody. */
+/** A world in which one run is at work and waits for an answer. */
 async function waiting(): Promise<World> {
   const world = await atWork();
   world.runner.work("ask");
@@ -280,7 +280,7 @@ async function waiting(): Promise<World> {
   return world;
 }
 
-/** Everything is delivered, for a minute and a half. */
+/** Delivers everything for a minute and a half. */
 async function someTime(world: World): Promise<void> {
   for (let round = 0; round < 20; round++) {
     await STEPS.all(world);
@@ -288,14 +288,14 @@ async function someTime(world: World): Promise<void> {
   }
 }
 
-describe("a run that waits for somebody", () => {
+describe("a run that waits for an answer", () => {
   it.each<[string, (world: World) => unknown]>([
     ["the runner is told to end", STEPS["runner told to end"]],
     ["the runner is replaced", STEPS["runner replaced"]],
-    ["the runner is replaced and nobody says so", STEPS["runner replaced, session not told"]],
+    ["the runner is replaced and the session is not told", STEPS["runner replaced, session not told"]],
     ["the engine is killed", STEPS["engine killed"]],
-    ["the engine is let go of", STEPS["engine let go"]],
-    ["the runner is out of reach for long", STEPS["runner out of reach for long"]],
+    ["the runner lets go of the engine", STEPS["engine let go"]],
+    ["the runner is unreachable for long", STEPS["runner out of reach for long"]],
     ["the object is evicted and the runner replaced", (world) => (world.evict(), world.replaceRunner())],
   ])("is not lost when %s: it holds nothing for hours, and goes on once it is answered", async (_name, happens) => {
     const world = await waiting();
@@ -329,7 +329,7 @@ describe("a run that waits for somebody", () => {
     expect(world.runner.effects).toHaveLength(1);
   });
 
-  it("is lost when its answer was told and the runner is gone: the call may have run", async () => {
+  it("is lost when its answer was sent and the runner is gone: the call may have run", async () => {
     const world = await waiting();
     world.answer("oldest", "allow");
     await world.deliver("down", 50);
@@ -352,7 +352,7 @@ describe("a run that waits for somebody", () => {
 });
 
 describe("histories with a name", () => {
-  it("a prompt: what is told, in order", async () => {
+  it("a prompt: its events, in order", async () => {
     const world = await atWork();
     const [runId] = world.runs().map((run) => run.id);
     world.runner.work("message");
@@ -374,12 +374,12 @@ describe("histories with a name", () => {
     ["the link falls silent", STEPS["link cut, nobody told"], ["succeeded"]],
     ["the object is evicted", STEPS["evicted"], ["succeeded"]],
     ["the runner is replaced", STEPS["runner replaced"], ["sandbox_lost"]],
-    ["the runner is replaced and nobody says so", STEPS["runner replaced, session not told"], ["sandbox_lost"]],
+    ["the runner is replaced and the session is not told", STEPS["runner replaced, session not told"], ["sandbox_lost"]],
     ["the runner is told to end", STEPS["runner told to end"], ["server_stopped"]],
-    ["the runner is out of reach for longer than one waits", STEPS["runner out of reach for long"], ["sandbox_lost"]],
-    ["somebody interrupts", STEPS["interrupt"], ["interrupted"]],
+    ["the runner is unreachable beyond the limit", STEPS["runner out of reach for long"], ["sandbox_lost"]],
+    ["a client interrupts", STEPS["interrupt"], ["interrupted"]],
     [
-      "somebody interrupts while there is no link",
+      "a client interrupts while there is no link",
       (world) => {
         world.cut({ session: true, runner: true });
         world.interrupt();
@@ -387,7 +387,7 @@ describe("histories with a name", () => {
       ["interrupted"],
     ],
     [
-      "somebody interrupts, and then the runner is replaced",
+      "a client interrupts, and then the runner is replaced",
       (world) => {
         world.interrupt();
         world.replaceRunner();
@@ -411,7 +411,7 @@ describe("histories with a name", () => {
     expect(endings(world)).toEqual(wanted);
   });
 
-  it("a run that a runner did not take, because it is told to end, goes to the next one", async () => {
+  it("a run that an ending runner refused goes to the next runner", async () => {
     const world = new World();
     world.drainRunner();
     world.submit();
@@ -424,7 +424,7 @@ describe("histories with a name", () => {
     expect(endings(world)).toEqual(["succeeded"]);
   });
 
-  it("a run whose start the runner cannot read ends, and is not sent for ever; the next one runs", async () => {
+  it("a run whose start is unreadable ends instead of being resent for ever; the next one runs", async () => {
     const world = new World();
     world.submit();
     world.runner.cannotRead = true;
@@ -440,7 +440,7 @@ describe("histories with a name", () => {
     expect(endings(world)).toEqual(["engine_failed", "succeeded"]);
   });
 
-  it("a start that could not be read once is sent again", async () => {
+  it("a start that was unreadable once is sent again", async () => {
     const world = new World();
     world.submit();
     world.runner.cannotRead = true;
@@ -451,7 +451,7 @@ describe("histories with a name", () => {
     expect(endings(world)).toEqual(["succeeded"]);
   });
 
-  it("a run that was given up and goes on is stopped before the next one begins", async () => {
+  it("a run that was given up but continues is stopped before the next one begins", async () => {
     const world = await atWork();
     await STEPS["runner out of reach for long"](world);
     expect(endings(world)).toEqual(["sandbox_lost"]);
@@ -464,7 +464,7 @@ describe("histories with a name", () => {
     expect(endings(world)).toEqual(["sandbox_lost", "succeeded"]);
   });
 
-  it("a prompt to a session whose runner was replaced while it was idle is not lost, whoever looks on", async () => {
+  it("a prompt to a session whose runner was replaced while it was idle is not lost, with and without readers", async () => {
     const world = await atWork();
     await world.settle();
     world.replaceRunner();
@@ -476,7 +476,7 @@ describe("histories with a name", () => {
     expect(endings(world)).toEqual(["succeeded", "succeeded"]);
   });
 
-  it("after a cut it dials again at once, then at longer and longer pauses, but at least as often as the watchdog looks", async () => {
+  it("after a cut it redials at once, then with growing pauses of at most the watchdog's period", async () => {
     const world = await atWork();
     world.cut({ session: true, runner: true });
     world.reachable = false;
@@ -493,7 +493,7 @@ describe("histories with a name", () => {
     expect(pauses.length).toBeLessThanOrEqual(16);
   });
 
-  it("a run has its own minute to reach the runner, whatever was out of reach before", async () => {
+  it("a run has a minute of its own to reach the runner", async () => {
     const world = new World();
     world.reachable = false;
     world.submit();
@@ -508,7 +508,7 @@ describe("histories with a name", () => {
     expect(endings(world)).toEqual(["interrupted", "succeeded"]);
   });
 
-  it("a run without a free machine says so once, waits for as long as it takes, and can be stopped meanwhile", async () => {
+  it("a run without a free machine says so once, waits as long as it takes, and can be stopped meanwhile", async () => {
     const world = new World();
     world.hasPlace = false;
     world.submit();
@@ -559,7 +559,7 @@ describe("histories with a name", () => {
     ).toBeGreaterThan(before);
   });
 
-  it("there is nothing to interrupt in a session that is idle", async () => {
+  it("an idle session has nothing to interrupt", async () => {
     const world = new World();
     expect(world.interrupt()).toBe(false);
     world.submit();
@@ -571,7 +571,7 @@ describe("histories with a name", () => {
     expect(world.runner.worked, "it was never sent").toEqual([]);
   });
 
-  it("a session at rest holds no link and no alarm, and is brought back by nothing", async () => {
+  it("a session at rest holds no link and no alarm, and nothing wakes it", async () => {
     const world = await atWork();
     await world.settle();
     expect(world.atRest).toBe(true);
@@ -582,7 +582,7 @@ describe("histories with a name", () => {
   });
 });
 
-/** What a runner may say that is not true, well-formed or its business. */
+/** Reports that are false, malformed or not the runner's business. */
 describe("a hostile runner", () => {
   const at = Date.UTC(2026, 10, 21);
   const end = { id: "x1", at, type: "run.ended", outcome: "succeeded", result: "", error: null, usage: null };
@@ -628,7 +628,7 @@ describe("a hostile runner", () => {
       stored,
     );
     for (const event of told) expect(Date.parse(event.processed_at)).toBeLessThanOrEqual(Date.now());
-    // Refused or not: it is acknowledged, or it would come back for ever.
+    // Refused or not, it is acknowledged; otherwise it would be resent for ever.
     expect(world.wires.at(-1)?.wire.down).toContain('{"type":"ack","frame":1}');
     if (outcomes[0] === "interrupted") {
       world.interrupt();

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { Sandbox } from "../../sandbox/sandbox.ts";
 import { dial } from "./dial.ts";
 
-/** A roll-out: today's session and a runner of the version before, whose messages are recorded ones. */
+/** A roll-out: a session of this version and a runner of the version before, played from recorded messages. */
 
 const recorded = readFileSync(new URL("../../../protocol/testing/protocol-1.ndjson", import.meta.url).pathname, "utf8")
   .trim()
@@ -13,7 +13,7 @@ const recorded = readFileSync(new URL("../../../protocol/testing/protocol-1.ndjs
 const ofRunner = recorded.filter(({ to }) => to === "session").map(({ message }) => message as Report);
 const toRunner = recorded.filter(({ to }) => to === "runner").map(({ message }) => message as Command);
 
-/** The platform's socket, by script. */
+/** The platform's WebSocket, scripted. */
 class ScriptedSocket extends EventTarget {
   readonly sent: { type: string }[] = [];
   closed: number | null = null;
@@ -51,14 +51,14 @@ const { engineSessionId, models, options } = start;
 const warm: Command = { type: "engine.warm", engineSessionId, models, options };
 
 describe("a runner of the version before", () => {
-  it("is understood in all that it says, and the link stays", async () => {
+  it("is understood in every message, and the link stays open", async () => {
     const { socket, reports } = await open();
     for (const message of ofRunner) socket.says(message);
     expect(reports).toEqual(ofRunner);
     expect(socket.closed).toBeNull();
   });
 
-  it("is sent all that it knows, and nothing newer", async () => {
+  it("gets every message it knows, and nothing newer", async () => {
     const { socket, send } = await open();
     socket.says(ofRunner[0]);
     const known = toRunner.filter((command) => command.type !== "hello");
@@ -66,7 +66,7 @@ describe("a runner of the version before", () => {
     expect(socket.sent.slice(1)).toEqual(known);
   });
 
-  it("is told apart from one of today, which is sent what is new", async () => {
+  it("is distinguished from a current runner, which gets new messages", async () => {
     const { socket, send } = await open();
     socket.says({ ...ofRunner[0], protocol: 2 });
     send(warm);

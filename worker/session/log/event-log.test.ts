@@ -36,7 +36,7 @@ describe("writing", () => {
     expect(read(log.after(0, 10).lines).map((event) => event.seq)).toEqual([1, 2, 3]);
   });
 
-  it("takes numbers back with the transaction", () => {
+  it("reuses the numbers of a rolled-back transaction", () => {
     const { sql, transaction } = memoryDatabase();
     const log = new EventLog(sql);
     log.append(said("a"));
@@ -52,7 +52,7 @@ describe("writing", () => {
   });
 });
 
-/** Texts that are hard on quoting, on cutting and on UTF-8. */
+/** Texts that are hard to quote, to split and to encode. */
 const TEXTS: [string, string][] = [
   ["plain", "hello"],
   ["empty", ""],
@@ -80,14 +80,14 @@ describe("reading what was written", () => {
     expect(JSON.stringify({ type, content }) === JSON.stringify(event)).toBe(true);
     const { type: _type, ...payload } = event;
     expect(log.payload(seq) === JSON.stringify(payload)).toBe(true);
-    // Cloudflare refuses rows above two million bytes; the local runtime would not tell.
+    // Cloudflare refuses rows above two million bytes; the local runtime does not.
     for (const table of ["events", "event_parts"]) {
       for (const row of sql.exec(`SELECT LENGTH(CAST(data AS BLOB)) AS bytes FROM ${table}`).toArray())
         expect(row["bytes"]).toBeLessThan(2_000_000);
     }
   });
 
-  it("gives back any text, wherever it is cut", () => {
+  it("returns any text, wherever it is split", () => {
     const { log } = newLog();
     fc.assert(
       fc.property(
@@ -164,7 +164,7 @@ describe("pages", () => {
     expect(page.last).toBe(last);
   });
 
-  it("end early when events are big, and always give one", () => {
+  it("end early when events are large, and always hold one", () => {
     const { log } = newLog();
     const big = "x".repeat(900_000);
     log.append(said(big, big, big, big, "x".repeat(3_000_000), "small", "small"));
@@ -205,7 +205,7 @@ describe("waking", () => {
     expect(woken).toEqual(["a", "b", "c"]);
   });
 
-  it("tells whoever cannot wait", () => {
+  it("calls readers that cannot wait", () => {
     let told = 0;
     const log = new EventLog(memoryDatabase().sql, () => (told += 1));
     log.announce();

@@ -31,7 +31,7 @@ const told = (format: "ndjson" | "sse", from: number): string[] => {
 };
 
 describe("a run's story", () => {
-  it("tells of this run alone, each text once, and where to read on", () => {
+  it("tells only this run, each text once, with the seq to resume from", () => {
     expect(told("ndjson", 0).map((line) => JSON.parse(line) as unknown)).toMatchObject([
       { type: "status", status: "running", seq: 2 },
       { type: "assistant", content: "Hel", seq: 3 },
@@ -39,7 +39,7 @@ describe("a run's story", () => {
     ]);
   });
 
-  it("goes on for a client that was cut off with what is left to say", () => {
+  it("resumes for a client that was cut off", () => {
     expect(told("ndjson", 3).map((line) => JSON.parse(line) as unknown)).toMatchObject([
       { type: "assistant", content: "lo", seq: 4 },
     ]);

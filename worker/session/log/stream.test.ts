@@ -51,7 +51,7 @@ const open = (after: number, shape: Partial<StreamShape> = {}): Reader =>
   new Reader(streamLog(log, after, { ...NDJSON, ...shape }));
 
 describe("a stream of the log", () => {
-  it("begins after its cursor and goes on where the replay ends", async () => {
+  it("begins after its cursor and continues live", async () => {
     write(said("a"), said("b"), said("c"));
     const reader = open(1);
     expect(await reader.next()).toEqual([2, 3]);
@@ -60,7 +60,7 @@ describe("a stream of the log", () => {
     expect(await next).toEqual([4]);
   });
 
-  it("ends with the end it was told of, and shows nothing after it", async () => {
+  it("ends with its run's end, and shows nothing after it", async () => {
     write(said("a"), END, said("of the next run"));
     const reader = open(0);
     expect(await reader.next()).toEqual([1, 2]);
@@ -79,7 +79,7 @@ describe("a stream of the log", () => {
     expect(await reader.next()).toBeUndefined();
   });
 
-  it("does not end for a reader who wants all", async () => {
+  it("does not end for a reader of everything", async () => {
     write(END);
     const reader = open(0, { untilRun: null });
     expect(await reader.next()).toEqual([1]);
@@ -88,7 +88,7 @@ describe("a stream of the log", () => {
     expect(await next).toEqual([2]);
   });
 
-  it("reads nothing ahead: a slow reader holds its cursor alone", async () => {
+  it("reads nothing ahead: a slow reader holds only its cursor", async () => {
     const after = vi.spyOn(log, "after");
     const reader = open(0);
     for (let i = 0; i < 1_000; i++) write(said("x"));
@@ -100,7 +100,7 @@ describe("a stream of the log", () => {
     expect(after).toHaveBeenCalledTimes(5);
   });
 
-  it("says something when nothing happens, so that a reader who left is noticed", async () => {
+  it("sends heartbeats when nothing happens, so that a reader who left is noticed", async () => {
     write(said("a"));
     const reader = open(1);
     const beats: unknown[] = [];
@@ -130,7 +130,7 @@ describe("a stream of the log", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("wakes and is not lost when an event comes between a look and the wait", async () => {
+  it("misses no event between a look and the wait", async () => {
     const reader = open(0);
     const after = log.after.bind(log);
     // The event is written right after the log was read and found empty.
@@ -142,7 +142,7 @@ describe("a stream of the log", () => {
     expect(await reader.next()).toEqual([1]);
   });
 
-  it("ends with the end of its own run alone", async () => {
+  it("ends only with the end of its own run", async () => {
     write(END);
     const reader = open(0, { untilRun: "run_2" });
     expect(await reader.next()).toEqual([1]);
@@ -153,7 +153,7 @@ describe("a stream of the log", () => {
     expect(await reader.next()).toBeUndefined();
   });
 
-  it("hides previews from those who did not ask, and still says in time that it is there", async () => {
+  it("hides previews from readers who did not ask, and still sends heartbeats in time", async () => {
     const reader = open(0, { previews: false });
     const delta: SessionEvent = {
       type: "event_delta",
@@ -184,7 +184,7 @@ describe("a stream of the log", () => {
     await stream.cancel();
   });
 
-  it("is read once for all that stand at the same place", () => {
+  it("is read once for all readers at one position", () => {
     write(said("a"));
     expect(log.after(0, 5)).toBe(log.after(0, 5));
     const before = log.after(0, 5);
@@ -193,7 +193,7 @@ describe("a stream of the log", () => {
     expect(log.after(0, 5).lines).toHaveLength(2);
   });
 
-  it("serves many readers, each at its own place", async () => {
+  it("serves many readers, each at its own position", async () => {
     write(said("a"), said("b"));
     const readers = [open(0), open(1), open(2)];
     const [first, second, third] = readers.map((reader) => reader.next());

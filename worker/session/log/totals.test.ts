@@ -17,14 +17,14 @@ const requested = (input: number, output: number): SessionEvent => ({
 const RUNNING: SessionEvent = { type: "session.status_running" };
 const IDLE: SessionEvent = { type: "session.status_idle", stop_reason: { type: "end_turn" }, stop_details: null };
 
-/** What happened, at which second. */
+/** Events by second. */
 const STORY: readonly (readonly [number, SessionEvent])[] = [
   [1, RUNNING],
   [2, requested(10, 5)],
   [4, IDLE],
   [50, RUNNING],
   [51, requested(20, 7)],
-  // It waits for somebody: that is not being active.
+  // It waits for an answer, which does not count as active.
   [53, IDLE],
   [90, RUNNING],
 ];
@@ -42,7 +42,7 @@ function begun() {
 const SUMS = { input_tokens: 30, output_tokens: 12, cache_creation_input_tokens: 2, cache_read_input_tokens: 4 };
 
 describe("sums of a log", () => {
-  it("are nothing in the beginning", () => {
+  it("are zero in the beginning", () => {
     const { log } = begun();
     expect(log.totals.activeMs(5)).toBe(0);
     expect(log.totals.usage()).toEqual({
@@ -71,7 +71,7 @@ describe("sums of a log", () => {
     expect(log.totals.usage()).toEqual(SUMS);
   });
 
-  it("come from the log where there are none yet", () => {
+  it("are computed from the log when there are none yet", () => {
     const { sql, log, write } = begun();
     write(STORY);
     sql.exec("DELETE FROM totals");

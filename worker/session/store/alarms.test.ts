@@ -90,7 +90,7 @@ it("is due when its own time has come, not when another's has", () => {
   alarms.fired();
   expect(alarms.isDue("driver")).toBe(true);
   alarms.set("driver", null);
-  // Nobody else is left to set it.
+  // Nothing else is left to set it.
   expect([alarms.isDue("snapshots"), alarms.isDue("sandbox"), alarms.isDue("sandbox", true)]).toEqual([
     false,
     false,

@@ -3,7 +3,7 @@ import { Lease } from "./lease.ts";
 import { memoryDatabase } from "../testing/sqlite.ts";
 
 describe("the lease", () => {
-  it("has nobody at first", () => {
+  it("has no runner at first", () => {
     const lease = new Lease(memoryDatabase().sql);
     expect(lease.cursor()).toBeNull();
     expect(lease.token()).toBeNull();
@@ -15,7 +15,7 @@ describe("the lease", () => {
     expect([lease.nextEpoch(), lease.nextEpoch(), new Lease(sql).nextEpoch()]).toEqual([1, 2, 3]);
   });
 
-  it("remembers what was stored, and of whom", () => {
+  it("remembers what was stored, and from which runner", () => {
     const { sql } = memoryDatabase();
     const lease = new Lease(sql);
     lease.moveTo("rnr_1", "gst_1");
@@ -25,7 +25,7 @@ describe("the lease", () => {
     expect(new Lease(sql).token()).toBe("gst_1");
   });
 
-  it("moves to another runner: frames count from the beginning, and the old token is dead", () => {
+  it("moves to another runner: frames count from the beginning, and the old token is void", () => {
     const lease = new Lease(memoryDatabase().sql);
     lease.moveTo("rnr_1", "gst_1");
     lease.advance(7);

@@ -29,7 +29,7 @@ describe("the queue", () => {
     ]);
   });
 
-  it("keeps a run as it was given", () => {
+  it("stores a run unchanged", () => {
     expect(queueOf("run_a").next()).toEqual({
       id: "run_a",
       state: "queued",
@@ -41,7 +41,7 @@ describe("the queue", () => {
     });
   });
 
-  it("gives runs in the order they came, whatever their ids and times, one at a time", () => {
+  it("returns runs one at a time in the order of acceptance, whatever their ids and times", () => {
     const queue = queueOf("run_c", "run_a", "run_b");
     const order: string[] = [];
     for (let waiting = 3; waiting > 0; waiting--) {
@@ -77,7 +77,7 @@ describe("the queue", () => {
     expect(queue.running()?.id).toBe(state === "running" ? "run_a" : undefined);
   });
 
-  it("remembers to whom a run was sent, that it was taken back, and that it is to stop", () => {
+  it("remembers where a run was sent, that it was taken back, and that it must stop", () => {
     const queue = queueOf("run_a", "run_b");
     queue.start("run_a", 1);
     queue.sent("run_a", "rnr_1");
@@ -89,7 +89,7 @@ describe("the queue", () => {
     expect(queue.get("run_b")).toMatchObject({ sentTo: null, interruptRequested: false });
   });
 
-  it("keeps the status that the log told", () => {
+  it("keeps the status that the log reported", () => {
     const queue = queueOf();
     queue.setStatus("running");
     expect(queue.status()).toBe("running");
@@ -99,7 +99,7 @@ describe("the queue", () => {
 });
 
 describe("tables", () => {
-  it("are not there until they are made, and looking for them makes none", () => {
+  it("do not exist until they are created, and looking for them creates none", () => {
     const { sql } = memoryDatabase({ empty: true });
     expect(tablesExist(sql)).toBe(false);
     expect(sql.exec("SELECT COUNT(*) AS n FROM sqlite_master").toArray()).toEqual([{ n: 0 }]);

@@ -11,12 +11,12 @@ const report = (fields: Partial<SandboxReport>): SandboxReport => ({
   ...fields,
 });
 
-describe("what is told of a sandbox", () => {
+describe("the state of a sandbox", () => {
   it.each([
     ["no runner, no run", null, null, { state: "stopped", since: null }],
     ["no runner, a run that was sent to one", null, "rnr_1", { state: "lost", since: null }],
     [
-      "a runner that never heard of it",
+      "a runner that does not know the session",
       report({ state: "stopped", since: 0 }),
       null,
       { state: "stopped", since: null },

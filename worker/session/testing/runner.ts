@@ -3,15 +3,15 @@ import { MessageAssembler, toMessages } from "@gantry/protocol/link-messages.ts"
 import type { AnsweredCall, FramedEvent, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import { Outbox } from "../../../runner/host/outbox.ts";
 
-/** The last thing an end hears of a wire. */
+/** The last message on a wire: its close. */
 export const CLOSED: unique symbol = Symbol("closed");
-/** The same, when the runner closed it over something that it could not read. */
+/** The same, when the runner closed it over an unreadable message. */
 export const UNREAD: unique symbol = Symbol("unread");
 export type WireMessage = string | typeof CLOSED | typeof UNREAD;
 
 /**
- * A link as a network sees it: messages in order in both directions, each delivered when the test says so, and lost
- * with the link. An end hears of the close only when that reaches it.
+ * A link as a network sees it: messages in order in both directions. The test decides when each is delivered; all are
+ * lost with the link. An end learns of the close only when that message reaches it.
  */
 export class Wire {
   readonly up: WireMessage[] = [];
@@ -22,7 +22,7 @@ export class Wire {
     if (!this.#cut) this[direction].push(message);
   }
 
-  /** Loses what is under way. Ends that are not told go on believing in the link. */
+  /** Loses what is in flight. Ends that are not notified still believe in the link. */
   cut(tell: { session: boolean; runner: boolean }): void {
     if (this.#cut) return;
     this.#cut = true;
@@ -36,7 +36,7 @@ export class Wire {
 /** What happened on a runner to one run, for the auditor. */
 interface Worked {
   readonly runId: string;
-  /** Its prompt had been given to another engine. */
+  /** Another engine had been given its prompt before. */
   readonly resumed: boolean;
   readonly events: FramedEvent[];
 }
@@ -45,21 +45,21 @@ interface Active {
   readonly command: RunStart;
   readonly work: Worked;
   stop: "user" | "server_stopped" | "engine_failed" | null;
-  /** Calls that wait for somebody. */
+  /** Calls that wait for an answer. */
   readonly waiting: string[];
   /** Calls that were answered and have no result yet. */
   readonly begun: Map<string, ToolAnswer>;
 }
 
 /**
- * The runner as the session knows it: the rules of `runner/http/server.ts` (which link counts) and `runner/host/session-host.ts`
- * (which run is taken), around the real outbox. The engine is whoever calls `work`.
+ * The runner as the session sees it: the rules of `runner/http/server.ts` (which link counts) and `runner/host/session-host.ts`
+ * (which run is taken), around the real outbox. The test plays the engine by calling `work`.
  */
 export class SimulatedRunner {
   readonly id: string;
-  /** Closes the link over each start, as over something that is not in the contract. */
+  /** Closes the link over each start, as if it were unreadable. */
   cannotRead = false;
-  /** Runs that were begun here, in order: each is a prompt applied. */
+  /** Runs that began here, in order: each is a prompt applied. */
   readonly worked: Worked[] = [];
   /** What the engine said between runs. */
   readonly errands: FramedEvent[] = [];
@@ -84,7 +84,7 @@ export class SimulatedRunner {
     return this.#active?.command.runId ?? null;
   }
 
-  /** Whether it was told to stop it. */
+  /** Whether it was told to stop the run. */
   get stopping(): boolean {
     return (this.#active?.stop ?? null) !== null;
   }
@@ -109,14 +109,14 @@ export class SimulatedRunner {
     else if (this.#current?.wire === wire) this.#handle(command);
   }
 
-  /** Whether the run in progress does nothing but wait for somebody. */
+  /** Whether the run in progress only waits for an answer. */
   get waits(): boolean {
     return this.#active !== null && this.#active.waiting.length > 0 && this.#active.begun.size === 0;
   }
 
   /**
-   * The engine does something: a message, a piece of text, a question, or the end of what it is at. What it was
-   * answered comes first; while it waits it does nothing, unless it asks something else at the same time.
+   * One action of the engine: a message, a piece of text, a question, or the end of its run. Answered calls come first.
+   * While it waits it does nothing, unless it asks something else at the same time.
    */
   work(what: "message" | "delta" | "ask" | "end"): void {
     const run = this.#active;
@@ -153,20 +153,20 @@ export class SimulatedRunner {
     }
   }
 
-  /** Told to end: takes nothing more, lets go of a run that waits and stops any other. */
+  /** Told to end: accepts nothing more, lets go of a run that waits and stops any other. */
   drain(): void {
     this.#draining = true;
     this.park();
     if (this.#active) this.#active.stop ??= "server_stopped";
   }
 
-  /** The engine is killed: a run that waits goes on without it, any other is stopped. */
+  /** The engine is killed: a run that waits continues without it, any other is stopped. */
   killEngine(): void {
     this.park();
     if (this.#active) this.#active.stop ??= "engine_failed";
   }
 
-  /** Lets go of a run that does nothing but wait. */
+  /** Lets go of a run that only waits. */
   park(): void {
     const run = this.#active;
     if (!run || !this.waits || run.stop !== null) return;
@@ -177,7 +177,7 @@ export class SimulatedRunner {
     this.#send({ type: "parked", runId, frame: this.#outbox.last });
   }
 
-  /** Gone with everything it knew. Whoever has a link hears of it, or not. */
+  /** The runner is gone with all its state. The other ends of its links are notified, or not. */
   die(tell: boolean): void {
     this.#current?.wire.cut({ session: tell, runner: false });
     this.#current = null;

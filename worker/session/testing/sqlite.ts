@@ -3,13 +3,13 @@ import type { StatementSync } from "node:sqlite";
 import { createTables } from "../store/schema.ts";
 import type { Row, Sql, Transaction } from "../../storage/sql.ts";
 
-/** A database in memory, in the shape that a Durable Object's storage has. */
+/** A database in memory with the interface of a Durable Object's storage. */
 export interface MemoryDatabase {
   readonly sql: Sql;
   readonly transaction: Transaction;
 }
 
-/** With the tables of a session, and the session, unless it is to be `empty`. */
+/** With the tables and the row of a session, unless `empty`. */
 export function memoryDatabase(options: { empty?: boolean } = {}): MemoryDatabase {
   const database = new DatabaseSync(":memory:");
   const statements = new Map<string, StatementSync>();

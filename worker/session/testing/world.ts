@@ -22,14 +22,14 @@ import type { WireMessage } from "./runner.ts";
 import { remembered } from "../../storage/remembered.ts";
 import { memoryDatabase } from "./sqlite.ts";
 
-/** Time for a dial to be answered. */
+/** Time until a dial is answered. */
 const DIAL_TIMEOUT_MS = 5_000;
-/** Time a runner takes to end when it is told to. */
+/** Time a runner takes to end when told to. */
 const DRAIN_MS = 8_000;
 
 const OPTIONS: RunOptions = { model: "demo/claude", permissionMode: "acceptEdits", maxTurns: 3 };
 
-/** What a session's object holds in memory; gone when it is evicted. */
+/** The in-memory state of a session's object; lost when it is evicted. */
 interface LiveObject {
   readonly driver: Driver;
   readonly log: EventLog;
@@ -46,15 +46,14 @@ interface PendingDial {
   readonly reject: (error: Error) => void;
 }
 
-/** A turn of the object that dies: before its writes are kept, or after that and before anything it sent has left. */
+/** The object dies in a turn: before its writes are durable, or after that and before anything it sent has left. */
 export type Crash = "before" | "after";
 
 /**
- * One session on a disk, its object, its runners and the network between them. Nothing moves by itself: the test
- * delivers messages, answers dials, lets time pass and breaks things. Needs vitest's fake timers for its clock.
+ * One session on a disk, its object, its runners and the network between them. Nothing happens by itself: the test
+ * delivers messages, answers dials, advances time and breaks things. Needs vitest's fake timers for its clock.
  *
- * Like the real runtime it keeps or loses the writes of a turn as one, and lets nothing out of a turn before they are
- * kept.
+ * Like the real runtime it keeps or loses the writes of a turn together, and holds a turn's output until they are durable.
  */
 export class World {
   readonly #database = memoryDatabase();
@@ -69,10 +68,10 @@ export class World {
   reachable = true;
   /** Whether a machine is free for the sandbox. */
   hasPlace = true;
-  /** What looks at prompts before they are sent. */
+  /** Triage steps that look at prompts before they are sent. */
   triage: readonly TriageStep[] = [];
   nextTurn: Crash | null = null;
-  /** The transaction after so many more finds no room and takes its writes back; none when null. */
+  /** The transaction after this many more finds a full disk and is rolled back; null: none. */
   diskFullAfter: number | null = null;
   #dials: PendingDial[] = [];
   #alarmAt: number | null = null;
@@ -105,7 +104,7 @@ export class World {
     return this.#object?.log.changed() ?? Promise.reject(new Error("the object is not in memory"));
   }
 
-  /** Ids of all runs that were stored, first come first. */
+  /** Ids of all stored runs, in order. */
   runs(): { id: string; state: string }[] {
     return this.#database.sql.exec("SELECT id, state FROM runs ORDER BY place").toArray() as {
       id: string;
@@ -152,7 +151,7 @@ export class World {
     this.#inTurn((object) => void object.driver.cancel(runId));
   }
 
-  /** Somebody answers the oldest, or the newest, of what waits. Returns whether anything did. */
+  /** A client answers the oldest, or the newest, waiting call. Returns whether one waited. */
   answer(which: "oldest" | "newest", answer: "allow" | "deny"): boolean {
     const open = this.#database.sql
       .exec("SELECT tool_use_id FROM waiting WHERE answer IS NULL ORDER BY asked_at, rowid")
@@ -172,12 +171,12 @@ export class World {
     return true;
   }
 
-  /** Somebody begins to read, which wakes the driver. */
+  /** A client begins to read, which wakes the driver. */
   kick(): void {
     this.#inTurn((object) => object.driver.kick());
   }
 
-  /** The object leaves memory: its links close, its timers and promises are nobody's. */
+  /** The object leaves memory: its links close, and its timers and promises are lost. */
   evict(): void {
     if (!this.#object) return;
     this.#object.dead = true;
@@ -205,12 +204,12 @@ export class World {
     for (const { wire } of this.wires) wire.cut(tell);
   }
 
-  /** The runner, or somebody who took it over, says this on the newest link. */
+  /** The runner, or an attacker who took it over, sends this on the newest link. */
   say(report: object): void {
     this.wires.at(-1)?.wire.up.push(JSON.stringify(report));
   }
 
-  /** Spoils the order of a link: its next two messages change places, or the next one comes twice. */
+  /** Damages a link: its next two messages are swapped, or the next one comes twice. */
   spoil(how: "swap" | "repeat"): void {
     for (const { wire } of this.wires) {
       const [first, second] = wire.up;
@@ -246,7 +245,7 @@ export class World {
     return delivered;
   }
 
-  /** Lets time pass; the alarm fires when it is due, and brings an evicted object back. */
+  /** Advances time. The alarm fires when it is due and brings an evicted object back. */
   async wait(ms: number): Promise<void> {
     const until = Date.now() + ms;
     while (this.#alarmAt !== null && this.#alarmAt <= until) {
@@ -255,7 +254,7 @@ export class World {
       if (due === null || due > Date.now()) continue;
       this.#alarmAt = null;
       const outcome = this.#inTurn((object) => object.driver.watch());
-      // An alarm that dies or fails is tried again.
+      // The runtime retries an alarm that dies or fails.
       if (outcome === "lost") this.#alarmAt = Date.now();
       if (outcome === "failed") this.#alarmAt ??= Date.now() + 2_000;
       await settled();
@@ -264,8 +263,8 @@ export class World {
   }
 
   /**
-   * Repairs everything and goes on until every run has ended and nothing is under way, or for a few minutes. A run that
-   * is to stop gets time to hear of it. Returns whether all of them did.
+   * Repairs everything and continues until every run has ended and nothing is in flight, or for a few minutes. A run that
+   * must stop gets time to learn of it. Returns whether all runs ended.
    */
   async settle(): Promise<boolean> {
     this.reachable = true;
@@ -300,7 +299,7 @@ export class World {
     return this.#dials.length;
   }
 
-  /** Whether the object keeps nothing that would hold it in memory or wake it. */
+  /** Whether nothing holds the object in memory or will wake it. */
   get atRest(): boolean {
     return this.#alarmAt === null && this.#dials.length === 0 && (this.#object?.wires.size ?? 0) === 0;
   }
@@ -309,7 +308,7 @@ export class World {
     return `e${++this.#events}`;
   }
 
-  /** Runs a turn of the object: whether its writes were kept. `confirm` is what the caller hears of a good one. */
+  /** Runs a turn of the object. Returns whether its writes were kept; `confirm` is called if so. */
   #inTurn(work: (object: LiveObject) => void, confirm: () => void = () => {}): "kept" | "lost" | "failed" {
     const object = (this.#object ??= this.#wake());
     const crash = this.nextTurn;
@@ -347,7 +346,7 @@ export class World {
 
   #wake(): LiveObject {
     const database = this.#database;
-    // What a dead object's timers still do must not reach the disk.
+    // Timers of a dead object must not reach the disk.
     const alive = {
       exec: (...args: Parameters<typeof database.sql.exec>) =>
         object.dead ? { toArray: () => [] } : database.sql.exec(...args),
@@ -451,7 +450,7 @@ export class World {
         const value = assembler.push(message);
         if (value !== undefined) handlers.onReport(Report.parse(value));
       });
-      // As `link.ts` does with whatever its handler throws.
+      // As `dial.ts` does when its handler throws.
       if (outcome === "failed" && open) {
         wire.send("down", CLOSED);
         this.#inTurn(() => closed("bad message"));
@@ -476,7 +475,7 @@ export class World {
     };
   }
 
-  /** A runner forgets what is acknowledged: it must be stored by then. */
+  /** A runner drops acknowledged frames, so they must be stored by then. */
   #checkAcknowledged(frame: number): void {
     const stored = new Lease(this.#database.sql).cursor()?.frame ?? 0;
     if (this.#transactions > 0 || frame > stored) throw new Error(`frame ${frame} acknowledged, ${stored} stored`);
@@ -486,7 +485,7 @@ export class World {
 class Crashed extends Error {}
 class DiskFull extends Error {}
 
-/** Lets promises run that wait for nothing. */
+/** Runs promises that are ready. */
 function settled(): Promise<unknown> {
   return vi.advanceTimersByTimeAsync(0);
 }
