@@ -9,7 +9,7 @@ export const SESSION_AGE = "(printf('%015d_', created_at) || id)";
 
 /**
  * The tables of the catalog, which holds everything that does not belong to a single session. An installation has one D1
- * database; docs/storage.md explains every table and column. Times are milliseconds since 1970. Ids sort by age, so lists
+ * database; docs/internals/storage.md explains every table and column. Times are milliseconds since 1970. Ids sort by age, so lists
  * are ordered by id; lists of sessions are ordered by `SESSION_AGE`.
  */
 const SCHEMA = [

@@ -16,7 +16,8 @@ import { templates } from "../../catalog/templates/store.ts";
 import { checkVaults } from "../../catalog/vaults/store.ts";
 import type { App } from "../request/context.ts";
 import { found } from "../request/query.ts";
-import { AGENT_MAX_TURNS, checkOptions, mergeOptions } from "../../session/store/run-options.ts";
+import { AGENT_MAX_TURNS, mergeOptions } from "../../session/store/run-options.ts";
+import { checkOptions } from "../../session/call/check-options.ts";
 
 /** Everything that a session starts with, validated. */
 export interface SessionStart {

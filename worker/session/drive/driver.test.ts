@@ -374,7 +374,11 @@ describe("histories with a name", () => {
     ["the link falls silent", STEPS["link cut, nobody told"], ["succeeded"]],
     ["the object is evicted", STEPS["evicted"], ["succeeded"]],
     ["the runner is replaced", STEPS["runner replaced"], ["sandbox_lost"]],
-    ["the runner is replaced and the session is not told", STEPS["runner replaced, session not told"], ["sandbox_lost"]],
+    [
+      "the runner is replaced and the session is not told",
+      STEPS["runner replaced, session not told"],
+      ["sandbox_lost"],
+    ],
     ["the runner is told to end", STEPS["runner told to end"], ["server_stopped"]],
     ["the runner is unreachable beyond the limit", STEPS["runner out of reach for long"], ["sandbox_lost"]],
     ["a client interrupts", STEPS["interrupt"], ["interrupted"]],

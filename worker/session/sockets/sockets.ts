@@ -2,7 +2,7 @@ import type { StoredEvent } from "@gantry/protocol/event.ts";
 import { RequestRefused, errorMessage } from "@gantry/protocol/error.ts";
 import { z } from "zod";
 import type { Env } from "../../base/env.ts";
-import { checkOptions } from "../store/run-options.ts";
+import { checkOptions } from "../call/check-options.ts";
 import { toSocketMessages } from "./socket-messages.ts";
 import type { SocketMessage } from "./socket-messages.ts";
 import type { EventLog, LogPage } from "../log/event-log.ts";

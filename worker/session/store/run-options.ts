@@ -2,9 +2,7 @@ import { RequestRefused } from "@gantry/protocol/error.ts";
 import { DEFAULT_MAX_TURNS } from "@gantry/protocol/run-options.ts";
 import { DEFAULT_PERMISSION_MODE, PermissionMode } from "@gantry/protocol/permission-mode.ts";
 import type { RunOptions } from "@gantry/protocol/run-options.ts";
-import type { Env } from "../../base/env.ts";
 import type { SessionSetup } from "../../catalog/session-setup.ts";
-import { modelsOf } from "../../models/models.ts";
 
 /** Maximum turns of a run of a configured agent: a brake against endless loops, not a budget. */
 export const AGENT_MAX_TURNS = 200;
@@ -24,21 +22,6 @@ export function toPermissionMode(name: string, field: string): PermissionMode {
     field,
     reason: `unknown permission mode ${JSON.stringify(name)}; known are ${PermissionMode.options.join(", ")}`,
   });
-}
-
-/** Checks the options that only the server knows: models and permission modes. Throws `RequestRefused` naming the field. */
-export function checkOptions(env: Env, { permissionMode, ...wanted }: WantedOptions): CheckedOptions {
-  const router = modelsOf(env);
-  if (wanted.model !== undefined && !router.knows(wanted.model)) {
-    throw new RequestRefused({
-      code: "invalid_request",
-      field: "model",
-      reason: `unknown model ${JSON.stringify(wanted.model)}; routes are ${router.routeNames().join(", ")}`,
-    });
-  }
-  return permissionMode === undefined
-    ? wanted
-    : { ...wanted, permissionMode: toPermissionMode(permissionMode, "permissionMode") };
 }
 
 /** What a run's options are made of, the weakest first. */
