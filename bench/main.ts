@@ -1,10 +1,10 @@
 import { hasDocker } from "../e2e/containers/cloud.ts";
 import { containers } from "./containers/containers.ts";
-import { circumstances, loadNow, publish, render } from "./report.ts";
-import type { Group } from "./report.ts";
+import { circumstances, loadNow, publish, render } from "./kit/report.ts";
+import type { Group } from "./kit/report.ts";
 import { router } from "./router/router.ts";
 import { scale } from "./scale/scale.ts";
-import { endOnSignals } from "./scope.ts";
+import { endOnSignals } from "./kit/scope.ts";
 import { sessions } from "./sessions/sessions.ts";
 import { snapshots } from "./snapshots/snapshots.ts";
 import { fanout } from "./streams/fanout.ts";

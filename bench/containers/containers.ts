@@ -1,8 +1,8 @@
 import { Cloud } from "../../e2e/containers/cloud.ts";
 import { script } from "../../e2e/kit/client.ts";
 import type { Line } from "../../e2e/kit/client.ts";
-import type { Group } from "../report.ts";
-import { summarize, withSpread } from "../statistics.ts";
+import type { Group } from "../kit/report.ts";
+import { summarize, withSpread } from "../kit/statistics.ts";
 
 /** How long a user waits for a container: its first start, later prompts, its stop, and a start with a restore. */
 

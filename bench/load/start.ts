@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import type { Scope } from "../scope.ts";
+import type { Scope } from "../kit/scope.ts";
 import type { Job, Outcome } from "./job.ts";
 
 /** The load generator, running. */

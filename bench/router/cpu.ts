@@ -1,7 +1,7 @@
 import type { Job } from "../load/job.ts";
 import type { Load } from "../load/start.ts";
-import { cpuMs } from "../processes.ts";
-import { rotate } from "../statistics.ts";
+import { cpuMs } from "../kit/processes.ts";
+import { rotate } from "../kit/statistics.ts";
 import { chatBody, messagesBody } from "./body.ts";
 import type { Gateway, Lane } from "./gateway.ts";
 

@@ -1,4 +1,4 @@
-import type { Scope } from "../scope.ts";
+import type { Scope } from "../kit/scope.ts";
 import type { Lane } from "./gateway.ts";
 import { installPeers, startClaudeCodeRouter, startCopilotApi } from "./peers.ts";
 import { ROUTER_KEY, startFloor, startRouter } from "./workerd.ts";

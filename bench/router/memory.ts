@@ -1,6 +1,6 @@
 import type { Load } from "../load/start.ts";
-import { cpuMs, rssMb, treeOf } from "../processes.ts";
-import type { Scope } from "../scope.ts";
+import { cpuMs, rssMb, treeOf } from "../kit/processes.ts";
+import type { Scope } from "../kit/scope.ts";
 import { jobFor } from "./cpu.ts";
 import type { Lane } from "./gateway.ts";
 

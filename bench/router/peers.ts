@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import type { Scope } from "../scope.ts";
+import type { Scope } from "../kit/scope.ts";
 import type { Gateway } from "./gateway.ts";
 
 /** Other gateways that a Claude Code user may install from npm; they are not dependencies of Gantry. */

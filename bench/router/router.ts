@@ -1,7 +1,7 @@
 import { startLoad } from "../load/start.ts";
-import type { Group, Table } from "../report.ts";
-import { Scope } from "../scope.ts";
-import { summarize, withSpread } from "../statistics.ts";
+import type { Group, Table } from "../kit/report.ts";
+import { Scope } from "../kit/scope.ts";
+import { summarize, withSpread } from "../kit/statistics.ts";
 import { startProvider } from "../upstream/start.ts";
 import { measureCpu } from "./cpu.ts";
 import type { Costs } from "./cpu.ts";

@@ -1,5 +1,5 @@
 import type { Load } from "../load/start.ts";
-import type { Scope } from "../scope.ts";
+import type { Scope } from "../kit/scope.ts";
 import { jobFor } from "./cpu.ts";
 import type { Lane } from "./gateway.ts";
 import { startRouter } from "./workerd.ts";

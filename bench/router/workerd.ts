@@ -4,8 +4,8 @@ import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { promisify } from "node:util";
 import workerd from "workerd";
-import { ROOT } from "../scope.ts";
-import type { Scope } from "../scope.ts";
+import { ROOT } from "../kit/scope.ts";
+import type { Scope } from "../kit/scope.ts";
 import type { Gateway } from "./gateway.ts";
 
 /** Workers in bare workerd: no wrangler, no Miniflare, whose proxies would cost more than what is measured. */

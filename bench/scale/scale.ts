@@ -1,4 +1,4 @@
-import type { Group, Table } from "../report.ts";
+import type { Group, Table } from "../kit/report.ts";
 import { INSTANCES, costOfThousand, slotsOf } from "./prices.ts";
 import type { InstanceType, RunCounts } from "./prices.ts";
 import { simulate } from "./simulate.ts";

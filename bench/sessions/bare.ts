@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { query } from "@anthropic-ai/claude-agent-sdk";
 import type { Options, SDKMessage, SDKUserMessage } from "@anthropic-ai/claude-agent-sdk";
 import { engineEnvironment, engineModel } from "@gantry/runner/engine/environment.ts";
-import type { Scope } from "../scope.ts";
+import type { Scope } from "../kit/scope.ts";
 import type { Timing } from "./timing.ts";
 import { MAX_TURNS, MODEL, PERMISSION_MODE } from "./timing.ts";
 

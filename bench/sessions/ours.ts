@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Gantry, until } from "@gantry/e2e/kit/gantry.ts";
 import type { Line } from "@gantry/e2e/kit/gantry.ts";
-import type { Scope } from "../scope.ts";
+import type { Scope } from "../kit/scope.ts";
 import { MAX_TURNS, MODEL, PERMISSION_MODE } from "./timing.ts";
 import type { Timing } from "./timing.ts";
 

@@ -1,8 +1,8 @@
 import { buildWorker } from "@gantry/local/build.ts";
-import { rssMb } from "../processes.ts";
-import type { Group, Table } from "../report.ts";
-import { Scope } from "../scope.ts";
-import { differenceOf, rotate, summarize, withSpread } from "../statistics.ts";
+import { rssMb } from "../kit/processes.ts";
+import type { Group, Table } from "../kit/report.ts";
+import { Scope } from "../kit/scope.ts";
+import { differenceOf, rotate, summarize, withSpread } from "../kit/statistics.ts";
 import { startProvider } from "../upstream/start.ts";
 import { LiveBare, coldQuery } from "./bare.ts";
 import {

@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
-import { commandOf, rssMb, treeOf } from "../processes.ts";
-import { ROOT } from "../scope.ts";
-import type { Scope } from "../scope.ts";
+import { commandOf, rssMb, treeOf } from "../kit/processes.ts";
+import { ROOT } from "../kit/scope.ts";
+import type { Scope } from "../kit/scope.ts";
 
 export interface Started {
   /** From typing the command to the line that says the address. */

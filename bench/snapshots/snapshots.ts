@@ -13,10 +13,10 @@ import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
 import { Gantry } from "@gantry/e2e/kit/gantry.ts";
-import type { Group, Table } from "../report.ts";
-import { ROOT, Scope } from "../scope.ts";
-import { rotate, summarize, withSpread } from "../statistics.ts";
-import type { Summary } from "../statistics.ts";
+import type { Group, Table } from "../kit/report.ts";
+import { ROOT, Scope } from "../kit/scope.ts";
+import { rotate, summarize, withSpread } from "../kit/statistics.ts";
+import type { Summary } from "../kit/statistics.ts";
 
 /** What it costs to save a workspace in which one file has changed, compared with zipping all of it, and to restore it. */
 

@@ -1,8 +1,8 @@
 import { WebSocket } from "ws";
 import { Gantry } from "@gantry/e2e/kit/gantry.ts";
-import { rssMb } from "../processes.ts";
-import type { Group, Table } from "../report.ts";
-import { Scope } from "../scope.ts";
+import { rssMb } from "../kit/processes.ts";
+import type { Group, Table } from "../kit/report.ts";
+import { Scope } from "../kit/scope.ts";
 
 /** What a thousand unused sessions cost, each with a listener. */
 

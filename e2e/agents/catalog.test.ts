@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { clientOf } from "../kit/anthropic.ts";
 import { Gantry, until } from "../kit/gantry.ts";
 
-/** Agents, environments, files, models and keys, through Anthropic's own SDK where it has a method for them. */
+/** Agents, environments, files and keys, through Anthropic's own SDK where it has a method for them. */
 
 let gantry: Gantry;
 let client: Anthropic;
@@ -473,21 +473,6 @@ describe("files", () => {
     const cut = '--b\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\nhalf';
     expect(await send(cut, "multipart/form-data; boundary=b")).toEqual([400, expect.stringContaining("ends before")]);
     expect((await clientOf(gantry, key).beta.files.list()).data).toEqual([]);
-  });
-});
-
-describe("models", () => {
-  it("are the router's names, in Anthropic's shape", async () => {
-    const list = [];
-    for await (const model of client.beta.models.list({ limit: 1 })) list.push(model);
-    expect(list.map((model) => model.id)).toContain("demo/scripted");
-    expect(new Set(list.map((model) => model.id)).size).toBe(list.length);
-    for (const model of list) expect(model).toMatchObject({ type: "model", lifecycle: "active" });
-    expect(await client.beta.models.retrieve("demo/scripted")).toEqual(list.find(({ id }) => id === "demo/scripted"));
-    expect(await client.beta.models.retrieve("demo/any/other")).toMatchObject({ id: "demo/any/other", type: "model" });
-    await expect(client.beta.models.retrieve("nobody/x")).rejects.toThrow(NotFoundError);
-    const openai = await gantry.fetch("/v1/models");
-    expect(await openai.json()).toMatchObject({ object: "list" });
   });
 });
 

@@ -2,7 +2,7 @@ import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Gantry, script, until } from "../kit/gantry.ts";
+import { Gantry, rounds, script, until } from "../kit/gantry.ts";
 
 /** `Idempotency-Key`: a request is carried out once, whatever happens to its answer on the way. */
 
@@ -277,7 +277,7 @@ describe("kill -9", () => {
   });
 
   it("at any moment between effect and answer: one session and one run", async () => {
-    for (let round = 0; round < 5; round++) {
+    for (let round = 0; round < rounds(5, 2); round++) {
       const key = newKey();
       const title = `kill ${round}`;
       const body = { title, initial_events: [{ type: "user.message", content: [{ type: "text", text: effect() }] }] };

@@ -36,7 +36,9 @@ export function mutate(say: (line: string) => void): boolean {
     say(`${name}`);
     const results = parts.map((part) => {
       const { red, output } =
-        part === "simulation" ? run(copy, SIMULATION, {}) : run(copy, ["e2e/faults/main.ts"], { ...PRODUCT, ...env });
+        part === "simulation"
+          ? run(copy, SIMULATION, { HISTORIES: process.env["HISTORIES"] ?? "800" })
+          : run(copy, ["e2e/faults/main.ts"], { ...PRODUCT, ...env });
       const why = output.split("\n").find((line) => /AssertionError|Error: acknowledg|^ {2}\S/.test(line)) ?? "";
       say(`  ${part}: ${red ? "red" : "green"}  ${red ? why.trim().slice(0, 140) : ""}`);
       return red;

@@ -2,7 +2,7 @@ import { existsSync, lstatSync, readFileSync, readdirSync, readlinkSync, rmSync,
 import { join } from "node:path";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Gantry, script, until } from "../kit/gantry.ts";
+import { Gantry, rows, script, until } from "../kit/gantry.ts";
 
 /** Sandboxes die, sessions do not: what was said and what was written comes back to a new one. */
 
@@ -122,34 +122,38 @@ describe("a transcript that a full disk or a kill has damaged", () => {
     const mark = { type: "last-prompt", lastPrompt: "", leafUuid: failure, sessionId };
     return [...whole.slice(0, at + 1), JSON.stringify(note), JSON.stringify(mark), ...whole.slice(at + 1)];
   };
-  it.each<[string, Damage, readonly string[]]>([
+  const DAMAGES: [string, Damage, readonly string[]][] = [
     ["is empty", () => [], []],
+    ["goes on from a failure", markFailure, ["the word is", "1 + 1"]],
     ["has nothing said in it", (lines) => lines.filter((line) => !line.includes('"uuid"')), []],
     [
       "lacks the second prompt",
       (lines) => lines.filter((line) => !(line.includes('"type":"user"') && line.includes("1 + 1"))),
       ["the word is"],
     ],
-    ["goes on from a failure", markFailure, ["the word is", "1 + 1"]],
-  ])("that %s does not keep the next prompt from being answered", async (_name, damage, remembered) => {
-    const { sessionId } = await gantry.run({ prompt: "Remember that the word is heron" });
-    await gantry.run({ prompt: "What is 1 + 1?", sessionId });
-    await saved(sessionId);
-    await gantry.stop();
-    const projects = join(sandboxes(), sessionId, "engine", "projects");
-    const [file = ""] = readdirSync(projects, { recursive: true, encoding: "utf8" }).filter((name) =>
-      name.endsWith("jsonl"),
-    );
-    const lines = readFileSync(join(projects, file), "utf8").split("\n");
-    expect(damage(lines)).not.toEqual(lines);
-    writeFileSync(join(projects, file), damage(lines).join("\n"));
-    await gantry.start(gantry.port);
-    const after = await gantry.run({ prompt: "What did I say before?", sessionId });
-    expect(after.last["type"]).toBe("result");
-    for (const text of remembered) expect(after.text).toContain(text);
-    const again = await gantry.run({ prompt: "What is 3 + 4?", sessionId });
-    expect(again.text).toContain("7");
-  });
+  ];
+  it.each(rows(DAMAGES, 2))(
+    "that %s does not keep the next prompt from being answered",
+    async (_name, damage, remembered) => {
+      const { sessionId } = await gantry.run({ prompt: "Remember that the word is heron" });
+      await gantry.run({ prompt: "What is 1 + 1?", sessionId });
+      await saved(sessionId);
+      await gantry.stop();
+      const projects = join(sandboxes(), sessionId, "engine", "projects");
+      const [file = ""] = readdirSync(projects, { recursive: true, encoding: "utf8" }).filter((name) =>
+        name.endsWith("jsonl"),
+      );
+      const lines = readFileSync(join(projects, file), "utf8").split("\n");
+      expect(damage(lines)).not.toEqual(lines);
+      writeFileSync(join(projects, file), damage(lines).join("\n"));
+      await gantry.start(gantry.port);
+      const after = await gantry.run({ prompt: "What did I say before?", sessionId });
+      expect(after.last["type"]).toBe("result");
+      for (const text of remembered) expect(after.text).toContain(text);
+      const again = await gantry.run({ prompt: "What is 3 + 4?", sessionId });
+      expect(again.text).toContain("7");
+    },
+  );
 });
 
 describe("a run that is cut off", () => {

@@ -3,6 +3,19 @@ import type { StoredEvent } from "@gantry/protocol/event.ts";
 /** How long to wait for something that should happen soon. It is long because machines are shared. */
 export const SOON_MS = 60_000;
 
+/** CI sets `GANTRY_HEAVY_TESTS=1`, and then every variation of every story runs. */
+const HEAVY = process.env["GANTRY_HEAVY_TESTS"] === "1";
+
+/** All rows of a table in CI; elsewhere the first `few`, so that each story runs and `npm test` stays short. */
+export function rows<T>(all: readonly T[], few: number): T[] {
+  return all.slice(0, HEAVY ? all.length : few);
+}
+
+/** How many rounds or random cases to run: `all` in CI, `few` elsewhere. */
+export function rounds(all: number, few: number): number {
+  return HEAVY ? all : few;
+}
+
 /** A line of `POST /claude-code`, and when it came. */
 export interface Line extends Record<string, unknown> {
   readonly type: string;

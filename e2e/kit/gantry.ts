@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Client, until } from "./client.ts";
 
-export { SOON_MS, lastOf, script, until } from "./client.ts";
+export { SOON_MS, lastOf, rounds, rows, script, until } from "./client.ts";
 export type { Line } from "./client.ts";
 
 /** The repository. */

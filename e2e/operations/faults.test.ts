@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Gantry, ROOT, lastOf, script, until } from "../kit/gantry.ts";
+import { Gantry, ROOT, lastOf, rows, script, until } from "../kit/gantry.ts";
 
 /** Kill any part in the middle of a run: it ends once, nothing runs twice, the log has no gap, nothing is left. */
 
@@ -58,13 +58,14 @@ describe("kill -9 in the middle of a tool call", () => {
     expect(gantry.output).toContain("workerd ended and was started again");
   });
 
-  it.each([
+  const PARTS = [
     ["the runner", ["runner"], false],
-    ["the launcher", ["launcher"], true],
-    ["the launcher and workerd", ["launcher", "workerd"], true],
     ["everything", ["launcher", "workerd", "runner", "engine", "child"], true],
     ["the engine", ["engine"], false],
-  ] as const)(
+    ["the launcher", ["launcher"], true],
+    ["the launcher and workerd", ["launcher", "workerd"], true],
+  ] as const;
+  it.each(rows(PARTS, 3))(
     "of %s: the run ends as lost, once, and the next prompt continues with memory and files",
     async (_name, parts, restart) => {
       const word = `word${Math.random().toString(36).slice(2)}`;
@@ -105,7 +106,7 @@ describe("kill -9 in the middle of a tool call", () => {
 
 describe("kill -9 of workerd while it is being started again", () => {
   it("does not keep it from coming back", async () => {
-    for (const pauseMs of [150, 200, 250]) {
+    for (const pauseMs of rows([200, 150, 250], 1)) {
       const [before] = gantry.processes().workerd;
       gantry.kill("workerd");
       await until(() => ![undefined, before].includes(gantry.processes().workerd[0]), "another workerd");

@@ -3,7 +3,7 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Gantry, lastOf, until } from "../kit/gantry.ts";
+import { Gantry, lastOf, rows, until } from "../kit/gantry.ts";
 
 /** A disk that is full for a while: every request ends, health says what is, and with room everything works again by itself. */
 
@@ -68,7 +68,7 @@ describe.skipIf(!mounted)("a full disk", () => {
     closeSync(file);
   };
 
-  it.each(["once", "twice", "three times"])(
+  it.each(rows(["once", "twice", "three times"], 1))(
     "is told with clear errors, and forgotten when there is room: %s",
     async () => {
       const made = (await (await ask("/v1/sessions", {})).json()) as { id: string };

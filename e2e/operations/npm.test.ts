@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { afterEach, describe, expect, it } from "vitest";
-import { Gantry, ROOT, until } from "../kit/gantry.ts";
+import { Gantry, ROOT, rows, until } from "../kit/gantry.ts";
 
 /** `npm start` as a whole: what is sent to npm reaches the product, and nothing is left when npm is killed. */
 
@@ -23,7 +23,7 @@ async function npmStart(): Promise<{ pid: number; output: () => string; exited: 
 }
 
 describe("npm start", () => {
-  it.each(["SIGTERM", "SIGINT", "SIGKILL"] as const)("that gets %s ends everything", async (signal) => {
+  it.each(rows(["SIGINT", "SIGKILL", "SIGTERM"] as const, 2))("that gets %s ends everything", async (signal) => {
     const npm = await npmStart();
     expect(gantry.processes()).toMatchObject({
       launcher: [expect.any(Number)],

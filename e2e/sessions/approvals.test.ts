@@ -2,7 +2,7 @@ import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Gantry, script, until } from "../kit/gantry.ts";
+import { Gantry, rows, script, until } from "../kit/gantry.ts";
 
 /** An answer still counts after the engine, the runner or the whole product that waited for it is gone. */
 
@@ -120,7 +120,7 @@ function auditEnd(log: StoredEvent[], outcome: string): void {
   expect(log.filter((e) => e.type === "run.started")).toHaveLength(1);
 }
 
-describe.each(GONE)("%s", (_name, happens) => {
+describe.each(rows(GONE, 2))("%s", (_name, happens) => {
   it("an allowed call runs once, another is refused, and the run goes on to its one end", async () => {
     const { sessionId, ids } = await waiting(script(once("first"), once("second"), { text: "the end" }));
     await happens();
@@ -146,11 +146,12 @@ describe.each(GONE)("%s", (_name, happens) => {
   });
 });
 
-describe.each<[string, (sessionId: string) => Promise<unknown>]>([
+const CUT_OFF: [string, (sessionId: string) => Promise<unknown>][] = [
   ["by kill -9 of the engine", async () => gantry.kill("engine")],
-  ...GONE.slice(2),
   ["by an interrupt", (sessionId) => send(sessionId, { type: "user.interrupt" })],
-])("a call that was taken up again and then cut off, %s", (_name, happens) => {
+  ...GONE.slice(2),
+];
+describe.each(rows(CUT_OFF, 2))("a call that was taken up again and then cut off, %s", (_name, happens) => {
   it("runs no further, and the next prompt is answered itself", async () => {
     const slow = { tool: "Bash", input: { command: "echo slow >> effects; sleep 60; echo end >> effects" } };
     const { sessionId, ids } = await waiting(script(slow, { text: "never said" }));
@@ -212,13 +213,28 @@ it("what a run has done is saved as soon as it waits: a sandbox that is lost the
 });
 
 describe("after kill -9 of the runner", () => {
-  const happens = GONE[2]?.[1] ?? (async () => {});
+  const call = script(once("first"), { text: "the end" });
+  const PROMPTS = {
+    clientTool: script({ tool: "mcp__client__weather", input: { city: "Oslo" } }, { text: "told" }),
+    changed: call,
+    stopped: `Remember that the word is plum. ${script(once("never"), { text: "x" })}`,
+    queued: call,
+    unanswered: call,
+  };
+  const waits: Partial<Record<keyof typeof PROMPTS, Awaited<ReturnType<typeof waiting>>>> = {};
+  const waitOf = (name: keyof typeof PROMPTS): Awaited<ReturnType<typeof waiting>> => {
+    const found = waits[name];
+    if (!found) throw new Error(`${name} does not wait`);
+    return found;
+  };
+  // One kill for all of them: the runs wait side by side.
+  beforeAll(async () => {
+    for (const [name, prompt] of Object.entries(PROMPTS)) waits[name as keyof typeof PROMPTS] = await waiting(prompt);
+    await GONE[2]?.[1]();
+  });
 
   it("a client's tool is answered", async () => {
-    const { sessionId, ids } = await waiting(
-      script({ tool: "mcp__client__weather", input: { city: "Oslo" } }, { text: "told" }),
-    );
-    await happens();
+    const { sessionId, ids } = waitOf("clientTool");
     const content = [{ type: "text", text: "snow" }];
     await send(sessionId, { type: "user.custom_tool_result", custom_tool_use_id: ids[0], content });
     const log = await gantry.untilLog(sessionId, isDone, "the end");
@@ -230,8 +246,7 @@ describe("after kill -9 of the runner", () => {
   });
 
   it("a call that is changed by its answer runs as changed, and asks no more than others", async () => {
-    const { sessionId, ids } = await waiting(script(once("first"), { text: "the end" }));
-    await happens();
+    const { sessionId, ids } = waitOf("changed");
     await send(sessionId, allow(ids[0] ?? "", { updated_input: { command: "echo changed >> effects" } }));
     const log = await gantry.untilLog(sessionId, isDone, "the end");
     expect(effects(sessionId)).toEqual(["changed"]);
@@ -239,8 +254,7 @@ describe("after kill -9 of the runner", () => {
   });
 
   it("a run that is stopped ends at once, and the next prompt continues the conversation", async () => {
-    const { sessionId } = await waiting(`Remember that the word is plum. ${script(once("never"), { text: "x" })}`);
-    await happens();
+    const { sessionId } = waitOf("stopped");
     await send(sessionId, { type: "user.interrupt" });
     auditEnd(await gantry.untilLog(sessionId, isDone, "the end"), "interrupted");
     await send(sessionId, { type: "user.message", content: [{ type: "text", text: "What did I say before?" }] });
@@ -254,8 +268,7 @@ describe("after kill -9 of the runner", () => {
   });
 
   it("a prompt that came meanwhile runs after it", async () => {
-    const { sessionId, ids } = await waiting(script(once("first"), { text: "the end" }));
-    await happens();
+    const { sessionId, ids } = waitOf("queued");
     await send(sessionId, { type: "user.message", content: [{ type: "text", text: script({ text: "next" }) }] });
     await send(sessionId, allow(ids[0] ?? ""));
     const log = await gantry.untilLog(
@@ -268,8 +281,7 @@ describe("after kill -9 of the runner", () => {
   });
 
   it("nothing runs before the answer", async () => {
-    const { sessionId, ids } = await waiting(script(once("first"), { text: "the end" }));
-    await happens();
+    const { sessionId, ids } = waitOf("unanswered");
     const ofSession = (): number[] => gantry.processes(sessionId).engine;
     expect(ofSession()).toEqual([]);
     await send(sessionId, allow(ids[0] ?? ""));

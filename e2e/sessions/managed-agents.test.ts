@@ -24,6 +24,21 @@ const bash = (command: string) => ({ tool: "Bash", input: { command } });
 
 const untilIdle = (id: string, reason?: string) => idle(client, id, reason);
 
+describe("models", () => {
+  it("are the router's names, in Anthropic's shape", async () => {
+    const list = [];
+    for await (const model of client.beta.models.list({ limit: 1 })) list.push(model);
+    expect(list.map((model) => model.id)).toContain("demo/scripted");
+    expect(new Set(list.map((model) => model.id)).size).toBe(list.length);
+    for (const model of list) expect(model).toMatchObject({ type: "model", lifecycle: "active" });
+    expect(await client.beta.models.retrieve("demo/scripted")).toEqual(list.find(({ id }) => id === "demo/scripted"));
+    expect(await client.beta.models.retrieve("demo/any/other")).toMatchObject({ id: "demo/any/other", type: "model" });
+    await expect(client.beta.models.retrieve("nobody/x")).rejects.toThrow(NotFoundError);
+    const openai = await gantry.fetch("/v1/models");
+    expect(await openai.json()).toMatchObject({ object: "list" });
+  });
+});
+
 describe("a session of an agent", () => {
   it("is made, prompted, followed and described", async () => {
     const agent = await makeAgent({

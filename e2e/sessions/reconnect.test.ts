@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { CuttingProxy } from "../kit/cutting-proxy.ts";
-import { Gantry, script } from "../kit/gantry.ts";
+import { Gantry, rounds, script } from "../kit/gantry.ts";
 
 /**
  * A client that is cut off after any number of bytes and comes back with what it has sees each event exactly once, byte
@@ -184,7 +184,7 @@ describe("a client that is cut off", () => {
         fc.asyncProperty(budgets, async (each) => {
           expect(await readCut(reader, sessionId, each)).toEqual(uncut);
         }),
-        { seed: SEED, numRuns: 8, endOnFailure: true },
+        { seed: SEED, numRuns: rounds(8, 3), endOnFailure: true },
       );
     });
 
@@ -209,7 +209,7 @@ describe("a client that is cut off", () => {
           proxy.stop();
           expect(lines).toEqual(once);
         }),
-        { seed: SEED, numRuns: 5, endOnFailure: true },
+        { seed: SEED, numRuns: rounds(5, 2), endOnFailure: true },
       );
     });
   });
