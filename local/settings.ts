@@ -4,7 +4,7 @@ import { totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { parseEnv } from "node:util";
 import { parseRouterConfig } from "@gantry/router/config/config.ts";
-import { referencedEnv } from "@gantry/router/routes/routes.ts";
+import { referencedEnv } from "@gantry/router/routes/keys.ts";
 import { parseTriageConfig } from "@gantry/worker/triage/config.ts";
 import { PermissionMode } from "@gantry/protocol/permission-mode.ts";
 

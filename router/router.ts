@@ -18,7 +18,9 @@ import { checkHops, forwardedHeaders, readBytes } from "./request/request.ts";
 import type { ApiFormat } from "./routes/deployment.ts";
 import { pickDefaultModel } from "./routes/model-names.ts";
 import { listModels, toAnthropicList, toOpenAiList } from "./routes/models.ts";
-import { compileRoutes, type Env } from "./routes/routes.ts";
+import type { Env } from "./routes/env-names.ts";
+import { routerEnv } from "./routes/keys.ts";
+import { compileRoutes } from "./routes/routes.ts";
 import { AnswerCache } from "./serve/cache.ts";
 import { serve } from "./serve/serve.ts";
 import { anthropicUpstream } from "./upstreams/anthropic.ts";
@@ -28,7 +30,7 @@ import type { Upstream } from "./upstreams/upstream.ts";
 
 /** Effects, environment and accounting of a router. */
 export interface RouterDeps extends Effects {
-  /** Provider keys and addresses; read at each call, never kept. */
+  /** Provider keys and addresses; read at each call, never kept. The router reads only what its configuration names. */
   readonly env: Env;
   /** One structured line. Never holds a key or a prompt. */
   log(entry: Record<string, unknown>): void;
@@ -68,14 +70,15 @@ const UPSTREAMS: Readonly<Record<ApiFormat, Upstream>> = {
 export function createRouter(config: RouterConfig, deps: RouterDeps): Router {
   const table = compileRoutes(config);
   const knows = (model: string): boolean => table.match(model) !== undefined;
-  const defaultModel = pickDefaultModel(deps.env, knows);
+  const env = routerEnv(config, deps.env);
+  const defaultModel = pickDefaultModel(env, knows);
   const states = new DeploymentStates(() => deps.now());
   const board: Switchboard = {
     config,
     table,
     states,
     upstreams: UPSTREAMS,
-    env: deps.env,
+    env,
     deps,
     log: (entry) => deps.log(entry),
   };

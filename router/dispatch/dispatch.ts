@@ -7,15 +7,9 @@ import type { Effects } from "../base/effects.ts";
 import type { Usage } from "../base/usage.ts";
 import type { RouterConfig } from "../config/router-config.ts";
 import type { ApiFormat, Deployment } from "../routes/deployment.ts";
+import type { Env } from "../routes/env-names.ts";
 import type { RouteEntry } from "../routes/route-entry.ts";
-import {
-  type Env,
-  type Match,
-  type RouteTable,
-  toDeployment,
-  type Unusable,
-  unusableMessage,
-} from "../routes/routes.ts";
+import { type Match, type RouteTable, toDeployment, type Unusable, unusableMessage } from "../routes/routes.ts";
 import type { Upstream } from "../upstreams/upstream.ts";
 import { asTryFailure, attempt, isStream, type RoutedCall, type TryLimits, type TryResult } from "./attempt.ts";
 import type { DeploymentStates, Flight } from "./deployment-state.ts";
