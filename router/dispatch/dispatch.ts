@@ -83,6 +83,14 @@ async function askAll(call: RoutedCall, match: Match, board: Switchboard): Promi
   return result;
 }
 
+/** Every match that may answer a request for `asked`: its own, and those of all its fallbacks. */
+export function matchesFor(asked: string, match: Match, { table, config }: Switchboard): Match[] {
+  const others = (["general", "contextWindow", "contentPolicy"] as const).flatMap((kind) =>
+    fallbacksFor(asked, match, kind, config.fallbacks),
+  );
+  return [match, ...others.flatMap((model) => table.match(model) ?? [])];
+}
+
 /** Other models to ask, in order, each once. The list comes from the kind of failure. */
 function fallbacksFor(
   asked: string,

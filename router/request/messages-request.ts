@@ -49,6 +49,13 @@ export class MessagesRequest {
     return this.#members === null ? name in (this.#body ?? {}) : this.#members.has(name);
   }
 
+  /** The value of one member, read by itself; undefined when there is none. */
+  valueOf(name: string): unknown {
+    if (this.#body !== null) return this.#body[name];
+    const span = this.#members?.get(name);
+    return span === undefined ? undefined : valueAt(this.raw, span);
+  }
+
   /** The parsed body. It is shared between callers: never change it. Fails when the part not read so far is not JSON. */
   async body(): Promise<Checked<MessagesBody>> {
     if (this.#body !== null) return { ok: true, value: this.#body };
