@@ -8,7 +8,7 @@
 import type { Deployment } from "./deployment.ts";
 import { type Env, resolveEnv } from "./env-names.ts";
 import { findKey, routerEnv, splitProvider, writtenProvider } from "./keys.ts";
-import { currentNameOf, pickDefaultModel } from "./model-names.ts";
+import { currentNameOf, MAX_MODEL_NAME, pickDefaultModel } from "./model-names.ts";
 import { anthropicBaseOf, findProvider } from "./providers.ts";
 import type { RouteEntry, RouteList } from "./route-entry.ts";
 
@@ -75,6 +75,7 @@ export function compileRoutes(config: RouteList): RouteTable {
     return undefined;
   };
   const match = (asked: string): Match | undefined => {
+    if (asked.length > MAX_MODEL_NAME) return undefined;
     let model = asked;
     for (let step = 0; step < MAX_ALIAS_STEPS && !groups.has(model); step++) {
       const target = config.aliases.get(model);
