@@ -30,3 +30,25 @@ describe("sec/M8 a model's name has 256 characters", () => {
     expect(it.router.knows("m".repeat(257))).toBe(false);
   });
 });
+
+describe("sec/low-7 a member that occurs twice reaches the provider once, as it was priced", () => {
+  const rest = '"messages":[{"role":"user","content":"Hi"}]';
+  it.each([
+    ["max_tokens", `{"model":"up","max_tokens":1000000,"max_tokens":10,${rest}}`],
+    ["the model", `{"model":"dear","model":"up","max_tokens":10,${rest}}`],
+    ["a name with an escape", String.raw`{"model":"up","max\u005ftokens":1000000,"max_tokens":10,` + `${rest}}`],
+    ["the tier", `{"model":"up","speed":"fast","speed":"standard","max_tokens":10,${rest}}`],
+  ])("%s", async (_, body) => {
+    const it = rig(
+      'model_list: [{model_name: "*", litellm_params: {model: "anthropic/*", api_base: "http://a", api_key: k}}]',
+      { a: [message()] },
+    );
+    const request = new Request("http://router.test/v1/messages", { method: "POST", body });
+    expect((await it.clock.run(it.router.messages(request, caller))).status).toBe(200);
+    const sent = it.providers.asked[0]?.body ?? "";
+    for (const name of ["model", "max_tokens", "speed", "max\\u005ftokens"])
+      expect(sent.split(`"${name}":`).length - 1).toBeLessThan(2);
+    expect(JSON.parse(sent)).toMatchObject({ model: "up", max_tokens: 10 });
+    expect(sent).not.toMatch(/1000000|dear|fast|u005f/);
+  });
+});

@@ -65,10 +65,14 @@ export class MessagesRequest {
     return { ok: true, value: (this.#body = object.value as MessagesBody) };
   }
 
-  /** The bytes with only the model changed, because prompt caches depend on the rest; undefined when that is impossible. */
+  /**
+   * The bytes with only the model changed, because prompt caches depend on the rest. Undefined when the body had to be
+   * parsed: the bytes may then say something twice, and the provider would read the other one. It must be sent anew.
+   */
   withModel(model: string): Uint8Array | undefined {
+    if (this.#members === null) return undefined;
     if (model === this.model) return this.raw;
-    const span = this.#members?.get("model");
+    const span = this.#members.get("model");
     return span && splice(this.raw, span, new TextEncoder().encode(JSON.stringify(model)));
   }
 
