@@ -49,7 +49,7 @@ function routerOf(yaml: string, env: Record<string, string> = { ANTHROPIC_API_KE
   const { config } = parseRouterConfig(yaml.replaceAll("BASE", base));
   return createRouter(config, { ...effects, env, log: () => {}, onUsage: (record) => records.push(record) });
 }
-const WILD = `model_list: [{model_name: "anthropic/*", litellm_params: {model: "anthropic/*", api_base: "BASE"}}]\nrouter_settings: {num_retries: 0}`;
+const WILD = `model_list: [{model_name: "anthropic/*", litellm_params: {model: "anthropic/*", api_base: "BASE", api_key: os.environ/ANTHROPIC_API_KEY}}]\nrouter_settings: {num_retries: 0}`;
 
 function post(
   router: Router,
