@@ -34,7 +34,7 @@ export interface RouterDeps extends Effects {
   readonly env: Env;
   /** One structured line. Never holds a key or a prompt. */
   log(entry: Record<string, unknown>): void;
-  /** Called once per model call, including calls that failed, were cut or came from the cache. Must not throw. */
+  /** Called once per model call and per count of tokens, also when it failed, was cut or came from the cache. Must not throw. */
   onUsage?(record: UsageRecord): void;
   /** Decides before each model call whether it may be made. The reservation is settled when the call has ended. */
   reserve?: Reserve;

@@ -20,7 +20,10 @@ export interface Usage {
  */
 export type CallOutcome = "ok" | "failed" | "cut" | "cancelled" | "cached";
 
-/** One model call, for accounting. Each call has one record, failed calls too. Contains no prompt and no key. */
+/**
+ * One model call or count of tokens, for accounting. Each call has one record, failed calls too. Contains no prompt and no
+ * key.
+ */
 export interface UsageRecord {
   readonly requestId: string;
   /** When the call came in, as an ISO time. */

@@ -75,7 +75,7 @@ export class Account {
     };
     if (served !== null && usage !== null) board.states.countTokens(served.entry.id, totalTokens(usage));
     this.reservation?.settle(record);
-    if (kind === "messages") onUsage?.(record);
+    onUsage?.(record);
     board.log({ event: "model_call", kind, ...record, tried: result?.tries ?? [] });
   }
 

@@ -47,7 +47,7 @@ export async function serve(call: AcceptedCall, deps: ServeDeps): Promise<Respon
     headers.set("x-gantry-cache", "hit");
     return new Response(kept.bytes as Uint8Array<ArrayBuffer>, { headers });
   }
-  if (reserve !== undefined && call.kind === "messages") {
+  if (reserve !== undefined) {
     const estimate = await toEstimate(call, board);
     if (!estimate.ok) {
       account.close("failed", estimate.failure.status, null);

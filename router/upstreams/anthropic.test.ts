@@ -232,7 +232,7 @@ describe("count_tokens", () => {
     const response = await post(routerOf(WILD), ask, {}, "/v1/messages/count_tokens?beta=true");
     expect(await response.text()).toBe(answer.body);
     expect(seen[0]).toMatchObject({ url: "/v1/messages/count_tokens?beta=true", body: ask });
-    expect(records).toEqual([]);
+    expect(records).toMatchObject([{ outcome: "ok", usage: null, costUsd: 0 }]);
   });
 
   test("is estimated where the upstream does not count", async () => {

@@ -241,3 +241,32 @@ describe("sec/H9 a reservation covers what the provider may bill", () => {
     expect((await it.post(pdf({ type: "url", url: "https://x/a.pdf" }))).status).toBe(200);
   });
 });
+
+describe("sec/low-8 counting tokens is recorded, and stops with the budget", () => {
+  it("is recorded, also where its price is not known", async () => {
+    const it = new Installation(routes("nobody-knows"), { account: "1" });
+    expect((await it.countTokens()).status).toBe(200);
+    expect(it.ledger().usage({})).toMatchObject([{ requests: 1, failed_requests: 0, cost_usd: 0 }]);
+  });
+
+  it("is refused when nothing is left", async () => {
+    const it = new Installation(routes(), { account: "0.0011" });
+    it.answer = { usage: { input_tokens: 10, output_tokens: 1000 } };
+    expect((await it.post()).status).toBe(200);
+    expect((await it.countTokens()).status).toBe(402);
+    expect(it.asked).toBe(1);
+    expect(it.ledger().usage({})).toMatchObject([{ requests: 2, failed_requests: 1 }]);
+  });
+
+  it("keeps nothing reserved", async () => {
+    const it = new Installation(routes(), { account: "0.0012" });
+    for (let n = 0; n < 20; n++) expect((await it.countTokens()).status).toBe(200);
+    expect((await it.post()).status).toBe(200);
+  });
+
+  it("obeys the limits of its route", async () => {
+    const limited = "model_list: [{model_name: m, litellm_params: {model: anthropic/x, rpm: 1}}]";
+    const it = new Installation(limited, {});
+    expect([(await it.countTokens()).status, (await it.countTokens()).status]).toEqual([200, 429]);
+  });
+});
