@@ -15,6 +15,7 @@ import type { Reserve } from "./money/budget.ts";
 import type { Caller } from "./request/caller.ts";
 import { MessagesRequest } from "./request/messages-request.ts";
 import { checkHops, forwardedHeaders, readBytes } from "./request/request.ts";
+import { limitHeaders, limitRequest } from "./request/session-rules.ts";
 import type { ApiFormat } from "./routes/deployment.ts";
 import { pickDefaultModel } from "./routes/model-names.ts";
 import { listModels, toAnthropicList, toOpenAiList } from "./routes/models.ts";
@@ -100,8 +101,13 @@ export function createRouter(config: RouterConfig, deps: RouterDeps): Router {
     if (!hops.ok) return refuse(hops.failure);
     const bytes = await readBytes(request);
     if (!bytes.ok) return refuse(bytes.failure);
-    const checked = await MessagesRequest.from(bytes.value, kind);
+    const read = await MessagesRequest.from(bytes.value, kind);
+    if (!read.ok) return refuse(read.failure);
+    const isSession = caller.sessionId !== null;
+    const checked = isSession ? await limitRequest(read.value, kind) : read;
     if (!checked.ok) return refuse(checked.failure);
+    const inbound = forwardedHeaders(request.headers);
+    if (isSession) limitHeaders(inbound);
     const { model } = checked.value;
     const match = table.match(model);
     if (match === undefined) return refuse({ status: 404, message: unknownModel(model, table.names) });
@@ -109,8 +115,9 @@ export function createRouter(config: RouterConfig, deps: RouterDeps): Router {
       {
         request: checked.value,
         kind,
-        inbound: forwardedHeaders(request.headers),
-        search: new URL(request.url).search,
+        inbound,
+        // Claude Code sends it, and no provider of this API reads anything else.
+        search: new URL(request.url).searchParams.get("beta") === "true" ? "?beta=true" : "",
         requestId,
         signal: request.signal,
         caller,

@@ -2,6 +2,10 @@
 import { type Checked, checkMessages, type MessagesBody, parseObject } from "./request.ts";
 import { isFilledList, skim, splice, type Span, valueAt } from "./skim.ts";
 
+const BACKSLASH = 0x5c;
+const LETTER_U = 0x75;
+const ZERO = 0x30;
+
 /** Placeholder for a list of messages that is known not to be empty but has not been parsed. */
 const SOME: readonly unknown[] = [null];
 
@@ -49,6 +53,11 @@ export class MessagesRequest {
     return this.#members === null ? name in (this.#body ?? {}) : this.#members.has(name);
   }
 
+  /** The names of its members. */
+  names(): string[] {
+    return [...(this.#members?.keys() ?? Object.keys(this.#body ?? {}))];
+  }
+
   /** The value of one member, read by itself; undefined when there is none. */
   valueOf(name: string): unknown {
     if (this.#body !== null) return this.#body[name];
@@ -74,6 +83,16 @@ export class MessagesRequest {
     if (model === this.model) return this.raw;
     const span = this.#members.get("model");
     return span && splice(this.raw, span, new TextEncoder().encode(JSON.stringify(model)));
+  }
+
+  /** Whether the body spells plain letters as `\u00XX` somewhere, so that `mentions` may miss a word. */
+  hidesText(): boolean {
+    for (let at = this.raw.indexOf(BACKSLASH); at !== -1; at = this.raw.indexOf(BACKSLASH, at + 1)) {
+      if (this.raw[at + 1] !== LETTER_U || this.raw[at + 2] !== ZERO || this.raw[at + 3] !== ZERO) continue;
+      const digit = this.raw[at + 4] ?? 0;
+      if (digit >= ZERO + 2 && digit <= ZERO + 7) return true;
+    }
+    return false;
   }
 
   /** Whether `text` occurs anywhere in the body. `text` must not need escaping in JSON. */

@@ -58,7 +58,7 @@ function post(
   path = "/v1/messages?beta=true",
 ): Promise<Response> {
   const request = new Request(`http://router.test${path}`, { method: "POST", body, headers });
-  const caller = { account: "acct", keyId: null, sessionId: "sesn_1" };
+  const caller = { account: "acct", keyId: null, sessionId: null };
   return path.includes("count_tokens") ? router.countTokens(request, caller) : router.messages(request, caller);
 }
 
@@ -158,7 +158,7 @@ describe("the answer", () => {
     expect(records).toMatchObject([
       {
         account: "acct",
-        sessionId: "sesn_1",
+        sessionId: null,
         outcome: "ok",
         usage: { inputTokens: 3, outputTokens: 4 },
         costUsd: 0.000046,
