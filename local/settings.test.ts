@@ -158,3 +158,30 @@ describe("the key of a state folder", () => {
     expect(read({}).apiKey).toMatch(/^gk_/);
   });
 });
+
+describe("sec/H9 the start warns of routes that a budget cannot count", () => {
+  const entry = (name: string, more = ""): string =>
+    `  - {model_name: "${name}", litellm_params: {model: "${name}", api_key: k}${more}}\n`;
+  const price = ", model_info: {input_cost_per_token: 0.000001, output_cost_per_token: 0.000001}";
+  const list = (...entries: string[]): void =>
+    writeFileSync(join(folder, "litellm_config.yaml"), `model_list:\n${entries.join("")}`);
+
+  it.each(["GANTRY_ACCOUNT_BUDGET_USD", "GANTRY_SESSION_BUDGET_USD"])("%s", (name) => {
+    list(
+      entry("groq/openai/gpt-oss-120b"),
+      entry("groq/other"),
+      entry("openrouter/*"),
+      entry("openai/*", price),
+      entry("mistral/x", price),
+      "  - {model_name: xai/x, litellm_params: {model: xai/x}}\n",
+    );
+    expect(read({}).warnings.join()).not.toContain("budget");
+    const { warnings } = read({ env: { [name]: "3" } });
+    expect(warnings.at(-1)).toContain("(402): groq/other, openrouter/*.");
+  });
+
+  it("says nothing when every route has a price", () => {
+    list(entry("openai/*", price));
+    expect(read({ env: { GANTRY_ACCOUNT_BUDGET_USD: "3" } }).warnings).toEqual([]);
+  });
+});

@@ -4,7 +4,8 @@ import { totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { parseEnv } from "node:util";
 import { parseRouterConfig } from "@gantry/router/config/config.ts";
-import { referencedEnv } from "@gantry/router/routes/routes.ts";
+import { budgetWarning } from "@gantry/router/money/unpriced.ts";
+import { referencedEnv, routerEnv } from "@gantry/router/routes/keys.ts";
 import { parseTriageConfig } from "@gantry/worker/triage/config.ts";
 import { PermissionMode } from "@gantry/protocol/permission-mode.ts";
 
@@ -126,6 +127,8 @@ export function readSettings(environment: NodeJS.ProcessEnv, folder: string): Se
   const secrets = [...new Set([...PROVIDER_KEYS, ...referencedEnv(config)])];
   const bindings: Record<string, string> = {};
   for (const name of [...PASSED_ON, ...secrets]) if (env[name]) bindings[name] = env[name];
+  const limited = Boolean(env["GANTRY_ACCOUNT_BUDGET_USD"] || env["GANTRY_SESSION_BUDGET_USD"]);
+  const unpriced = limited ? budgetWarning(config, routerEnv(config, bindings)) : undefined;
   return {
     host: env["HOST"] || "127.0.0.1",
     port,
@@ -141,7 +144,7 @@ export function readSettings(environment: NodeJS.ProcessEnv, folder: string): Se
       max: numberOf(env, "GANTRY_MAX_ENGINES", enginesForMemory(totalmem()), NUMBERS.GANTRY_MAX_ENGINES),
       sleepAfterMs: 60_000 * numberOf(env, "GANTRY_SLEEP_AFTER", 10, NUMBERS.GANTRY_SLEEP_AFTER),
     },
-    warnings: shown,
+    warnings: unpriced === undefined ? shown : [...shown, unpriced],
   };
 }
 

@@ -7,7 +7,7 @@ export const DEFAULT_MAX_TURNS = 3;
 
 /** Options of a run. Each field is the engine's option of that name unless its comment says otherwise. */
 export const RunOptions = z.object({
-  model: z.string(),
+  model: z.string().max(256),
   permissionMode: PermissionMode,
   maxTurns: z.number().int().positive(),
   maxBudgetUsd: z.number().positive().optional(),

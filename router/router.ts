@@ -15,10 +15,13 @@ import type { Reserve } from "./money/budget.ts";
 import type { Caller } from "./request/caller.ts";
 import { MessagesRequest } from "./request/messages-request.ts";
 import { checkHops, forwardedHeaders, readBytes } from "./request/request.ts";
+import { limitHeaders, limitRequest } from "./request/session-rules.ts";
 import type { ApiFormat } from "./routes/deployment.ts";
 import { pickDefaultModel } from "./routes/model-names.ts";
 import { listModels, toAnthropicList, toOpenAiList } from "./routes/models.ts";
-import { compileRoutes, type Env } from "./routes/routes.ts";
+import type { Env } from "./routes/env-names.ts";
+import { routerEnv } from "./routes/keys.ts";
+import { compileRoutes } from "./routes/routes.ts";
 import { AnswerCache } from "./serve/cache.ts";
 import { serve } from "./serve/serve.ts";
 import { anthropicUpstream } from "./upstreams/anthropic.ts";
@@ -28,11 +31,11 @@ import type { Upstream } from "./upstreams/upstream.ts";
 
 /** Effects, environment and accounting of a router. */
 export interface RouterDeps extends Effects {
-  /** Provider keys and addresses; read at each call, never kept. */
+  /** Provider keys and addresses; read at each call, never kept. The router reads only what its configuration names. */
   readonly env: Env;
   /** One structured line. Never holds a key or a prompt. */
   log(entry: Record<string, unknown>): void;
-  /** Called once per model call, including calls that failed, were cut or came from the cache. Must not throw. */
+  /** Called once per model call and per count of tokens, also when it failed, was cut or came from the cache. Must not throw. */
   onUsage?(record: UsageRecord): void;
   /** Decides before each model call whether it may be made. The reservation is settled when the call has ended. */
   reserve?: Reserve;
@@ -68,14 +71,15 @@ const UPSTREAMS: Readonly<Record<ApiFormat, Upstream>> = {
 export function createRouter(config: RouterConfig, deps: RouterDeps): Router {
   const table = compileRoutes(config);
   const knows = (model: string): boolean => table.match(model) !== undefined;
-  const defaultModel = pickDefaultModel(deps.env, knows);
+  const env = routerEnv(config, deps.env);
+  const defaultModel = pickDefaultModel(env, knows);
   const states = new DeploymentStates(() => deps.now());
   const board: Switchboard = {
     config,
     table,
     states,
     upstreams: UPSTREAMS,
-    env: deps.env,
+    env,
     deps,
     log: (entry) => deps.log(entry),
   };
@@ -97,8 +101,13 @@ export function createRouter(config: RouterConfig, deps: RouterDeps): Router {
     if (!hops.ok) return refuse(hops.failure);
     const bytes = await readBytes(request);
     if (!bytes.ok) return refuse(bytes.failure);
-    const checked = await MessagesRequest.from(bytes.value, kind);
+    const read = await MessagesRequest.from(bytes.value, kind);
+    if (!read.ok) return refuse(read.failure);
+    const isSession = caller.sessionId !== null;
+    const checked = isSession ? await limitRequest(read.value, kind) : read;
     if (!checked.ok) return refuse(checked.failure);
+    const inbound = forwardedHeaders(request.headers);
+    if (isSession) limitHeaders(inbound);
     const { model } = checked.value;
     const match = table.match(model);
     if (match === undefined) return refuse({ status: 404, message: unknownModel(model, table.names) });
@@ -106,8 +115,9 @@ export function createRouter(config: RouterConfig, deps: RouterDeps): Router {
       {
         request: checked.value,
         kind,
-        inbound: forwardedHeaders(request.headers),
-        search: new URL(request.url).search,
+        inbound,
+        // Claude Code sends it, and no provider of this API reads anything else.
+        search: new URL(request.url).searchParams.get("beta") === "true" ? "?beta=true" : "",
         requestId,
         signal: request.signal,
         caller,

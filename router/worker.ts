@@ -6,6 +6,7 @@
 import bundledConfig from "../litellm_config.yaml";
 import { effects } from "./base/effects.ts";
 import { errorResponse } from "./base/errors.ts";
+import { toLogLine } from "./base/log-line.ts";
 import { parseRouterConfig } from "./config/config.ts";
 import { createRouter, type Router } from "./router.ts";
 
@@ -90,5 +91,5 @@ function refuse(status: number, message: string, headers: Record<string, string>
 
 function log(entry: Record<string, unknown>): void {
   // oxlint-disable-next-line no-console -- a Worker's log is what it writes to the console
-  console.log(JSON.stringify(entry));
+  console.log(toLogLine(entry));
 }

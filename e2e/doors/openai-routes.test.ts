@@ -20,7 +20,7 @@ beforeAll(async () => {
   const config = join(folder, "routes.yaml");
   writeFileSync(
     config,
-    `model_list:\n  - model_name: groq/*\n    litellm_params:\n      model: groq/*\n      api_base: ${upstream.url}\n    model_info:\n      max_input_tokens: 131072\n`,
+    `model_list:\n  - model_name: groq/*\n    litellm_params:\n      model: groq/*\n      api_base: ${upstream.url}\n      api_key: os.environ/GROQ_API_KEY\n    model_info:\n      max_input_tokens: 131072\n`,
   );
   gantry = await Gantry.start({
     LITELLM_CONFIG: config,

@@ -41,7 +41,7 @@ const ExecutionIdentity = z.strictObject({ type: z.literal("service_account") })
 
 const AgentRef = z.strictObject({ type: z.literal("agent"), id: z.string(), version: z.int().min(1).optional() });
 const Self = z.strictObject({ type: z.literal("self") });
-const Advisor = z.strictObject({ type: z.literal("advisor"), model: z.string().min(1) });
+const Advisor = z.strictObject({ type: z.literal("advisor"), model: z.string().min(1).max(256) });
 /** A sub-agent that an agent may start: an id, a reference, or the agent itself. */
 const Predefined = z.union([z.string(), z.discriminatedUnion("type", [AgentRef, Self])]);
 export type PredefinedAgent = z.infer<typeof Predefined>;
@@ -65,7 +65,10 @@ const Multiagent = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("multiagent_20261001"),
     advisor: z
-      .discriminatedUnion("type", [z.strictObject({ type: z.literal("enabled"), model: z.string().min(1) }), Disabled])
+      .discriminatedUnion("type", [
+        z.strictObject({ type: z.literal("enabled"), model: z.string().min(1).max(256) }),
+        Disabled,
+      ])
       .nullish(),
     subagents: Spawning.nullish(),
     workflows: Spawning.nullish(),

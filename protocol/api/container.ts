@@ -6,7 +6,7 @@ import { RunOptions } from "../run-options.ts";
 /** Body of a container's `POST /`. Absent fields come from its environment: `CLAUDE_PROMPT`, `ANTHROPIC_MODEL`, ... */
 export const ContainerRequest = z.strictObject({
   prompt: z.string().optional(),
-  model: z.string().min(1).optional(),
+  model: z.string().min(1).max(256).optional(),
   stream: z.boolean().optional(),
   verbose: z.boolean().optional(),
   maxTurns: RunOptions.shape.maxTurns.optional(),
@@ -33,7 +33,7 @@ export const ContainerProcess = z.strictObject({
   }),
   config: z
     .strictObject({
-      model: z.string().min(1).optional(),
+      model: z.string().min(1).max(256).optional(),
       maxTurns: RunOptions.shape.maxTurns.optional(),
       permissionMode: z.string().optional(),
     })

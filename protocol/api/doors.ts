@@ -9,7 +9,7 @@ const Text = z.string("is required and must be a string").refine((value) => valu
 /** Body of `POST /claude-code`. */
 export const ClaudeCodeRequest = z.strictObject({
   prompt: Text,
-  model: z.string().min(1).optional(),
+  model: z.string().min(1).max(256).optional(),
   /** `false`: one object at the end; `true`: a stream. Absent: the `Accept` header decides. */
   stream: z.boolean().optional(),
   verbose: z.boolean().default(false),
@@ -28,7 +28,7 @@ export const ClaudeCodeRunQuery = z.strictObject({ after: z.string().optional(),
 export const AgentMessage = z.strictObject({
   message: Text,
   sessionId: z.string().default("default"),
-  model: z.string().min(1).optional(),
+  model: z.string().min(1).max(256).optional(),
 });
 
 /** Body of `POST /query`. */

@@ -10,6 +10,8 @@ export interface Usage {
   readonly cacheWriteTokens: number;
   /** The part of `cacheWriteTokens` cached for an hour, where the provider offers that; it costs more. */
   readonly cacheWriteHourTokens?: number;
+  /** Web searches that the provider made; each one is billed beside the tokens. */
+  readonly webSearches?: number;
 }
 
 /**
@@ -18,7 +20,10 @@ export interface Usage {
  */
 export type CallOutcome = "ok" | "failed" | "cut" | "cancelled" | "cached";
 
-/** One model call, for accounting. Each call has one record, failed calls too. Contains no prompt and no key. */
+/**
+ * One model call or count of tokens, for accounting. Each call has one record, failed calls too. Contains no prompt and no
+ * key.
+ */
 export interface UsageRecord {
   readonly requestId: string;
   /** When the call came in, as an ISO time. */
@@ -61,12 +66,16 @@ export function usageOf(value: unknown): Usage | undefined {
   const hour = tokens(
     (usage["cache_creation"] as Record<string, unknown> | null | undefined)?.["ephemeral_1h_input_tokens"],
   );
+  const searches = tokens(
+    (usage["server_tool_use"] as Record<string, unknown> | null | undefined)?.["web_search_requests"],
+  );
   return {
     inputTokens: tokens(usage["input_tokens"]),
     outputTokens: tokens(usage["output_tokens"]),
     cacheReadTokens: tokens(usage["cache_read_input_tokens"]),
     cacheWriteTokens: tokens(usage["cache_creation_input_tokens"]),
     ...(hour > 0 ? { cacheWriteHourTokens: hour } : {}),
+    ...(searches > 0 ? { webSearches: searches } : {}),
   };
 }
 

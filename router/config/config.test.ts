@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { referencedEnv } from "../routes/routes.ts";
+import { referencedEnv } from "../routes/keys.ts";
 import { parseRouterConfig } from "./config.ts";
 
 const entry = (params: string, more = ""): string =>

@@ -1,6 +1,7 @@
 /** Reads the sections of `litellm_config.yaml`. A value that does not fit its schema is reported and left out. */
 import { isRecord } from "../base/json.ts";
-import { envName } from "../routes/env-names.ts";
+import { envName, isOwnSetting } from "../routes/env-names.ts";
+import { isOwnAddress, writtenProvider } from "../routes/keys.ts";
 import { findProvider } from "../routes/providers.ts";
 import type { Report } from "./report.ts";
 import { litellmParams, modelEntry, type ModelEntryFile, modelInfo, PRESETS, retryPolicy, SECTIONS } from "./schema.ts";
@@ -60,6 +61,34 @@ function checkEntry(report: Report, path: Path, entry: ModelEntryFile): void {
   }
   const { model, api_key: key, api_base: base, base_url: url, custom_llm_provider: own } = entry.litellm_params;
   const provider = own ?? (model.includes("/") ? (model.split("/")[0] ?? "") : "openai");
+  for (const [name, value] of Object.entries({ api_key: key, api_base: base, base_url: url })) {
+    if (!isOwnSetting(envName(value) ?? "")) continue;
+    report.add(
+      [...path, "litellm_params", name],
+      `\`${envName(value)}\` belongs to Gantry itself, and no route may read it: keep the value in a variable of another name`,
+    );
+  }
+  const address = base ?? url;
+  const written = writtenProvider({ model, provider: own });
+  if (written === undefined && address === undefined) {
+    report.add(
+      [...path, "litellm_params", "model"],
+      "the caller's model name would choose the provider, so no key and no address is used: write a route for each provider, or an `api_base`",
+      "warning",
+    );
+  } else if (
+    written !== undefined &&
+    key === undefined &&
+    envName(address) === undefined &&
+    (findProvider(written)?.keys.length ?? 0) > 0 &&
+    isOwnAddress(written, address)
+  ) {
+    report.add(
+      [...path, "litellm_params"],
+      `no \`api_key\`: this address gets no key, not even that of "${written}". Write the key's variable, or any text if the server needs none`,
+      "warning",
+    );
+  }
   if (
     base === undefined &&
     url === undefined &&

@@ -7,15 +7,9 @@ import type { Effects } from "../base/effects.ts";
 import type { Usage } from "../base/usage.ts";
 import type { RouterConfig } from "../config/router-config.ts";
 import type { ApiFormat, Deployment } from "../routes/deployment.ts";
+import type { Env } from "../routes/env-names.ts";
 import type { RouteEntry } from "../routes/route-entry.ts";
-import {
-  type Env,
-  type Match,
-  type RouteTable,
-  toDeployment,
-  type Unusable,
-  unusableMessage,
-} from "../routes/routes.ts";
+import { type Match, type RouteTable, toDeployment, type Unusable, unusableMessage } from "../routes/routes.ts";
 import type { Upstream } from "../upstreams/upstream.ts";
 import { asTryFailure, attempt, isStream, type RoutedCall, type TryLimits, type TryResult } from "./attempt.ts";
 import type { DeploymentStates, Flight } from "./deployment-state.ts";
@@ -87,6 +81,14 @@ async function askAll(call: RoutedCall, match: Match, board: Switchboard): Promi
     result = next.served === null ? { ...result, tries: next.tries } : next;
   }
   return result;
+}
+
+/** Every match that may answer a request for `asked`: its own, and those of all its fallbacks. */
+export function matchesFor(asked: string, match: Match, { table, config }: Switchboard): Match[] {
+  const others = (["general", "contextWindow", "contentPolicy"] as const).flatMap((kind) =>
+    fallbacksFor(asked, match, kind, config.fallbacks),
+  );
+  return [match, ...others.flatMap((model) => table.match(model) ?? [])];
 }
 
 /** Other models to ask, in order, each once. The list comes from the kind of failure. */

@@ -1,4 +1,4 @@
-/** Cache, usage, prices and budgets: what a call costs. */
+/** Cache, usage and prices: what a call costs. `worker/accounts/ledger.test.ts` has the budgets. */
 import { describe, expect, test } from "vitest";
 import { usageOf } from "../base/usage.ts";
 import {
@@ -12,7 +12,6 @@ import {
   stream,
   unreachable,
 } from "../testing/scripted-upstream.ts";
-import { MemoryBudgets } from "./budget.ts";
 import { costOf, priceOf, PRICES_VERSION } from "./prices.ts";
 
 describe("prices", () => {
@@ -126,46 +125,6 @@ describe("each call has one record", () => {
     const it = rig("model_list: [{model_name: m, litellm_params: {model: groq/x}}]", {});
     expect((await it.post()).status).toBe(401);
     expect(it.records).toMatchObject([{ outcome: "failed", status: 401, provider: null, costUsd: 0, tries: 0 }]);
-  });
-});
-
-describe("budgets", () => {
-  const yaml = (model = "claude-sonnet-5"): string =>
-    `model_list: [{model_name: m, litellm_params: {model: anthropic/${model}, api_base: "http://a", api_key: k}}]\nrouter_settings: {num_retries: 0}`;
-
-  test("reserved before and settled after, so that ten calls at once cannot overdraw", async () => {
-    // A call of 100 output tokens may cost $0.001 and a little.
-    const budgets = new MemoryBudgets({ perAccountUsd: 0.0035 });
-    const it = rig(yaml(), { a: [message()] }, { reserve: budgets.reserve });
-    const answers = await it.clock.run(Promise.all(Array.from({ length: 10 }, () => it.post())));
-    expect(answers.filter(({ status }) => status === 200)).toHaveLength(3);
-    const refused = answers.find(({ status }) => status === 402) as Response;
-    expect(refused.headers.get("x-should-retry")).toBe("false");
-    expect(await refused.json()).toMatchObject({ error: { type: "billing_error" } });
-    expect(budgets.spent("account", "acct")).toEqual({
-      spentUsd: expect.closeTo(3 * 0.00009, 9) as number,
-      reservedUsd: expect.closeTo(0, 9) as number,
-    });
-    expect(it.records).toHaveLength(10);
-    expect(it.providers.asked).toHaveLength(3);
-  });
-
-  test("a failed call returns its reservation; another account has its own budget", async () => {
-    const budgets = new MemoryBudgets({ perAccountUsd: 0.0015 });
-    const it = rig(yaml(), { a: [fails(400, "invalid_request_error"), message()] }, { reserve: budgets.reserve });
-    expect((await it.clock.run(it.post())).status).toBe(400);
-    expect((await it.clock.run(it.post())).status).toBe(200);
-    expect((await it.clock.run(it.post({ max_tokens: 10_000 }))).status).toBe(402);
-    expect((await it.clock.run(it.post({}, { account: "other" }))).status).toBe(200);
-  });
-
-  test.each([
-    [false, 200],
-    [true, 402],
-  ])("an unknown price (refused: %s)", async (refuseUnknownPrice, status) => {
-    const budgets = new MemoryBudgets({ perAccountUsd: 1, refuseUnknownPrice });
-    const it = rig(yaml("nobody-knows"), { a: [message()] }, { reserve: budgets.reserve });
-    expect((await it.clock.run(it.post())).status).toBe(status);
   });
 });
 

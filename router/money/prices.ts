@@ -1,6 +1,6 @@
 /**
  * What tokens cost. A price that is neither in this table nor in the configuration is unknown, and then the cost is null,
- * never 0. The table has list prices only, without discounts, batch prices, fast modes or regional surcharges.
+ * never 0. The table has list prices only, without discounts or batch prices; `tiers.ts` has surcharges.
  */
 import type { Usage } from "../base/usage.ts";
 import type { ConfiguredPrice } from "../routes/route-entry.ts";
@@ -87,8 +87,11 @@ export function priceOf(provider: string, model: string, configured: ConfiguredP
   };
 }
 
-/** US dollars, rounded to a billionth so that sums stay readable. */
-export function costOf(usage: Usage, price: Price): number {
+/** US dollars for one web search that a provider makes. */
+const WEB_SEARCH_USD = 0.01;
+
+/** US dollars, rounded to a billionth so that sums stay readable. `factor` is a multiple of the price of tokens. */
+export function costOf(usage: Usage, price: Price, factor = 1): number {
   const hour = Math.min(usage.cacheWriteHourTokens ?? 0, usage.cacheWriteTokens);
   const dollars =
     usage.inputTokens * price.input +
@@ -96,5 +99,6 @@ export function costOf(usage: Usage, price: Price): number {
     usage.cacheReadTokens * price.cacheRead +
     (usage.cacheWriteTokens - hour) * price.cacheWrite +
     hour * price.cacheWriteHour;
-  return Math.round(dollars * 1e9) / 1e9;
+  const searches = (usage.webSearches ?? 0) * WEB_SEARCH_USD;
+  return Math.round((dollars * factor + searches) * 1e9) / 1e9;
 }

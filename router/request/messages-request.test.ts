@@ -36,7 +36,7 @@ describe("a request", () => {
   ])("%s is passed on with another model", async (asked, sent) => {
     const it = await request(asked);
     expect(text(it.withModel("new"))).toBe(sent);
-    expect(it.withModel(it.model)).toBe(it.raw);
+    expect(it.withModel(it.model)).toBe(sent === undefined ? undefined : it.raw);
   });
 
   test("is not parsed before its body is requested, and then says what is wrong", async () => {

@@ -2,6 +2,10 @@
 import { type Checked, checkMessages, type MessagesBody, parseObject } from "./request.ts";
 import { isFilledList, skim, splice, type Span, valueAt } from "./skim.ts";
 
+const BACKSLASH = 0x5c;
+const LETTER_U = 0x75;
+const ZERO = 0x30;
+
 /** Placeholder for a list of messages that is known not to be empty but has not been parsed. */
 const SOME: readonly unknown[] = [null];
 
@@ -49,6 +53,18 @@ export class MessagesRequest {
     return this.#members === null ? name in (this.#body ?? {}) : this.#members.has(name);
   }
 
+  /** The names of its members. */
+  names(): string[] {
+    return [...(this.#members?.keys() ?? Object.keys(this.#body ?? {}))];
+  }
+
+  /** The value of one member, read by itself; undefined when there is none. */
+  valueOf(name: string): unknown {
+    if (this.#body !== null) return this.#body[name];
+    const span = this.#members?.get(name);
+    return span === undefined ? undefined : valueAt(this.raw, span);
+  }
+
   /** The parsed body. It is shared between callers: never change it. Fails when the part not read so far is not JSON. */
   async body(): Promise<Checked<MessagesBody>> {
     if (this.#body !== null) return { ok: true, value: this.#body };
@@ -58,11 +74,25 @@ export class MessagesRequest {
     return { ok: true, value: (this.#body = object.value as MessagesBody) };
   }
 
-  /** The bytes with only the model changed, because prompt caches depend on the rest; undefined when that is impossible. */
+  /**
+   * The bytes with only the model changed, because prompt caches depend on the rest. Undefined when the body had to be
+   * parsed: the bytes may then say something twice, and the provider would read the other one. It must be sent anew.
+   */
   withModel(model: string): Uint8Array | undefined {
+    if (this.#members === null) return undefined;
     if (model === this.model) return this.raw;
-    const span = this.#members?.get("model");
+    const span = this.#members.get("model");
     return span && splice(this.raw, span, new TextEncoder().encode(JSON.stringify(model)));
+  }
+
+  /** Whether the body spells plain letters as `\u00XX` somewhere, so that `mentions` may miss a word. */
+  hidesText(): boolean {
+    for (let at = this.raw.indexOf(BACKSLASH); at !== -1; at = this.raw.indexOf(BACKSLASH, at + 1)) {
+      if (this.raw[at + 1] !== LETTER_U || this.raw[at + 2] !== ZERO || this.raw[at + 3] !== ZERO) continue;
+      const digit = this.raw[at + 4] ?? 0;
+      if (digit >= ZERO + 2 && digit <= ZERO + 7) return true;
+    }
+    return false;
   }
 
   /** Whether `text` occurs anywhere in the body. `text` must not need escaping in JSON. */

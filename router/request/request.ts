@@ -1,5 +1,6 @@
 /** Reads and checks an incoming request. A request refused here never reaches a provider. */
 import type { RouterFailure } from "../base/errors.ts";
+import { MAX_MODEL_NAME } from "../routes/model-names.ts";
 
 /** 10 MB. Anthropic itself accepts 32 MB; the engine's requests stay far below this limit. */
 export const MAX_BODY_BYTES = 10 * 1024 * 1024;
@@ -122,6 +123,7 @@ export function checkMessages(
 ): Checked<MessagesBody> {
   const { model, messages, max_tokens: maxTokens, stream } = value;
   if (typeof model !== "string" || model === "") return badRequest("model: a non-empty string is required");
+  if (model.length > MAX_MODEL_NAME) return badRequest(`model: at most ${MAX_MODEL_NAME} characters are allowed`);
   if (!Array.isArray(messages)) return badRequest("messages: a list is required");
   if (messages.length === 0) return badRequest("messages: at least one message is required");
   if (kind === "messages") {

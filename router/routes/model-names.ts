@@ -4,6 +4,9 @@ import { findProvider } from "./providers.ts";
 /** The Claude model used when a request means Claude but names no current model. Change it here and nowhere else. */
 export const CURRENT_CLAUDE = "anthropic/claude-sonnet-5";
 
+/** The longest name of a model that a request may write, in characters. It ends up in log lines, records and messages. */
+export const MAX_MODEL_NAME = 256;
+
 /** The model that needs no key. */
 export const DEMO_MODEL = "demo/scripted";
 

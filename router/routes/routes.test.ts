@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { parseRouterConfig } from "../config/config.ts";
-import { compileRoutes, defaultModel, referencedEnv, toDeployment, unusableMessage } from "./routes.ts";
+import { referencedEnv } from "./keys.ts";
+import { compileRoutes, defaultModel, toDeployment, unusableMessage } from "./routes.ts";
 
 const table = (pairs: readonly (readonly [name: string, model: string])[], rest = "") => {
   const list = pairs.map(

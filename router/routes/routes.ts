@@ -6,13 +6,11 @@
  * `anthropic/claude-*`.
  */
 import type { Deployment } from "./deployment.ts";
-import { envName } from "./env-names.ts";
-import { currentNameOf, pickDefaultModel } from "./model-names.ts";
-import { anthropicBaseOf, conventionalKeyEnv, findProvider, type ProviderKey } from "./providers.ts";
+import { type Env, resolveEnv } from "./env-names.ts";
+import { findKey, routerEnv, splitProvider, writtenProvider } from "./keys.ts";
+import { currentNameOf, MAX_MODEL_NAME, pickDefaultModel } from "./model-names.ts";
+import { anthropicBaseOf, findProvider } from "./providers.ts";
 import type { RouteEntry, RouteList } from "./route-entry.ts";
-
-/** Environment variables by name. */
-export type Env = Readonly<Record<string, string | undefined>>;
 
 /** A route that takes a name, with the text its stars matched. */
 export interface Match {
@@ -32,10 +30,14 @@ export interface RouteTable {
   readonly names: readonly string[];
 }
 
-/** Why a deployment cannot be called: its key or its upstream's address is missing. */
+/**
+ * Why a deployment cannot be called: its key or its upstream's address is missing, or only the caller's model name says
+ * which provider to ask.
+ */
 export type Unusable =
   | { readonly unusable: "key"; readonly provider: string; readonly env: readonly string[] }
-  | { readonly unusable: "address"; readonly provider: string };
+  | { readonly unusable: "address"; readonly provider: string }
+  | { readonly unusable: "provider"; readonly provider: string };
 
 const NO_PARAMS = { extraHeaders: {}, extraBody: {}, defaults: {}, dropParams: [] };
 
@@ -73,6 +75,7 @@ export function compileRoutes(config: RouteList): RouteTable {
     return undefined;
   };
   const match = (asked: string): Match | undefined => {
+    if (asked.length > MAX_MODEL_NAME) return undefined;
     let model = asked;
     for (let step = 0; step < MAX_ALIAS_STEPS && !groups.has(model); step++) {
       const target = config.aliases.get(model);
@@ -112,12 +115,14 @@ export function fillCaptures(template: string, match: Pick<Match, "captures" | "
 /** Fills captures and environment into a route entry: a deployment to call, or the reason it cannot be called. */
 export function toDeployment(entry: RouteEntry, match: Match, env: Env): Deployment | Unusable {
   const full = fillCaptures(entry.model, match);
-  const { provider, model } = splitProvider(full, entry);
+  const { provider, model } = splitProvider(full, entry.provider);
   const known = findProvider(provider);
   const apiFormat = entry.apiFormat ?? known?.apiFormat ?? "openai";
+  const own = resolveEnv(entry.apiBase, env);
+  if (!own && writtenProvider(entry) !== provider) return { unusable: "provider", provider };
   const key = findKey(entry, provider, env);
   if ("missing" in key) return { unusable: "key", provider, env: key.missing };
-  const given = resolve(entry.apiBase, env) ?? (known?.apiBaseEnv === undefined ? undefined : env[known.apiBaseEnv]);
+  const given = own ?? (known?.apiBaseEnv === undefined ? undefined : env[known.apiBaseEnv]);
   const usual = apiFormat === "anthropic" && known?.apiFormat === "openai" ? anthropicBaseOf(provider) : known?.apiBase;
   const apiBase = trimBase(given || usual || "", apiFormat);
   if (apiBase === "" && apiFormat !== "demo") return { unusable: "address", provider };
@@ -133,51 +138,6 @@ export function toDeployment(entry: RouteEntry, match: Match, env: Env): Deploym
     apiFormat,
     params: entry.params,
   };
-}
-
-/**
- * `groq/openai/gpt-oss-120b` → groq and the rest. A name without a prefix belongs to `custom_llm_provider`; without that,
- * to Anthropic when it is a Claude model, otherwise to an OpenAI-compatible upstream.
- */
-function splitProvider(full: string, entry: RouteEntry): { provider: string; model: string } {
-  if (entry.provider !== undefined) {
-    const prefix = `${entry.provider}/`;
-    return { provider: entry.provider, model: full.startsWith(prefix) ? full.slice(prefix.length) : full };
-  }
-  const slash = full.indexOf("/");
-  if (slash > 0) return { provider: full.slice(0, slash), model: full.slice(slash + 1) };
-  return { provider: full.startsWith("claude-") ? "anthropic" : "openai", model: full };
-}
-
-type Key = { readonly value?: string; readonly auth: Deployment["auth"] };
-
-function findKey(entry: RouteEntry, provider: string, env: Env): Key | { missing: string[] } {
-  const known = findProvider(provider);
-  const usualAuth = known?.keys[0]?.auth ?? (entry.apiFormat === "anthropic" ? "x-api-key" : "bearer");
-  const named = envName(entry.apiKey);
-  // Naming one of the provider's usual key variables allows all of them: an OAuth token can replace a missing API key.
-  const own = named === undefined || known === undefined || known.keys.some((key) => key.env === named);
-  if (entry.apiKey !== undefined && !(named !== undefined && own && known !== undefined)) {
-    const value = resolve(entry.apiKey, env);
-    return value ? { value, auth: authOf(value, usualAuth) } : { missing: [named ?? "api_key"] };
-  }
-  const candidates: readonly ProviderKey[] = known?.keys ?? [{ env: conventionalKeyEnv(provider), auth: usualAuth }];
-  for (const candidate of candidates) {
-    const value = env[candidate.env];
-    if (value) return { value, auth: authOf(value, candidate.auth) };
-  }
-  const optional = known === undefined || candidates.length === 0;
-  return optional ? { auth: "none" } : { missing: candidates.map((candidate) => candidate.env) };
-}
-
-/** Anthropic's OAuth tokens are recognized by their prefix, in any variable. */
-function authOf(value: string, usual: Deployment["auth"]): Deployment["auth"] {
-  return usual !== "bearer" && value.startsWith("sk-ant-oat") ? "oauth" : usual;
-}
-
-function resolve(value: string | undefined, env: Env): string | undefined {
-  const name = envName(value);
-  return name === undefined ? value : env[name];
 }
 
 /** Removes the last part of the path: people write the address with it or without it. */
@@ -197,33 +157,13 @@ export function unusableMessage(reason: Unusable, model: string): string {
     }
     case "address":
       return `No address for provider "${reason.provider}", which model "${model}" needs: give its route an api_base in litellm_config.yaml.`;
+    case "provider":
+      return `Only the name "${model}" says that provider "${reason.provider}" is meant, and a caller's text chooses neither keys nor addresses: give the provider a route of its own in litellm_config.yaml ("${reason.provider}/*"), or give this route an api_base.`;
   }
-}
-
-/** Sorted names of the environment variables that this configuration reads. The launcher passes these to the Worker. */
-export function referencedEnv(config: RouteList): string[] {
-  const names = new Set([
-    "MODEL",
-    "ANTHROPIC_BASE_URL",
-    "ANTHROPIC_API_KEY",
-    "ANTHROPIC_AUTH_TOKEN",
-    "CLAUDE_CODE_OAUTH_TOKEN",
-  ]);
-  for (const entry of config.routes) {
-    for (const name of [envName(entry.apiKey), envName(entry.apiBase)]) if (name !== undefined) names.add(name);
-    if (entry.model.startsWith("*")) continue;
-    const { provider } = splitProvider(entry.model, entry);
-    const known = findProvider(provider);
-    if (known?.apiBaseEnv !== undefined) names.add(known.apiBaseEnv);
-    if (entry.apiKey !== undefined) continue;
-    if (known === undefined) names.add(conventionalKeyEnv(provider));
-    else for (const key of known.keys) names.add(key.env);
-  }
-  return [...names].sort();
 }
 
 /** The model for a request that names none. */
 export function defaultModel(env: Env, config: RouteList): string {
   const table = compileRoutes(config);
-  return pickDefaultModel(env, (model) => table.match(model) !== undefined);
+  return pickDefaultModel(routerEnv(config, env), (model) => table.match(model) !== undefined);
 }

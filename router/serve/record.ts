@@ -1,11 +1,12 @@
-/** Accounts for a model call: the estimate before it is made, and exactly one usage record after it has ended. */
+/** Accounts for a model call: exactly one usage record after it has ended. */
 import { type CallOutcome, totalTokens, type Usage, type UsageRecord } from "../base/usage.ts";
 import { isStream, type RoutedCall } from "../dispatch/attempt.ts";
 import type { Dispatched, Switchboard } from "../dispatch/dispatch.ts";
-import type { Estimate, Reservation } from "../money/budget.ts";
+import type { Reservation } from "../money/budget.ts";
 import { costOf, priceOf } from "../money/prices.ts";
+import { tierFactor } from "../money/tiers.ts";
 import type { Caller } from "../request/caller.ts";
-import { type Match, toDeployment } from "../routes/routes.ts";
+import type { Match } from "../routes/routes.ts";
 import type { SseWatch } from "../stream/sse-watch.ts";
 
 const BYTES_PER_TOKEN = 4;
@@ -22,23 +23,6 @@ export interface AcceptedCall extends RoutedCall {
 export interface AccountDeps {
   readonly board: Switchboard;
   readonly onUsage?: ((record: UsageRecord) => void) | undefined;
-}
-
-/** Roughly the most a call can cost: the size of the request, and the longest answer it allows. Ignores fallbacks. */
-export function toEstimate({ caller, match, request, requestId }: AcceptedCall, board: Switchboard): Estimate {
-  const inputTokens = Math.ceil(request.raw.length / BYTES_PER_TOKEN);
-  const maxOutputTokens = request.maxTokens ?? 0;
-  // Any deployment may answer, so the most expensive one counts. One unknown price makes the estimate unknown.
-  let maxCostUsd: number | null = 0;
-  for (const entry of match.entries) {
-    const deployment = toDeployment(entry, match, board.env);
-    if ("unusable" in deployment) continue;
-    const price = priceOf(deployment.provider, deployment.model, entry.price);
-    const usage = { inputTokens, outputTokens: maxOutputTokens, cacheReadTokens: 0, cacheWriteTokens: 0 };
-    if (price === null || maxCostUsd === null) maxCostUsd = null;
-    else maxCostUsd = Math.max(maxCostUsd, costOf(usage, price));
-  }
-  return { requestId, ...caller, model: request.model, inputTokens, maxOutputTokens, maxCostUsd };
 }
 
 /** Makes the usage record of one call. */
@@ -66,6 +50,7 @@ export class Account {
     const price =
       served === null ? null : priceOf(served.deployment.provider, served.deployment.model, served.entry.price);
     const free = outcome === "cached" || kind === "count_tokens";
+    const factor = served === null ? 1 : tierFactor(request, served.deployment);
     const record: UsageRecord = {
       requestId,
       at: new Date(this.#startedAt).toISOString(),
@@ -82,7 +67,7 @@ export class Account {
       status,
       usage,
       estimated,
-      costUsd: free ? 0 : usage === null || price === null ? costWithoutUsage(result) : costOf(usage, price),
+      costUsd: free ? 0 : usage === null || price === null ? costWithoutUsage(result) : costOf(usage, price, factor),
       priceVersion: price?.version ?? null,
       durationMs: board.deps.now() - this.#startedAt,
       firstByteMs: result?.kind === "answer" ? result.answer.firstByteMs : null,
@@ -90,7 +75,7 @@ export class Account {
     };
     if (served !== null && usage !== null) board.states.countTokens(served.entry.id, totalTokens(usage));
     this.reservation?.settle(record);
-    if (kind === "messages") onUsage?.(record);
+    onUsage?.(record);
     board.log({ event: "model_call", kind, ...record, tried: result?.tries ?? [] });
   }
 

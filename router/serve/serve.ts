@@ -11,7 +11,8 @@ import type { Reserve } from "../money/budget.ts";
 import type { SseWatch } from "../stream/sse-watch.ts";
 import { guardStream, type StartedStream, type StreamEnd } from "../stream/stream-guard.ts";
 import { type AnswerCache, AnswerRecorder, cacheKey } from "./cache.ts";
-import { type AcceptedCall, Account, type AccountDeps, toEstimate } from "./record.ts";
+import { toEstimate } from "./estimate.ts";
+import { type AcceptedCall, Account, type AccountDeps } from "./record.ts";
 
 /**
  * How long a stream's status line waits for the upstream. A failure within this time gets its own HTTP status. After it
@@ -46,8 +47,13 @@ export async function serve(call: AcceptedCall, deps: ServeDeps): Promise<Respon
     headers.set("x-gantry-cache", "hit");
     return new Response(kept.bytes as Uint8Array<ArrayBuffer>, { headers });
   }
-  if (reserve !== undefined && call.kind === "messages") {
-    const answer = await reserve(toEstimate(call, board));
+  if (reserve !== undefined) {
+    const estimate = await toEstimate(call, board);
+    if (!estimate.ok) {
+      account.close("failed", estimate.failure.status, null);
+      return errorResponse(estimate.failure, call.requestId);
+    }
+    const answer = await reserve(estimate.value);
     if (!answer.granted) {
       account.close("failed", answer.refusal.status, null);
       return errorResponse(answer.refusal, call.requestId);

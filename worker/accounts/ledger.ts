@@ -46,7 +46,10 @@ export class Ledger extends DurableObject<Env> {
     );
   }
 
-  /** Sets money aside for a call. Refuses when the account's or the session's limit would be exceeded. */
+  /**
+   * Sets money aside for a call. Refuses when the account's or the session's limit would be exceeded, and where there is a
+   * limit but no known price.
+   */
   reserve(estimate: Estimate): Reserved {
     const { sql } = this.ctx.storage;
     sql.exec("DELETE FROM reserved WHERE at < ?", Date.now() - FORGOTTEN_MS);
@@ -62,6 +65,7 @@ export class Ledger extends DurableObject<Env> {
     ];
     for (const { name, limit, where, values } of limits) {
       if (limit === null) continue;
+      if (estimate.maxCostUsd === null) return { ok: false, message: withoutPrice(estimate, name) };
       const spent = sql
         .exec<{ usd: number }>(`SELECT COALESCE(SUM(cost), 0) AS usd FROM usage WHERE ${where}`, ...values)
         .one().usd;
@@ -139,6 +143,12 @@ export class Ledger extends DurableObject<Env> {
         unknown_cost_requests: Number(row["unknown_cost"]),
       }));
   }
+}
+
+/** Unknown is not zero: a call that cannot be counted would pass any limit. */
+function withoutPrice({ model, unpriced }: Estimate, limited: string): string {
+  const { route, model: asked } = unpriced ?? { route: model, model };
+  return `This ${limited} has a budget, and the price of "${asked}" is not known, so the call to model "${model}" cannot be counted: set model_info.input_cost_per_token and model_info.output_cost_per_token of the route "${route}" in litellm_config.yaml.`;
 }
 
 /** The ledger object of an account. */

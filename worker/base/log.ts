@@ -1,3 +1,4 @@
+import { toLogLine } from "@gantry/router/base/log-line.ts";
 import { Later } from "./later.ts";
 
 /** Writes one structured log line. Values are settings, ids and reasons; never prompts, keys or tool output. */
@@ -14,7 +15,7 @@ export function reportLater(entry: Record<string, unknown>, waitUntil: (work: Pr
 }
 
 function toLine(entry: Record<string, unknown>): string {
-  return JSON.stringify({ at: new Date().toISOString(), from: "worker", ...entry });
+  return toLogLine({ at: new Date().toISOString(), from: "worker", ...entry });
 }
 
 function write(line: string): void {

@@ -1,8 +1,10 @@
 import { waitUntil } from "cloudflare:workers";
 import { parseRouterConfig } from "@gantry/router/config/config.ts";
 import { effects } from "@gantry/router/base/effects.ts";
+import { budgetWarning } from "@gantry/router/money/unpriced.ts";
 import { createRouter } from "@gantry/router/router.ts";
 import type { Router } from "@gantry/router/router.ts";
+import { routerEnv } from "@gantry/router/routes/keys.ts";
 import { compileRoutes } from "@gantry/router/routes/routes.ts";
 import type { RouteTable } from "@gantry/router/routes/routes.ts";
 import { newId } from "@gantry/protocol/ids.ts";
@@ -32,9 +34,12 @@ function load(env: Env): { router: Router; routes: RouteTable } {
   const { config, problems } = parseRouterConfig(env.LITELLM_CONFIG_TEXT ?? bundledRoutes);
   for (const problem of problems) report({ event: "routes_problem", ...problem });
   const limited = limitOf(env.GANTRY_ACCOUNT_BUDGET_USD) !== null || limitOf(env.GANTRY_SESSION_BUDGET_USD) !== null;
+  // Settings and keys are bindings. The router gets those that its configuration names, and looks them up at each call.
+  const names = routerEnv(config, env as unknown as Record<string, string | undefined>);
+  const unpriced = limited ? budgetWarning(config, names) : undefined;
+  if (unpriced !== undefined) report({ event: "routes_without_price", message: unpriced });
   const router = createRouter(config, {
-    // Settings and keys are bindings; the router looks them up by name at each call.
-    env: env as unknown as Record<string, string | undefined>,
+    env: names,
     ...effects,
     fetch: directFetch(env),
     newId: (prefix) => `${prefix}_${newId("request").slice(4)}`,
