@@ -11,6 +11,7 @@ import type { SandboxLevel } from "@gantry/protocol/sandbox.ts";
 import { buildWorkerApart } from "./build.ts";
 import { lockState } from "./lock.ts";
 import { openLog } from "./log-file.ts";
+import { openFileLimit, openFilesWarning } from "./open-files.ts";
 import { keepRunner } from "./runner-process.ts";
 import { BadSetting, readSettings } from "./settings.ts";
 import type { Settings } from "./settings.ts";
@@ -46,7 +47,9 @@ async function start(settings: Settings): Promise<void> {
     );
   for (const name of settings.secrets) delete process.env[name];
   const port = await freePort(settings.host, settings.port);
-  for (const line of settings.warnings) console.log(`Warning: ${line}`);
+  const filesWarning = openFilesWarning(openFileLimit());
+  for (const line of [...settings.warnings, ...(filesWarning === null ? [] : [filesWarning])])
+    console.log(`Warning: ${line}`);
   if ((await buildWorkerApart()) === "built") console.log("The Worker was built.");
 
   const log = openLog(settings.state);

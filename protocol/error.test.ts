@@ -39,6 +39,11 @@ const EXAMPLES: { [Code in ErrorCode]: { error: Extract<ApiError, { code: Code }
   idempotency_mismatch: { error: { code: "idempotency_mismatch" }, status: 409, says: "another request" },
   idempotency_in_flight: { error: { code: "idempotency_in_flight" }, status: 409, says: "not been answered" },
   body_too_large: { error: { code: "body_too_large", maxBytes: 7 }, status: 413, says: "7 bytes" },
+  too_many_at_once: {
+    error: { code: "too_many_at_once", what: "diffs", max: 1, of: "account", retryAfter: 2 },
+    status: 429,
+    says: "1 diffs open",
+  },
   queue_full: { error: { code: "queue_full", max: 9 }, status: 429, says: "9 prompts" },
   storage_full: { error: { code: "storage_full", freeBytes: 5, neededBytes: 6 }, status: 507, says: "5 bytes" },
   storage_unavailable: {

@@ -28,6 +28,14 @@ export type ApiError =
   | { readonly code: "not_acceptable"; readonly offered: string }
   | { readonly code: "body_too_large"; readonly maxBytes: number }
   | { readonly code: "queue_full"; readonly max: number }
+  /** The account, or the session, has as many of these open as it may have. `retryAfter` is in seconds. */
+  | {
+      readonly code: "too_many_at_once";
+      readonly what: string;
+      readonly max: number;
+      readonly of: "account" | "session";
+      readonly retryAfter: number;
+    }
   | { readonly code: "storage_full"; readonly freeBytes: number; readonly neededBytes: number }
   /** A part of the storage does not answer or cannot write: `catalog`, or `storage` when the part is unknown. */
   | { readonly code: "storage_unavailable"; readonly part: string }
@@ -54,6 +62,7 @@ export const ERROR_STATUS: Record<ErrorCode, number> = {
   not_acceptable: 406,
   body_too_large: 413,
   queue_full: 429,
+  too_many_at_once: 429,
   storage_full: 507,
   storage_unavailable: 503,
   sandbox_unavailable: 503,
@@ -95,6 +104,8 @@ export function errorMessage(error: ApiError): string {
       return `The body is larger than ${error.maxBytes} bytes.`;
     case "queue_full":
       return `${error.max} prompts are already waiting in this session.`;
+    case "too_many_at_once":
+      return `This ${error.of} has ${error.max} ${error.what} open at the same time, as many as it may have. Try again in ${error.retryAfter} seconds.`;
     case "storage_full":
       return `Only ${error.freeBytes} bytes are free on the disk that holds the state; ${error.neededBytes} are needed to accept work safely.`;
     case "storage_unavailable":

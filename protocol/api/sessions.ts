@@ -99,13 +99,13 @@ export const SessionListQuery = z.strictObject({
   ...CREATED_QUERY,
   include_archived: QueryFlag.optional(),
   order: z.enum(["asc", "desc"]).default("desc"),
-  "statuses[]": z.array(SessionStatus).optional(),
+  "statuses[]": z.array(SessionStatus).max(20).optional(),
 });
 
 /** Query of `/v1/sessions/{id}/threads`. */
 export const ThreadListQuery = z.strictObject({
   ...PAGE_QUERY,
-  "statuses[]": z.array(SessionStatus).optional(),
+  "statuses[]": z.array(SessionStatus).max(20).optional(),
 });
 
 /** Events that a client may send. */
@@ -153,7 +153,8 @@ export const EventListQuery = z.strictObject({
   page: z.string().optional(),
   /** Gantry's own: the `seq` after which to begin. */
   after: z.string().optional(),
-  "types[]": z.array(z.string()).optional(),
+  /** A statement of the log's database binds at most 100 values. */
+  "types[]": z.array(z.string()).max(64).optional(),
   ...CREATED_QUERY,
   order: z.enum(["asc", "desc"]).default("asc"),
 });
@@ -162,7 +163,7 @@ export const EventListQuery = z.strictObject({
 export const SendEventsQuery = z.strictObject({
   ...COMMON_QUERY,
   event_deltas: z.string().optional(),
-  "event_deltas[]": z.array(z.string()).optional(),
+  "event_deltas[]": z.array(z.string()).max(20).optional(),
 });
 
 /** `after` is the `seq` or the id of the event after which to begin; `event_deltas` adds previews of texts. */
@@ -170,7 +171,7 @@ export const EventStreamQuery = z.strictObject({
   ...COMMON_QUERY,
   after: z.string().optional(),
   event_deltas: z.string().optional(),
-  "event_deltas[]": z.array(z.string()).optional(),
+  "event_deltas[]": z.array(z.string()).max(20).optional(),
 });
 
 /** With `ack` the client confirms the frames it has read, and the server pauses when confirmations are missing. */

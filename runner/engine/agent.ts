@@ -94,6 +94,8 @@ export class Engine {
       // A workspace is data. Without these two settings a cloned repository can configure the engine and steal its token.
       settingSources: [],
       strictMcpConfig: true,
+      // A prompt is data too. Otherwise `@path` in it reads any file past every policy, and `/model` changes the model.
+      verbatimPrompts: true,
       forwardSubagentText: true,
       includePartialMessages: true,
       ...(args.resume ? { resume: command.engineSessionId } : { sessionId: command.engineSessionId }),

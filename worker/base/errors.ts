@@ -40,6 +40,7 @@ export function errorResponse(error: unknown, path: string, requestId: string): 
   const headers: Record<string, string> = { "request-id": requestId, "cache-control": "no-store" };
   if (status === 401) headers["www-authenticate"] = "Bearer";
   if (["queue_full", "sandbox_unavailable", "storage_unavailable"].includes(refused.code)) headers["retry-after"] = "5";
+  if (refused.code === "too_many_at_once") headers["retry-after"] = String(refused.retryAfter);
   if (refused.code === "idempotency_in_flight") headers["retry-after"] = "1";
   // `/query` has a third shape, which its clients expect.
   if (path === "/query") {

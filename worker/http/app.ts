@@ -2,7 +2,7 @@ import { RequestRefused } from "@gantry/protocol/error.ts";
 import { newId } from "@gantry/protocol/ids.ts";
 import { Hono } from "hono";
 import { reportLater } from "../base/log.ts";
-import { discardBody } from "./request/body.ts";
+import { drainRefused } from "./request/body.ts";
 import type { App } from "./request/context.ts";
 import { DOORS } from "./doors.ts";
 import { errorResponse } from "../base/errors.ts";
@@ -25,7 +25,6 @@ export function createApp(): Hono<App> {
     const started = Date.now();
     c.set("requestId", requestId);
     await next();
-    if (c.res.status >= 400) await discardBody(c.req.raw);
     if (!c.res.headers.has("request-id")) c.header("request-id", requestId);
     c.header("x-request-id", requestId);
     reportLater(
@@ -40,6 +39,7 @@ export function createApp(): Hono<App> {
       (work) => c.executionCtx.waitUntil(work),
     );
   });
+  app.use(drainRefused);
   app.use(checkHost);
   app.use("/v1/messages/*", authenticateEngine);
   app.use("/sandbox/*", authenticateSandbox);

@@ -13,6 +13,7 @@ import { accept } from "./drive/driver.ts";
 import type { LogPage, LogQuery } from "./log/event-log.ts";
 import { pageWithin, resultOf, runWithin, sumUsage } from "./log/reading.ts";
 import type { RunFacts } from "./log/reading.ts";
+import { promptContainsFile } from "./log/prompt-files.ts";
 import { storyTeller } from "./log/run-story.ts";
 import type { RunStory } from "./log/run-story.ts";
 import { streamLog } from "./log/stream.ts";
@@ -107,7 +108,7 @@ export class Operations implements SessionOperations {
   mayReadFile(fileId: string): boolean {
     const { queue, resources, log } = this.#parts;
     const run = queue.running();
-    return run !== null && (resources.holds(fileId) || log.payload(run.promptSeq).includes(fileId));
+    return run !== null && (resources.holds(fileId) || promptContainsFile(log.payload(run.promptSeq), fileId));
   }
 
   workspace(): Workspace {

@@ -28,8 +28,19 @@ const MAX_TEXT_BYTES = 512 * 1024;
 /** Most characters of all patches together. Further files are listed as changed, without lines. */
 const MAX_PATCH_CHARS = 4 * 1024 * 1024;
 const MAX_CHANGES = 5_000;
-/** Time to compare one file. */
-const MAX_COMPARE_MS = 1_000;
+/** Bytes of files that are read to compare them, in one request. */
+const MAX_READ_BYTES = 64 * 1024 * 1024;
+/** Milliseconds to compare one file, and all files of a request. Nothing else runs while lines are compared. */
+const MAX_FILE_MS = 200;
+const MAX_TOTAL_MS = 1_000;
+/**
+ * Added and removed lines of one file, beyond which it is listed without lines. The time grows with the square of this
+ * number: 200 ms for a thousand. In the cloud the clock stands still while lines are compared, so the number is the limit.
+ */
+const MAX_EDITS = 1_500;
+const MAX_TOTAL_EDITS_SQUARED = 4 * MAX_EDITS ** 2;
+/** Milliseconds, and files, after which other requests get a turn. */
+const TURN = { ms: 20, files: 50 };
 
 /** What changed between two snapshots; `before` null: everything is new. Reads only the pages and files that differ. */
 export async function diff(before: Side | null, after: Side): Promise<{ changes: Change[]; truncated: boolean }> {
@@ -43,11 +54,11 @@ export async function diff(before: Side | null, after: Side): Promise<{ changes:
     .sort()
     .filter((path) => !same(old.get(path), now.get(path)));
   const changes: Change[] = [];
-  let room = MAX_PATCH_CHARS;
+  const budget = new Budget();
   for (const path of paths.slice(0, MAX_CHANGES)) {
     const [was, is] = [old.get(path), now.get(path)];
-    const lines = room > 0 ? await patchOf(path, [before, was], [after, is]) : null;
-    room -= lines?.patch.length ?? 0;
+    const lines = budget.left ? await patchOf(path, [before, was], [after, is], budget) : null;
+    await budget.turn();
     changes.push({
       path,
       status: was ? (is ? "modified" : "deleted") : "added",
@@ -58,7 +69,46 @@ export async function diff(before: Side | null, after: Side): Promise<{ changes:
       patch: lines?.patch ?? null,
     });
   }
-  return { changes, truncated: paths.length > MAX_CHANGES || room <= 0 };
+  return { changes, truncated: paths.length > MAX_CHANGES || !budget.left };
+}
+
+/** What one request may still spend. Each limit counts for the request: a limit for a file alone is none for 5,000 files. */
+class Budget {
+  #chars = MAX_PATCH_CHARS;
+  #bytes = MAX_READ_BYTES;
+  #ms = MAX_TOTAL_MS;
+  #editsSquared = MAX_TOTAL_EDITS_SQUARED;
+  #turnBegan = Date.now();
+  #filesOfTurn = 0;
+
+  get left(): boolean {
+    return this.#chars > 0 && this.#bytes > 0 && this.#ms > 0 && this.#editsSquared > 0;
+  }
+
+  /** Milliseconds that the next comparison may take. */
+  get ms(): number {
+    return Math.min(MAX_FILE_MS, this.#ms);
+  }
+
+  read(bytes: number): void {
+    this.#bytes -= bytes;
+  }
+
+  /** Notes a comparison. `edits`: its added and removed lines, or `MAX_EDITS` when it was given up. */
+  compared(ms: number, edits: number, chars: number): void {
+    this.#ms -= ms;
+    this.#editsSquared -= edits ** 2;
+    this.#chars -= chars;
+  }
+
+  /** Lets other requests run when this one has had its turn. */
+  async turn(): Promise<void> {
+    this.#filesOfTurn += 1;
+    if (Date.now() - this.#turnBegan < TURN.ms && this.#filesOfTurn < TURN.files) return;
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    this.#turnBegan = Date.now();
+    this.#filesOfTurn = 0;
+  }
 }
 
 /** Files and links on pages that only this side has. A folder alone does not count as a change. */
@@ -86,26 +136,52 @@ async function patchOf(
   path: string,
   old: readonly [Side | null, SnapshotEntry | undefined],
   now: readonly [Side | null, SnapshotEntry | undefined],
+  budget: Budget,
 ): Promise<{ patch: string; additions: number; deletions: number } | null> {
-  const [was, is] = [await textOf(...old), await textOf(...now)];
+  const [was, is] = [await textOf(...old, budget), await textOf(...now, budget)];
   if (was === null || is === null) return null;
   const [oldMode, newMode] = [modeOf(old[1]), modeOf(now[1])];
   const names = [oldMode ? `a/${path}` : "/dev/null", newMode ? `b/${path}` : "/dev/null"] as const;
-  const patch = structuredPatch(...names, was, is, undefined, undefined, { timeout: MAX_COMPARE_MS });
-  if (!patch) return null;
+  const began = Date.now();
+  // A file that is new or gone costs nothing to compare, however long it is.
+  const isWhole = was === "" || is === "";
+  const limits = { timeout: budget.ms, maxEditLength: isWhole ? Infinity : MAX_EDITS };
+  const patch =
+    isWhole || fewestEdits(was, is) <= MAX_EDITS
+      ? structuredPatch(...names, was, is, undefined, undefined, limits)
+      : undefined;
+  if (!patch) {
+    budget.compared(Date.now() - began, MAX_EDITS, 0);
+    return null;
+  }
   const lines = patch.hunks.flatMap((hunk) => hunk.lines);
-  return {
-    patch: formatPatch({
-      ...patch,
-      isGit: true,
-      ...(oldMode ? {} : { isCreate: true }),
-      ...(newMode ? {} : { isDelete: true }),
-      ...(oldMode && oldMode !== newMode ? { oldMode } : {}),
-      ...(newMode && oldMode !== newMode ? { newMode } : {}),
-    }),
-    additions: lines.filter((line) => line.startsWith("+")).length,
-    deletions: lines.filter((line) => line.startsWith("-")).length,
-  };
+  const additions = lines.filter((line) => line.startsWith("+")).length;
+  const deletions = lines.filter((line) => line.startsWith("-")).length;
+  const text = formatPatch({
+    ...patch,
+    isGit: true,
+    ...(oldMode ? {} : { isCreate: true }),
+    ...(newMode ? {} : { isDelete: true }),
+    ...(oldMode && oldMode !== newMode ? { oldMode } : {}),
+    ...(newMode && oldMode !== newMode ? { newMode } : {}),
+  });
+  budget.compared(Date.now() - began, isWhole ? 0 : additions + deletions, text.length);
+  return { patch: text, additions, deletions };
+}
+
+/** A lower bound for the added and removed lines: those that the other side does not have at all. Takes linear time. */
+function fewestEdits(was: string, is: string): number {
+  const unmatched = new Map<string, number>();
+  const [old, now] = [was.split("\n"), is.split("\n")];
+  for (const line of old) unmatched.set(line, (unmatched.get(line) ?? 0) + 1);
+  let common = 0;
+  for (const line of now) {
+    const count = unmatched.get(line) ?? 0;
+    if (count === 0) continue;
+    unmatched.set(line, count - 1);
+    common += 1;
+  }
+  return old.length + now.length - 2 * common;
 }
 
 /** A file's mode as git writes it. */
@@ -116,10 +192,11 @@ function modeOf(entry: SnapshotEntry | undefined): string | null {
 }
 
 /** The text of one side; "" when there is no file, null when it is not text or too large. */
-async function textOf(side: Side | null, entry: SnapshotEntry | undefined): Promise<string | null> {
+async function textOf(side: Side | null, entry: SnapshotEntry | undefined, budget: Budget): Promise<string | null> {
   if (!side || !entry || entry.t === "d") return "";
   if (entry.t === "l") return entry.to;
   if (entry.s > MAX_TEXT_BYTES) return null;
+  budget.read(entry.s);
   return readText(side, entry);
 }
 

@@ -22,7 +22,7 @@ const ERRORS: Readonly<Record<number, string>> = {
   409: "The object's state does not allow this, or the idempotency key is in use",
   413: "The body is too large",
   422: "The run ended without an answer: it reached a limit or was refused",
-  429: "Too many prompts are waiting, or the model's provider has reached its rate limit",
+  429: "Too many prompts are waiting, the account has too much open at the same time, or the model's provider has reached its rate limit",
   500: "Internal error; the log has the details under the request id",
   502: "The model's provider failed",
   503: "The sandbox was lost or does not respond",

@@ -2,7 +2,9 @@ import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { ApiError } from "@gantry/protocol/error.ts";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { MAX_BODY_BYTES, discardBody, readJson } from "./body.ts";
+import { Hono } from "hono";
+import { MAX_BODY_BYTES, discardBody, drainRefused, readJson } from "./body.ts";
+import type { App } from "./context.ts";
 
 const Body = z.strictObject({
   prompt: z.string(),
@@ -162,5 +164,55 @@ describe("a body that is too large", () => {
     await discardBody(used);
     const broken = new ReadableStream({ start: (controller) => controller.error(new Error("gone")) });
     await discardBody(post(broken));
+  });
+});
+
+describe("a body that never ends, of a refused request", () => {
+  /** A body of one byte and then nothing. `isCancelled` says whether its reader gave up. */
+  function stalled(): { body: ReadableStream<Uint8Array>; isCancelled: () => boolean } {
+    let isCancelled = false;
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(new Uint8Array(1)),
+      cancel: () => void (isCancelled = true),
+    });
+    return { body, isCancelled: () => isCancelled };
+  }
+
+  /** An app that refuses every request, from a known sender or from a stranger. */
+  function refusing(isKnown: boolean): Hono<App> {
+    const app = new Hono<App>();
+    app.use(drainRefused);
+    app.use(async (c) => {
+      await Promise.resolve();
+      if (isKnown) c.set("principal", { account: "a", keyId: "k", scopes: ["sessions"] });
+      return c.text("refused", isKnown ? 400 : 401);
+    });
+    return app;
+  }
+
+  it("sec/H3 does not hold back a stranger's answer", async () => {
+    const started = Date.now();
+    const response = await refusing(false).request(post(stalled().body));
+    expect([response.status, Date.now() - started < 500]).toEqual([401, true]);
+  });
+
+  it("sec/H3 holds back a known sender's answer for seconds only", async () => {
+    const { body, isCancelled } = stalled();
+    const started = Date.now();
+    const response = await refusing(true).request(post(body));
+    expect([response.status, Date.now() - started < 5_000, isCancelled()]).toEqual([400, true, true]);
+  });
+
+  it("sec/H3 is given up when it is slow in total", async () => {
+    let isCancelled = false;
+    const drip = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        controller.enqueue(new Uint8Array(1));
+      },
+      cancel: () => void (isCancelled = true),
+    });
+    await discardBody(post(drip), { totalMs: 100, idleMs: 50 });
+    expect(isCancelled).toBe(true);
   });
 });

@@ -1,6 +1,8 @@
 import { joined } from "@gantry/protocol/bytes.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
+import { createMiddleware } from "hono/factory";
 import type { z } from "zod";
+import type { App, Principal } from "./context.ts";
 
 /** Largest body of a request, in bytes. */
 export const MAX_BODY_BYTES = 10 * 1024 * 1024;
@@ -59,19 +61,46 @@ function deepest(issue: z.core.$ZodIssue): z.core.$ZodIssue {
  */
 const MAX_DISCARDED_BYTES = 8 * MAX_BODY_BYTES;
 
-/** Reads the rest of a refused body, so that a client that is still sending sees the answer. It always ends, never throws. */
-export async function discardBody({ body }: Request): Promise<void> {
+/** Milliseconds that a refused body may take in total, and between two pieces. */
+const DISCARD = { totalMs: 20_000, idleMs: 2_000 };
+
+/**
+ * Reads the rest of a refused body, so that a client that is still sending sees the answer. It never throws, and it ends
+ * with the body, after `MAX_DISCARDED_BYTES`, or when the client is slower than `limits`. The runtime closes the
+ * connection of an unread body after the answer, and from then on nothing can be read.
+ */
+export async function discardBody({ body }: Request, limits = DISCARD): Promise<void> {
   if (body === null || body.locked) return;
+  const reader: ReadableStreamDefaultReader<Uint8Array> = body.getReader();
+  const stop = (): void => void reader.cancel("The request was refused.").catch(() => {});
+  const total = setTimeout(stop, limits.totalMs);
+  let idle = setTimeout(stop, limits.idleMs);
   try {
-    let size = 0;
-    for await (const chunk of body as AsyncIterable<Uint8Array>) {
-      size += chunk.byteLength;
-      if (size > MAX_DISCARDED_BYTES) return;
+    for (let size = 0; size <= MAX_DISCARDED_BYTES;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      size += value.byteLength;
+      clearTimeout(idle);
+      idle = setTimeout(stop, limits.idleMs);
     }
+    stop();
   } catch {
-    // The client is gone, or the body was already read.
+    // The client is gone.
+  } finally {
+    clearTimeout(total);
+    clearTimeout(idle);
   }
 }
+
+/**
+ * Reads the rest of a refused request's body before the answer leaves, but only for a known sender. A stranger gets the
+ * answer at once, whatever is outstanding: otherwise half a body, sent without a key, would hold a connection.
+ */
+export const drainRefused = createMiddleware<App>(async (c, next) => {
+  await next();
+  const known: Principal | undefined = c.get("principal");
+  if (c.res.status >= 400 && known !== undefined) await discardBody(c.req.raw);
+});
 
 /** The bytes of a body. Throws `body_too_large` above `MAX_BODY_BYTES`. */
 export async function readBytes(request: Request): Promise<Uint8Array> {

@@ -10,6 +10,7 @@ import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { ApiError } from "@gantry/protocol/error.ts";
 import { newId } from "@gantry/protocol/ids.ts";
 import type { Context } from "hono";
+import { holding, take } from "../../accounts/limits.ts";
 import { attachment, mimeTypeOf } from "../../catalog/files/names.ts";
 import type { Snapshot } from "../../snapshots/tables.ts";
 import { toIso } from "../../storage/catalog.ts";
@@ -142,8 +143,16 @@ export async function archiveWorkspace(c: Context<App>): Promise<Response> {
   const { path, snapshot_id, run_id, at_event } = readQuery(c, ArchiveQuery);
   const folder = path.replace(/^\/+|\/+$/g, "");
   const workspace = await workspaceOf(c);
-  const { body, snapshot } = valueOf(await workspace.archive({ snapshot_id, run_id, at_event }, folder));
-  return new Response(body, {
+  const place = take("archive", c.get("principal"));
+  let found: Extract<Awaited<ReturnType<typeof workspace.archive>>, { ok: true }>;
+  try {
+    found = valueOf(await workspace.archive({ snapshot_id, run_id, at_event }, folder));
+  } catch (error) {
+    place[Symbol.dispose]();
+    throw error;
+  }
+  const { body, snapshot } = found;
+  return new Response(holding(body, place), {
     headers: {
       ...STREAM_HEADERS,
       "content-type": "application/zip",
@@ -163,7 +172,13 @@ export async function diffWorkspace(c: Context<App>): Promise<Response> {
       reason: "cannot be combined with from or to",
     });
   const workspace = await workspaceOf(c);
-  const found = valueOf(await workspace.diff({ run_id, from, to }));
+  const place = take("diff", c.get("principal"));
+  let found: Extract<Awaited<ReturnType<typeof workspace.diff>>, { ok: true }>;
+  try {
+    found = valueOf(await workspace.diff({ run_id, from, to }));
+  } finally {
+    place[Symbol.dispose]();
+  }
   if (/\btext\/x-(diff|patch)\b/.test(c.req.header("accept") ?? ""))
     return new Response(found.changes.map((change) => change.patch ?? "").join(""), {
       headers: { "content-type": "text/x-diff; charset=utf-8", "x-content-type-options": "nosniff" },

@@ -38,7 +38,7 @@ export interface SessionOperations {
   changeResources(change: ResourceChange): boolean;
   /** A resource with its sealed credential, for the requests of a sandbox. Null: there is no such resource. */
   resource(id: string): SessionResource | null;
-  /** Whether the session's sandbox may read a file: it is mounted, or the prompt in progress contains it. */
+  /** Whether the session's sandbox may read a file: it is mounted, or it is a block of the prompt in progress. */
   mayReadFile(fileId: string): boolean;
   /** Its files. */
   workspace(): Workspace;
