@@ -85,10 +85,15 @@ export class Threads {
     this.note(events);
   }
 
-  /** Adds the tokens of a sub-agent's model call; `taskId` is the engine's id of the sub-agent. */
+  /**
+   * Adds the tokens of a sub-agent's model call; `taskId` is the sandbox's claim of which sub-agent that is. The call may
+   * end before its thread is in the log, so the tokens are kept; `usage` counts them once there is such a thread.
+   */
   count(taskId: string, usage: ModelUsage): void {
     this.#sql.exec(
-      `INSERT INTO thread_usage VALUES (?, ?, ?, ?, ?) ON CONFLICT (task_id) DO UPDATE SET input = input + excluded.input,
+      `INSERT INTO thread_usage SELECT ?, ?, ?, ?, ?
+        WHERE (SELECT COUNT(*) FROM thread_usage) < ? OR EXISTS (SELECT 1 FROM thread_usage WHERE task_id = ?)
+        ON CONFLICT (task_id) DO UPDATE SET input = input + excluded.input,
         output = output + excluded.output, cache_creation = cache_creation + excluded.cache_creation,
         cache_read = cache_read + excluded.cache_read`,
       taskId,
@@ -96,16 +101,19 @@ export class Threads {
       usage.output_tokens,
       usage.cache_creation_input_tokens,
       usage.cache_read_input_tokens,
+      MAX_THREADS,
+      taskId,
     );
   }
 
-  /** Tokens of all sub-agents, or of one. */
+  /** Tokens of all sub-agents that have a thread, or of one of them. */
   usage(taskId?: string): ModelUsage {
-    const where = taskId === undefined ? "" : "WHERE task_id = ?";
+    const where = taskId === undefined ? "" : "AND task_id = ?";
     const row = this.#sql
       .exec(
         `SELECT SUM(input) AS input, SUM(output) AS output, SUM(cache_creation) AS cache_creation,
-          SUM(cache_read) AS cache_read FROM thread_usage ${where}`,
+          SUM(cache_read) AS cache_read FROM thread_usage
+          WHERE task_id IN (SELECT task_id FROM threads) ${where}`,
         ...(taskId === undefined ? [] : [taskId]),
       )
       .toArray()[0];
