@@ -4,6 +4,7 @@ import { availableParallelism, freemem, loadavg, totalmem } from "node:os";
 import { ContainerRequest } from "@gantry/protocol/api/container.ts";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
 import { isId, newId, toId } from "@gantry/protocol/ids.ts";
+import { jsonExcess } from "@gantry/protocol/json-limits.ts";
 import type { FramedEvent, Report, RunStart } from "@gantry/protocol/link.ts";
 import type { RunOptions } from "@gantry/protocol/run-options.ts";
 import { StoryLines, runErrorStatus } from "@gantry/protocol/story-lines.ts";
@@ -250,6 +251,8 @@ async function readBody(request: IncomingMessage): Promise<z.infer<typeof Contai
       `The body is not valid JSON: ${error instanceof Error ? error.message : ""}`,
     );
   }
+  const excess = jsonExcess(value);
+  if (excess !== null) throw new RequestRefused(400, "invalid_request", `body: ${excess}`, "body");
   const parsed = ContainerRequest.safeParse(value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];

@@ -4,6 +4,7 @@ import type { IncomingMessage, Server } from "node:http";
 import { availableParallelism } from "node:os";
 import { statfs } from "node:fs/promises";
 import { newId, isId } from "@gantry/protocol/ids.ts";
+import { MAX_LINK_DEPTH, parseJsonWithin } from "@gantry/protocol/json-limits.ts";
 import { EngineWish } from "@gantry/protocol/link.ts";
 import type { SandboxReport } from "@gantry/protocol/sandbox.ts";
 import { answerContainer, processHealth } from "./container-routes.ts";
@@ -221,7 +222,7 @@ function longestIdle(hosts: ReadonlyMap<string, SessionHost>): SessionHost | und
     .toSorted((a, b) => (a.idleSince ?? 0) - (b.idleSince ?? 0))[0];
 }
 
-/** The body as JSON; null when it is too long or not JSON. */
+/** The body as JSON; null when it is too long, nested too deep or not JSON. */
 async function readJson(request: IncomingMessage): Promise<unknown> {
   let text = "";
   for await (const piece of request.setEncoding("utf8")) {
@@ -229,7 +230,7 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
     if (text.length > MAX_BODY_CHARS) return null;
   }
   try {
-    return JSON.parse(text) as unknown;
+    return parseJsonWithin(text, MAX_LINK_DEPTH);
   } catch {
     return null;
   }

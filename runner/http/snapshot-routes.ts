@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { FRAME, FRAMES_TYPE, frameHeader, frameOf } from "@gantry/protocol/frames.ts";
+import { parseJsonWithin } from "@gantry/protocol/json-limits.ts";
 import { DoneRequest, ObjectsRequest, ScanRequest } from "@gantry/protocol/snapshot.ts";
 import type { SnapshotRefusal } from "@gantry/protocol/snapshot.ts";
 import { ZodError } from "zod";
@@ -83,5 +84,5 @@ async function bodyOf(request: IncomingMessage): Promise<unknown> {
     if (length > MAX_BODY_BYTES) throw new Refused("failed", "The body is too large.");
     pieces.push(piece);
   }
-  return JSON.parse(Buffer.concat(pieces).toString("utf8"));
+  return parseJsonWithin(Buffer.concat(pieces).toString("utf8"));
 }

@@ -16,6 +16,7 @@ import {
 } from "node:fs";
 import { Buffer } from "node:buffer";
 import { FRAME, TornFrames, readFrames } from "@gantry/protocol/frames.ts";
+import { parseJsonWithin } from "@gantry/protocol/json-limits.ts";
 import { RestoreStep, SAVED_PARTS, isTranscript, pieceBytes } from "@gantry/protocol/snapshot.ts";
 import type { FileEntry, Restored, SnapshotEntry } from "@gantry/protocol/snapshot.ts";
 import type { FolderRoots } from "../folders/session-folders.ts";
@@ -39,7 +40,8 @@ export async function restore(
     const writer = new Writer(roots);
     for await (const { kind, bytes } of readFrames(stream, MAX_FRAME_BYTES)) {
       if (kind === FRAME.data) writer.data(bytes);
-      else if (kind === FRAME.json) writer.step(RestoreStep.parse(JSON.parse(Buffer.from(bytes).toString("utf8"))));
+      else if (kind === FRAME.json)
+        writer.step(RestoreStep.parse(parseJsonWithin(Buffer.from(bytes).toString("utf8"))));
       else throw new Refused("bad_restore", `Unknown frame kind ${kind}.`);
     }
     return writer.end();
