@@ -69,7 +69,10 @@ export async function answerSnapshots(
     }
   } catch (error) {
     // Once the answer has begun, only closing the connection can show that it is incomplete.
-    if (response.headersSent) return void response.destroy();
+    if (response.headersSent) {
+      response.destroy();
+      return;
+    }
     const code = error instanceof Refused ? error.code : "failed";
     const message = error instanceof ZodError ? (error.issues[0]?.message ?? "unreadable") : String(error);
     json(STATUS[code], { error: code, message: (error instanceof Refused ? error.message : message).slice(0, 1000) });

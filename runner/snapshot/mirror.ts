@@ -1,5 +1,6 @@
 import { closeSync, constants, existsSync, openSync, readSync, readdirSync, statSync } from "node:fs";
 import { Buffer, isUtf8 } from "node:buffer";
+import { every } from "../base/guarded.ts";
 import { isTranscript } from "@gantry/protocol/snapshot.ts";
 
 /** Largest piece that is sent at once. */
@@ -38,7 +39,7 @@ export class Mirror {
 
   /** Begins to follow. */
   start(): void {
-    this.#timer ??= setInterval(() => this.look(), LOOK_MS).unref();
+    this.#timer ??= every("mirror", LOOK_MS, () => this.look()).unref();
   }
 
   /** Sends what is left and stops following. */

@@ -173,7 +173,10 @@ class Writer {
     const fd = openSync(this.#path(file), constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
     try {
       const { size } = fstatSync(fd);
-      if (size < at) return void this.#gaps.add(file);
+      if (size < at) {
+        this.#gaps.add(file);
+        return;
+      }
       const news = bytes.subarray(size - at);
       if (news.length === 0) return;
       writeWhole(fd, news, size);
