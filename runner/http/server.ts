@@ -14,8 +14,8 @@ import { guard, guarded } from "../base/guarded.ts";
 import { Admission } from "../host/admission.ts";
 import { Pool } from "../host/pool.ts";
 import { SessionHost } from "../host/session-host.ts";
-import { removeFolder } from "../folders/remove-folder.ts";
 import { rootsOf } from "../folders/session-folders.ts";
+import { Trash } from "../folders/trash.ts";
 import { answerFiles, matchFileRoute } from "./file-routes.ts";
 import { Links } from "./links.ts";
 import { answerSnapshots, matchSnapshotRoute } from "./snapshot-routes.ts";
@@ -100,6 +100,9 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
     log,
   });
 
+  const trash = new Trash(settings.root, log);
+  trash.sweep();
+
   const hostOf = (sessionId: string): SessionHost => {
     let host = hosts.get(sessionId);
     if (!host) {
@@ -130,7 +133,7 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
     // A container that serves a session has no routes of its own, because the session alone may use it.
     const alone = settings.session === undefined && isAuthorized(request, settings.token);
     if (alone && answerContainer(request, response, container)) return;
-    const { status, body } = await answer(request, settings, { runnerId, admission, pool, hosts });
+    const { status, body } = await answer(request, settings, { runnerId, admission, pool, hosts, trash });
     response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
   };
   const server = createServer((request, response) =>
@@ -138,6 +141,7 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
       "request",
       () => serve(request, response),
       () => {
+        if (response.writableEnded) return;
         // Once the answer has begun, only closing the connection can show that it is incomplete.
         if (response.headersSent) response.destroy();
         else response.writeHead(500, { "content-type": "application/json" }).end('{"error":"internal"}');
@@ -189,15 +193,15 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
 async function answer(
   request: IncomingMessage,
   settings: RunnerSettings,
-  state: { runnerId: string; admission: Admission; pool: Pool; hosts: Map<string, SessionHost> },
+  state: { runnerId: string; admission: Admission; pool: Pool; hosts: Map<string, SessionHost>; trash: Trash },
 ): Promise<{ status: number; body: unknown }> {
   if (!isAuthorized(request, settings.token)) return { status: 401, body: { error: "unauthorized" } };
   const sessionId = /^\/sessions\/([^/]+)$/.exec(request.url ?? "")?.[1];
   if (request.method === "DELETE" && sessionId && isId("session", sessionId)) {
     await state.hosts.get(sessionId)?.close();
     state.hosts.delete(sessionId);
-    await removeFolder(rootsOf({ root: settings.root, sessionId }).base);
-    return { status: 200, body: { deleted: sessionId } };
+    const removed = await state.trash.take(rootsOf({ root: settings.root, sessionId }).base);
+    return { status: 200, body: { deleted: sessionId, removed } };
   }
   if (request.method === "GET" && sessionId && isId("session", sessionId)) {
     const none: SandboxReport = {

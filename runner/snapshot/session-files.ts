@@ -115,7 +115,7 @@ export class SessionFiles {
       for (const part of [workspace, ...["home", "engine", "tmp"].map((name) => join(base, name))])
         await emptyFolder(part);
       // The next run mounts its resources again, and only new outputs are uploaded.
-      await removeFolder(join(base, "mnt"));
+      await removeFolder(join(base, "mnt"), join(base, ".trash"));
       const restored = await restore(this.#roots, stream);
       const folder = nameOf(base);
       rmSync(join(base, TORN_FILE));
