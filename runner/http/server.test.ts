@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -54,6 +54,36 @@ it("sec/H1 answers 500 when a request fails, and goes on", async () => {
   rmSync(root, { recursive: true });
   writeFileSync(root, "");
   expect((await ask(`/sessions/${newId("session")}`, { method: "DELETE" })).status).toBe(500);
+  expect((await ask("/health")).status).toBe(200);
+});
+
+it("sec/low 3 refuses a name that is too long with 400, and shows no path of this machine", async () => {
+  const id = newId("session");
+  const put = (path: string): Promise<Response> => ask(`/sessions/${id}/files/${path}`, { method: "PUT", body: "x" });
+  expect((await put("ok.txt")).status).toBe(200);
+  for (const path of ["n".repeat(300), `a/${"n".repeat(300)}/b`, `${"é".repeat(200)}`]) {
+    const answer = await put(encodeURIComponent(path).replaceAll("%2F", "/"));
+    expect(answer.status).toBe(400);
+    expect(await answer.text()).not.toContain(root);
+  }
+  const taken = newId("session");
+  writeFileSync(join(root, taken), "");
+  const answer = await ask(`/sessions/${taken}/files/a.txt`, { method: "PUT", body: "x" });
+  expect(answer.status).toBe(500);
+  expect(await answer.text()).not.toContain(root);
+});
+
+it("sec/H2 removes a deleted session's folder, however deep it is, and goes on", async () => {
+  const id = newId("session");
+  mkdirSync(join(root, id));
+  for (let count = 0; count < 40; count++) {
+    mkdirSync(join(root, "above"));
+    renameSync(join(root, id), join(root, "above", "x".repeat(200)));
+    renameSync(join(root, "above"), join(root, id));
+  }
+  const answer = await ask(`/sessions/${id}`, { method: "DELETE" });
+  expect(await answer.json()).toEqual({ deleted: id, removed: true });
+  expect(readdirSync(root).includes(id)).toBe(false);
   expect((await ask("/health")).status).toBe(200);
 });
 

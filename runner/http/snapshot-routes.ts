@@ -7,7 +7,7 @@ import { DoneRequest, ObjectsRequest, ScanRequest } from "@gantry/protocol/snaps
 import type { SnapshotRefusal } from "@gantry/protocol/snapshot.ts";
 import { ZodError } from "zod";
 import type { SessionHost } from "../host/session-host.ts";
-import { Refused } from "../snapshot/refused.ts";
+import { Refused, codeOf } from "../snapshot/refused.ts";
 
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
@@ -74,7 +74,7 @@ export async function answerSnapshots(
       return;
     }
     const code = error instanceof Refused ? error.code : "failed";
-    const message = error instanceof ZodError ? (error.issues[0]?.message ?? "unreadable") : String(error);
+    const message = error instanceof ZodError ? (error.issues[0]?.message ?? "unreadable") : codeOf(error);
     json(STATUS[code], { error: code, message: (error instanceof Refused ? error.message : message).slice(0, 1000) });
   }
 }

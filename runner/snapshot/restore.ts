@@ -21,7 +21,7 @@ import { RestoreStep, SAVED_PARTS, isTranscript, pieceBytes } from "@gantry/prot
 import type { FileEntry, Restored, SnapshotEntry } from "@gantry/protocol/snapshot.ts";
 import type { FolderRoots } from "../folders/session-folders.ts";
 import { diskPathOf, textToPath } from "./paths.ts";
-import { Refused } from "./refused.ts";
+import { Refused, codeOf } from "./refused.ts";
 
 const SAVED: ReadonlySet<string> = new Set(SAVED_PARTS);
 
@@ -47,7 +47,7 @@ export async function restore(
     return writer.end();
   } catch (error) {
     if (error instanceof Refused) throw error;
-    throw new Refused(error instanceof TornFrames ? "bad_restore" : "failed", String(error).slice(0, 900));
+    throw new Refused(error instanceof TornFrames ? "bad_restore" : "failed", codeOf(error).slice(0, 900));
   }
 }
 
