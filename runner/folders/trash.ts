@@ -56,14 +56,20 @@ export class Trash {
         (error: unknown) => {
           if ((error as NodeJS.ErrnoException).code === "ENOENT") return true;
           this.#log({ event: "folder_not_removed", error: String(error) });
-          this.#retry ??= after("trash", RETRY_MS, () => {
-            this.#retry = null;
-            this.sweep();
-          }).unref();
+          this.#retryLater();
           return false;
         },
       );
     this.#work = removed.then(() => {});
     return removed;
+  }
+
+  #retryLater(): void {
+    if (this.#retry !== null) return;
+    this.#retry = after("trash", RETRY_MS, () => {
+      this.#retry = null;
+      this.sweep();
+    });
+    this.#retry.unref();
   }
 }
