@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { MAX_LINK_DEPTH, parseJsonWithin } from "./json-limits.ts";
 
 /** Largest WebSocket message in bytes. A larger message is sent in parts. */
 export const MAX_MESSAGE_BYTES = 1024 * 1024;
@@ -9,10 +10,13 @@ export const MAX_MESSAGE_BYTES = 1024 * 1024;
  */
 export const MAX_MESSAGE_CHARS = 340_000;
 
+/** Largest message in UTF-16 code units after its parts are joined. A prompt of ten megabytes fits several times. */
+export const MAX_JOINED_CHARS = 32_000_000;
+
 const Part = z.object({
   type: z.literal("part"),
   index: z.number().int(),
-  of: z.number().int().max(200),
+  of: z.number().int().positive().max(200),
   text: z.string(),
 });
 
@@ -30,17 +34,25 @@ export function toMessages(message: object): string[] {
 /** Joins parts into messages. Each link needs one assembler per direction. */
 export class MessageAssembler {
   #parts: string[] = [];
+  #chars = 0;
 
-  /** The parsed JSON of a whole message, or undefined while parts are missing. Throws on malformed input. */
+  /**
+   * The parsed JSON of a whole message, or undefined while parts are missing. Throws on malformed input, and on input that is
+   * too long or nested too deep.
+   */
   push(data: string): unknown {
-    const value: unknown = JSON.parse(data);
+    if (data.length > MAX_MESSAGE_BYTES) throw new Error(`a message has ${data.length} characters`);
+    const value = parseJsonWithin(data, MAX_LINK_DEPTH);
     if (typeof value !== "object" || value === null || !("type" in value) || value.type !== "part") return value;
     const part = Part.parse(value);
     if (part.index !== this.#parts.length) throw new Error(`part ${part.index} came after ${this.#parts.length} parts`);
+    this.#chars += part.text.length;
+    if (this.#chars > MAX_JOINED_CHARS) throw new Error(`a message has more than ${MAX_JOINED_CHARS} characters`);
     this.#parts.push(part.text);
     if (this.#parts.length < part.of) return undefined;
     const whole = this.#parts.join("");
     this.#parts = [];
-    return JSON.parse(whole);
+    this.#chars = 0;
+    return parseJsonWithin(whole, MAX_LINK_DEPTH);
   }
 }

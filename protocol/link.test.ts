@@ -101,6 +101,27 @@ describe("messages in parts", () => {
   });
 });
 
+describe("messages of a hostile peer", () => {
+  const part = (index: number, of: number, text: string): string => JSON.stringify({ type: "part", index, of, text });
+
+  it("sec/H1 are refused when they are nested too deep, whole or in parts", () => {
+    const deep = `${'{"a":'.repeat(100)}1${"}".repeat(100)}`;
+    expect(() => new MessageAssembler().push(deep)).toThrow("nested deeper");
+    const assembler = new MessageAssembler();
+    assembler.push(part(0, 2, deep.slice(0, 200)));
+    expect(() => assembler.push(part(1, 2, deep.slice(200)))).toThrow("nested deeper");
+  });
+
+  it("sec/H1 are refused when a message or the sum of its parts is too long", () => {
+    expect(() => new MessageAssembler().push(`"${"x".repeat(MAX_MESSAGE_BYTES)}"`)).toThrow("characters");
+    const assembler = new MessageAssembler();
+    const text = "x".repeat(1_000_000);
+    expect(() => {
+      for (let index = 0; index < 150; index++) assembler.push(part(index, 200, text));
+    }).toThrow("more than 32000000 characters");
+  });
+});
+
 describe("what a peer accepts", () => {
   it.each<[string, typeof Command | typeof Report, unknown, boolean]>([
     ["hello", Command, { type: "hello", protocol: 1, epoch: 4, cursor: { runnerId: "rnr_1", frame: 2 } }, true],

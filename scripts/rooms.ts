@@ -10,8 +10,8 @@ export const ROOMS: Record<string, readonly string[]> = {
   // The contract, known everywhere.
   protocol: ["zod"],
 
-  // Model calls: web-standard APIs only, so that it runs in workerd and alone.
-  router: ["zod", "yaml", "eventsource-parser", "type openai", "type @anthropic-ai/sdk"],
+  // Model calls: web-standard APIs only, so that it runs in workerd and alone. It shares the limits of JSON.
+  router: ["protocol/json-limits.ts", "zod", "yaml", "eventsource-parser", "type openai", "type @anthropic-ai/sdk"],
 
   // The control plane, in workerd. Top to bottom: a room imports rooms below it.
   worker: ["*"],

@@ -11,6 +11,14 @@ async function request(text: string): Promise<MessagesRequest> {
 
 const text = (bytes: Uint8Array | undefined): string | undefined => bytes && new TextDecoder().decode(bytes);
 
+test.each(["messages", "count_tokens"] as const)("sec/H1 %s refuses a body that is nested too deep", async (kind) => {
+  const deep = `${'{"a":'.repeat(64)}1${"}".repeat(64)}`;
+  const raw = new TextEncoder().encode(`{"model":"m","max_tokens":1,"messages":[{"role":"user","content":${deep}}]}`);
+  const { ok, failure } = (await MessagesRequest.from(raw, kind)) as { ok: boolean; failure?: { message: string } };
+  expect(ok).toBe(false);
+  expect(failure?.message).toBe("body: nested deeper than 64 levels");
+});
+
 describe("a request", () => {
   test.each<[how: string, text: string]>([
     ["that is skimmed", `{"model":"m","stream":true,${REST}}`],

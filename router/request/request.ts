@@ -1,4 +1,5 @@
 /** Reads and checks an incoming request. A request refused here never reaches a provider. */
+import { jsonExcess } from "@gantry/protocol/json-limits.ts";
 import type { RouterFailure } from "../base/errors.ts";
 import { MAX_MODEL_NAME } from "../routes/model-names.ts";
 
@@ -96,6 +97,8 @@ export async function parseObject(raw: Uint8Array): Promise<Checked<Record<strin
   } catch (error) {
     return badRequest(`The request body is not JSON: ${(error as SyntaxError).message}`);
   }
+  const excess = jsonExcess(value);
+  if (excess !== null) return badRequest(`body: ${excess}`);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return badRequest("The request body must be a JSON object.");
   }

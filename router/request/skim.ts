@@ -4,6 +4,7 @@
  * A request from Claude Code has a hundred kilobytes, and the router reads three small members. Turning the rest into
  * text and objects would cost more than everything else the router does for a call.
  */
+import { MAX_JSON_DEPTH } from "@gantry/protocol/json-limits.ts";
 
 /** Position of a value in JSON text: its first byte, and the byte after its last. */
 export type Span = readonly [start: number, end: number];
@@ -24,7 +25,7 @@ const decoder = new TextDecoder();
 
 /**
  * The members of the object `raw`, by name. Undefined when only a parser can tell: `raw` is not an object, a name occurs
- * twice or contains an escape, or the top level is not valid JSON. Nested values are not checked.
+ * twice or contains an escape, a value is nested too deep, or the top level is not valid JSON. Nested values are not checked.
  */
 export function skim(raw: Uint8Array): ReadonlyMap<string, Span> | undefined {
   const members = new Map<string, Span>();
@@ -91,14 +92,16 @@ function endOfValue(raw: Uint8Array, start: number): number {
   return at;
 }
 
-/** Index after the bracket that closes the one at `start`; the end of `raw` when none does. */
+/** Index after the bracket that closes the one at `start`; the end of `raw` when none does; `start` when it is too deep. */
 function endOfNested(raw: Uint8Array, start: number): number {
   let depth = 0;
   for (let at = start; at < raw.length; at++) {
     const byte = raw[at];
     if (byte === QUOTE) at = endOfString(raw, at) - 1;
-    else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) depth++;
-    else if ((byte === CLOSE_BRACE || byte === CLOSE_BRACKET) && --depth === 0) return at + 1;
+    else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+      // The object that holds this value is a level too.
+      if (++depth >= MAX_JSON_DEPTH) return start;
+    } else if ((byte === CLOSE_BRACE || byte === CLOSE_BRACKET) && --depth === 0) return at + 1;
   }
   return raw.length;
 }

@@ -4,6 +4,7 @@ import { query } from "@anthropic-ai/claude-agent-sdk";
 import type { HookJSONOutput, Options, Query, SDKUserMessage } from "@anthropic-ai/claude-agent-sdk";
 import type { EngineStart } from "@gantry/protocol/link.ts";
 import type { PermissionMode } from "@gantry/protocol/permission-mode.ts";
+import { guard, guarded } from "../base/guarded.ts";
 import { ProposedPlan, attended, toolsOf } from "./attended.ts";
 import type { SessionFolders } from "../folders/session-folders.ts";
 import type { EngineBlock } from "../mounts/prompt-files.ts";
@@ -119,10 +120,11 @@ export class Engine {
       spawnClaudeCodeProcess: ({ command: program, args: argv, cwd, env }) => {
         const [file, prefix] = SETPRIV ? [SETPRIV, ["--pdeathsig", "KILL", program]] : [program, []];
         const child = spawn(file, [...prefix, ...argv], { cwd, env, stdio: ["pipe", "pipe", "pipe"] });
-        child.stderr.setEncoding("utf8").on("data", (text: string) => {
+        const keep = (text: string): void => {
           this.#stderr.push(text);
           if (this.#stderr.length > 50) this.#stderr.shift();
-        });
+        };
+        child.stderr.setEncoding("utf8").on("data", guarded("engine_stderr", keep));
         return child;
       },
     };
@@ -204,6 +206,6 @@ export class Engine {
     }
     this.#exited = true;
     const stderr = this.#stderr.join("").trim();
-    handlers.onExit(stderr ? `${reason}\n${stderr.slice(-2000)}` : reason);
+    guard("engine_exit", () => handlers.onExit(stderr ? `${reason}\n${stderr.slice(-2000)}` : reason));
   }
 }

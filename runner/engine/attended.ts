@@ -1,5 +1,6 @@
 import type { AgentDefinition, McpHttpServerConfig, Options, SDKMessage } from "@anthropic-ai/claude-agent-sdk";
-import { lstat, readFile, readdir } from "node:fs/promises";
+import { lstat } from "node:fs/promises";
+import { namesIn, readHead } from "../folders/read-bounded.ts";
 import { join } from "node:path";
 import type { EngineStart } from "@gantry/protocol/link.ts";
 import type { AgentSetup, ToolPolicy } from "@gantry/protocol/agent-setup.ts";
@@ -100,16 +101,21 @@ export function attended(
   };
 }
 
+/** How many plans are looked at. */
+const MAX_PLANS = 1000;
+
 /** The plan from the file that the engine lets the model write; null when there is none. */
 async function readPlan({ config }: SessionFolders): Promise<string | null> {
   const folder = join(config, "plans");
   try {
-    const names = (await readdir(folder)).filter((name) => name.endsWith(".md"));
+    const names = namesIn(folder, MAX_PLANS).filter((name) => name.endsWith(".md"));
     const times = await Promise.all(
       names.map(async (name) => ({ name, at: (await lstat(join(folder, name))).mtimeMs })),
     );
     const newest = times.toSorted((a, b) => b.at - a.at)[0];
-    return newest === undefined ? null : (await readFile(join(folder, newest.name), "utf8")).slice(0, MAX_PLAN_CHARS);
+    return newest === undefined
+      ? null
+      : (await readHead(join(folder, newest.name), 4 * MAX_PLAN_CHARS)).slice(0, MAX_PLAN_CHARS);
   } catch {
     return null;
   }

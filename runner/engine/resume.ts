@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { appendFile, open, readFile } from "node:fs/promises";
+import { appendFile } from "node:fs/promises";
+import { readTail } from "../folders/read-bounded.ts";
 import type { RunnerEvent } from "@gantry/protocol/event.ts";
 import type { AnsweredCall, EngineStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import { clipInput, toResultContent } from "./translate/clip.ts";
 import type { SessionFolders } from "../folders/session-folders.ts";
-import { isMain, parseEntry } from "./transcript.ts";
+import { isMain, parseEntry, readTranscript } from "./transcript.ts";
 import { isServerTool } from "./translate/tool-names.ts";
 import { transcriptOf } from "../folders/session-folders.ts";
 
@@ -38,7 +39,7 @@ export async function prepareResume(
 ): Promise<Resumption> {
   const file = transcriptOf(folders, engineSessionId);
   if (file === null) throw new Error("The conversation that waited for an answer is not in this sandbox.");
-  const text = await readFile(file, "utf8");
+  const { text } = await readTranscript(file);
   if (!calls.every(({ call }) => holds(text, call)))
     throw new Error("The conversation in this sandbox does not contain the call that was answered.");
   const found = calls.filter(({ call }) => isOpen(text, call));
@@ -70,7 +71,7 @@ const CUT_OFF = "This was interrupted while it was running. It may have complete
  */
 export async function closeDeferred(folders: SessionFolders, engineSessionId: string): Promise<null> {
   const file = transcriptOf(folders, engineSessionId);
-  const text = file === null ? "" : await readFile(file, "utf8");
+  const text = file === null ? "" : (await readTranscript(file)).text;
   if (file === null || !text.includes(DEFERRED)) return null;
   const deferred = text.split("\n").flatMap((line) => deferredIn(line) ?? []);
   const open = [...new Set(deferred)].filter((call) => isOpen(text, call));
@@ -97,21 +98,14 @@ export async function isInTranscript(
 ): Promise<boolean> {
   for (const until = Date.now() + WRITE_MS; Date.now() < until; await new Promise((r) => setTimeout(r, 10))) {
     const file = transcriptOf(folders, engineSessionId);
-    if (file !== null && isOpen(await tailOf(file).catch(() => ""), call)) return true;
+    if (file !== null && isOpen(await tailOf(file), call)) return true;
   }
   return false;
 }
 
 async function tailOf(file: string): Promise<string> {
-  const handle = await open(file);
-  try {
-    const { size } = await handle.stat();
-    const length = Math.min(size, TAIL_BYTES);
-    const { buffer } = await handle.read(Buffer.alloc(length), 0, length, size - length);
-    return buffer.toString("utf8");
-  } finally {
-    await handle.close();
-  }
+  const tail = await readTail(file, TAIL_BYTES, Infinity).catch(() => null);
+  return tail?.text ?? "";
 }
 
 /**

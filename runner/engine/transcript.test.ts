@@ -1,8 +1,9 @@
+import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { mend, mendTranscript } from "./transcript.ts";
+import { mend, mendTranscript, readTranscript } from "./transcript.ts";
 import { openFolders } from "../folders/session-folders.ts";
 
 const id = (n: number): string => `00000000-0000-0000-0000-${String(n).padStart(12, "0")}`;
@@ -124,5 +125,30 @@ describe("the file of a conversation", () => {
     expect(await mendTranscript(folders, id(7))).toBe(resumes);
     expect(readdirSync(slug)).toEqual(after === null ? [] : [`${id(7)}.jsonl`]);
     if (after !== null) expect(readFileSync(join(slug, `${id(7)}.jsonl`), "utf8")).toBe(after);
+  });
+
+  it("sec/H2 is read and repaired at its end when it is long", async () => {
+    const root = mkdtempSync(join(tmpdir(), "gantry-transcript-"));
+    const folders = await openFolders(root, "sesn_01m7z7tz0nzwsv7j2fz1nrrdqj5sajektfja");
+    const slug = join(folders.config, "projects", "-workspace");
+    mkdirSync(slug, { recursive: true });
+    const path = join(slug, `${id(7)}.jsonl`);
+    const end = file(mark(1), entry(2, 1), mark(1), entry(3, 2), entry(4, 3));
+    writeFileSync(path, `${entry(1, null)}\n${"{}\n".repeat(20_000_000)}${end}`);
+    const before = process.memoryUsage().heapUsed;
+    expect(await mendTranscript(folders, id(7))).toBe(true);
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(300_000_000);
+    const { text, at } = await readTranscript(path);
+    expect(at).toBeGreaterThan(0);
+    expect(chain(text)).toEqual([2, 3, 4].map((n) => [id(n), id(n - 1)]));
+    expect(text).toContain(mark(4));
+  });
+
+  it("sec/H2 that is a pipe is not waited for", async () => {
+    const root = mkdtempSync(join(tmpdir(), "gantry-transcript-"));
+    const folders = await openFolders(root, "sesn_01m7z7tz0nzwsv7j2fz1nrrdqj5sajektfja");
+    mkdirSync(join(folders.config, "projects", "x"), { recursive: true });
+    spawnSync("mkfifo", [join(folders.config, "projects", "x", `${id(7)}.jsonl`)]);
+    await expect(mendTranscript(folders, id(7))).rejects.toThrow("not a file");
   });
 });

@@ -1,4 +1,8 @@
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { open, rename, rm, writeFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { Buffer } from "node:buffer";
+import { readTail } from "../folders/read-bounded.ts";
+import type { Tail } from "../folders/read-bounded.ts";
 import type { SessionFolders } from "../folders/session-folders.ts";
 import { transcriptOf } from "../folders/session-folders.ts";
 
@@ -8,6 +12,18 @@ import { transcriptOf } from "../folders/session-folders.ts";
  * that finds a file without a conversation does not start, and one that resumes forgets everything before a missing line.
  * Some lines mark where to resume; a mark at a failed API call hides everything that came after it.
  */
+
+/**
+ * How much of a transcript is read: its end. An engine continues from there, and the agent can make the file as long as it
+ * likes.
+ */
+const MAX_BYTES = 32 * 1024 * 1024;
+const MAX_LINES = 100_000;
+
+/** The end of a transcript, or the whole of it. Rejects when it is not a regular file. */
+export function readTranscript(file: string): Promise<Tail> {
+  return readTail(file, MAX_BYTES, MAX_LINES);
+}
 
 type Entry = Readonly<Record<string, unknown>>;
 
@@ -33,25 +49,41 @@ export function isMain(entry: Entry): entry is Entry & { readonly uuid: string }
 export async function mendTranscript(folders: SessionFolders, engineSessionId: string): Promise<boolean> {
   const file = transcriptOf(folders, engineSessionId);
   if (file === null) return false;
-  const text = await readFile(file, "utf8");
-  const mended = mend(text);
-  if (mended === null) {
+  const { text, at } = await readTranscript(file);
+  const mended = mend(text, at === 0);
+  if (mended === null && at === 0) {
     await rm(file, { force: true });
     return false;
   }
-  if (mended === text) return true;
+  if (mended === null || mended === text) return true;
+  if (at > 0) {
+    await overwrite(file, mended, at);
+    return true;
+  }
   const whole = `${file}.tmp`;
   await writeFile(whole, mended, { mode: 0o600 });
   await rename(whole, file);
   return true;
 }
 
+async function overwrite(file: string, text: string, at: number): Promise<void> {
+  const handle = await open(file, constants.O_WRONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const bytes = Buffer.from(text);
+    for (let done = 0; done < bytes.length;)
+      done += (await handle.write(bytes, done, bytes.length - done, at + done)).bytesWritten;
+  } finally {
+    await handle.close();
+  }
+}
+
 /**
  * Returns the transcript repaired: every entry of the main conversation follows an existing one, and the mark of where to
  * resume leads to the newest entry. The length stays the same, because the session may have a copy of its beginning. Returns
- * null when it contains no message of the user or the model.
+ * null when it contains no message of the user or the model. With `isWhole` false the text is the end of a transcript, and
+ * entries that it does not contain count as existing.
  */
-export function mend(text: string): string | null {
+export function mend(text: string, isWhole = true): string | null {
   const lines = text.split("\n");
   const entries = lines.map(parseEntry);
   const newest = entries.findLastIndex(isMessage);
@@ -62,7 +94,7 @@ export function mend(text: string): string | null {
   for (const [at, entry] of entries.entries()) {
     if (!isMain(entry)) continue;
     const { uuid, parentUuid } = entry;
-    const isLost = typeof parentUuid === "string" && !known.has(parentUuid);
+    const isLost = isWhole && typeof parentUuid === "string" && !known.has(parentUuid);
     if (isLost) lines[at] = renamed(lines[at] ?? "", "parentUuid", parentUuid, last);
     parents.set(uuid, isLost ? last : parentUuid);
     last = uuid;

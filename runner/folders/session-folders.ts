@@ -1,7 +1,11 @@
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { namesIn } from "./read-bounded.ts";
 import { isId } from "@gantry/protocol/ids.ts";
+
+/** How many folders of conversations are searched. The engine makes one. */
+const MAX_PROJECTS = 1000;
 
 /** Folders of one session on this machine. */
 export interface SessionFolders {
@@ -75,6 +79,6 @@ export function hasTranscript(folders: SessionFolders, engineSessionId: string):
 export function transcriptOf(folders: SessionFolders, engineSessionId: string): string | null {
   const projects = join(folders.config, "projects");
   if (!existsSync(projects)) return null;
-  const files = readdirSync(projects).map((slug) => join(projects, slug, `${engineSessionId}.jsonl`));
+  const files = namesIn(projects, MAX_PROJECTS).map((slug) => join(projects, slug, `${engineSessionId}.jsonl`));
   return files.find((file) => existsSync(file)) ?? null;
 }

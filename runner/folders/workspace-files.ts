@@ -10,6 +10,7 @@ import {
   rmSync,
   writeSync,
 } from "node:fs";
+import { Buffer } from "node:buffer";
 import { randomUUID } from "node:crypto";
 import { dirname, join } from "node:path";
 import { isSavedPath } from "@gantry/protocol/snapshot.ts";
@@ -18,6 +19,9 @@ import { isSavedPath } from "@gantry/protocol/snapshot.ts";
  * Changes to single files of a session's workspace that are made from outside. The agent may have put a link anywhere;
  * none is followed.
  */
+
+/** Longest name of a file or folder, as file systems have it. */
+const MAX_NAME_BYTES = 255;
 
 /** A change that cannot be made. `status` is the HTTP status that describes why. */
 export class FileRefused extends Error {
@@ -75,6 +79,8 @@ export function removeFile(workspace: string, path: string): void {
 function resolvePath(workspace: string, path: string, make: boolean): string {
   if (!isSavedPath(`workspace/${path}`)) throw new FileRefused(400, "is not a path below the workspace");
   const steps = path.split("/");
+  if (steps.some((step) => Buffer.byteLength(step) > MAX_NAME_BYTES))
+    throw new FileRefused(400, `a name may have at most ${MAX_NAME_BYTES} bytes`);
   let folder = workspace;
   for (const step of steps.slice(0, -1)) {
     folder = join(folder, step);

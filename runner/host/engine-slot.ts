@@ -2,6 +2,7 @@ import type { SDKMessage } from "@anthropic-ai/claude-agent-sdk";
 import type { AnsweredCall, EngineStart } from "@gantry/protocol/link.ts";
 import { nextSandboxState } from "@gantry/protocol/sandbox.ts";
 import type { SandboxChange, SandboxState } from "@gantry/protocol/sandbox.ts";
+import { guard } from "../base/guarded.ts";
 import { Engine } from "../engine/agent.ts";
 import type { EngineHandlers, EngineWants } from "../engine/contract.ts";
 import { closeDeferred, prepareResume } from "../engine/resume.ts";
@@ -102,10 +103,12 @@ export class EngineSlot {
       try {
         if (!pass || signal.aborted || !this.#owner.mayStart()) throw new NotStarted();
         const engine = await this.#start(start, pass, wants);
-        void engine.started.then(() => {
-          pass.started();
-          if (this.#engine === engine) this.change("started");
-        });
+        guard("engine_started", () =>
+          engine.started.then(() => {
+            pass.started();
+            if (this.#engine === engine) this.change("started");
+          }),
+        );
       } catch (error) {
         pass?.gone();
         this.change("end");

@@ -1,3 +1,4 @@
+import { after } from "../base/guarded.ts";
 import type { Frame, FramedEvent } from "@gantry/protocol/link.ts";
 
 /** How long pieces of text are gathered into one frame, because each frame costs a commit and an ack. */
@@ -73,7 +74,7 @@ export class Outbox {
     if (event.type === "event_delta") this.#lastText = event.event_id;
     if (this.#gatheringChars > MAX_FRAME_CHARS) this.flush();
     else if (isFirstPiece || !mayWait) this.#flushSoon();
-    else this.#timer ??= setTimeout(() => this.flush(), GATHER_MS);
+    else this.#timer ??= after("outbox", GATHER_MS, () => this.flush());
   }
 
   #flushSoon(): void {

@@ -3,6 +3,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { engineSessionIdOf, engineToken, isId, newId } from "@gantry/protocol/ids.ts";
 import type { EngineWish } from "@gantry/protocol/link.ts";
+import { every, guard } from "../base/guarded.ts";
 import { engineProfile } from "../engine/profile.ts";
 import type { SessionHost } from "./session-host.ts";
 
@@ -64,7 +65,7 @@ export class Pool {
     this.#settings = settings;
     if (settings.size === 0) return;
     if (settings.first) this.#wishes.set(profileOf(settings.first), { wish: settings.first, score: 1 });
-    this.#timer = setInterval(() => this.#check(), CHECK_MS);
+    this.#timer = every("pool", CHECK_MS, () => this.#check());
     this.#timer.unref();
   }
 
@@ -91,7 +92,7 @@ export class Pool {
   /** Ends one spare to make room for another engine. Returns false when there is none. */
   drop(): boolean {
     const [spare] = this.#spares.values();
-    if (spare) void this.#end(spare);
+    if (spare) this.#letGo(spare);
     return spare !== undefined;
   }
 
@@ -114,16 +115,16 @@ export class Pool {
   #check(): void {
     for (const spare of this.#spares.values()) {
       const old = Date.now() - spare.bornAt > MAX_AGE_MS;
-      if (old || (spare.started && !spare.host.engineAlive)) void this.#end(spare);
+      if (old || (spare.started && !spare.host.engineAlive)) this.#letGo(spare);
     }
     if (!this.#settings.quiet()) return;
     const scores = new Map([...this.#wishes].map(([profile, { score }]) => [profile, score]));
     const have = [...this.#spares.values()].map((spare) => spare.profile);
     const { start, end } = nextChange(scores, have, this.#settings.size);
     const surplus = end === null ? undefined : [...this.#spares.values()].find(({ profile }) => profile === end);
-    if (surplus) void this.#end(surplus);
+    if (surplus) this.#letGo(surplus);
     const wish = start === null ? undefined : this.#wishes.get(start)?.wish;
-    if (start !== null && wish) void this.#start(start, wish);
+    if (start !== null && wish) guard("spare_start", () => this.#start(start, wish));
   }
 
   async #start(profile: string, wish: EngineWish): Promise<void> {
@@ -137,6 +138,10 @@ export class Pool {
     const start = { ...wish, models: { ...wish.models, token }, engineSessionId: engineSessionIdOf(sessionId) };
     await host.warm(start, "pool");
     spare.started = true;
+  }
+
+  #letGo(spare: Spare): void {
+    guard("spare_end", () => this.#end(spare));
   }
 
   async #end(spare: Spare): Promise<void> {

@@ -1,5 +1,6 @@
 import type { AnsweredCall, ToolAnswer } from "@gantry/protocol/link.ts";
 import { PeerTool } from "@gantry/protocol/peers.ts";
+import { after } from "../base/guarded.ts";
 import type { ToolRequest } from "../engine/contract.ts";
 import { clipInput } from "../engine/translate/clip.ts";
 import { takeAnswer } from "../engine/resume.ts";
@@ -54,7 +55,9 @@ export class Questions {
     const answer = await new Promise<ToolAnswer>((resolve) => {
       this.#waiting.set(id, { resolve, ...waitsFor });
       const stopped = { type: "deny" as const, message: "The run was stopped." };
-      withdrawn.addEventListener("abort", () => setTimeout(() => resolve(stopped), WITHDRAWN_MS), { once: true });
+      withdrawn.addEventListener("abort", () => after("question", WITHDRAWN_MS, () => resolve(stopped)), {
+        once: true,
+      });
     });
     this.#waiting.delete(id);
     return answer;

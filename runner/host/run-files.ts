@@ -73,7 +73,7 @@ export class RunFiles {
    */
   async keeps(run: ActiveRun, call: string): Promise<boolean> {
     const isThere = await isInTranscript(await this.open(), run.command, call);
-    this.saved.mirror.look();
+    this.saved.mirror.catchUp();
     return isThere;
   }
 

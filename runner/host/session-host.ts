@@ -2,6 +2,7 @@ import { newId, primaryThreadId } from "@gantry/protocol/ids.ts";
 import type { RunError } from "@gantry/protocol/run-end.ts";
 import type { Command, EngineStart, Frame, Report, RunStart, ToolAnswer } from "@gantry/protocol/link.ts";
 import type { SandboxReport } from "@gantry/protocol/sandbox.ts";
+import { after, guard, soon } from "../base/guarded.ts";
 import type { ToolRequest } from "../engine/contract.ts";
 import type { TranslatedEvent } from "../engine/translate/state.ts";
 import { killMarked } from "../processes/processes.ts";
@@ -54,10 +55,15 @@ export class SessionHost {
     this.#idleMs = settings.idleMs;
     this.#marker = `${settings.markerPrefix}${settings.sessionId}`;
     this.files = new RunFiles(settings, this.#marker, {
-      onEvent: (run, event) => void (this.#run === run && this.#record({ ...event, id: newId("event") })),
+      onEvent: (run, event) => {
+        if (this.#run === run) this.#record({ ...event, id: newId("event") });
+      },
       onReport: (report) => this.#send?.(report),
     });
-    this.#outbox = new Outbox((frame) => this.#send?.(frame), setImmediate);
+    this.#outbox = new Outbox(
+      (frame) => this.#send?.(frame),
+      (flush) => soon("outbox", flush),
+    );
     this.#translator = new Translator(primaryThreadId(settings.sessionId));
     this.#slot = new EngineSlot(settings, this.#marker, {
       openFolders: () => this.files.open(),
@@ -75,7 +81,10 @@ export class SessionHost {
       onExit: (reason) => {
         if (this.#park()) return;
         const run = this.#run;
-        void this.#slot.kill().then(() => run && this.#end(run, reason));
+        const end = (): void => {
+          if (run) this.#end(run, reason);
+        };
+        guard("engine_kill", () => this.#slot.kill().then(end), end);
       },
       onGone: () => {
         for (const event of this.#translator.closeThreads()) this.#record(event);
@@ -157,7 +166,7 @@ export class SessionHost {
       case "run.start":
         return this.#start(command);
       case "engine.warm":
-        return void this.warm(command, "warm");
+        return guard("engine_warm", () => this.warm(command, "warm"));
       case "run.interrupt":
         if (this.#run?.command.runId === command.runId) this.interrupt("user");
         return;
@@ -177,7 +186,10 @@ export class SessionHost {
     if (!engine || run.state === "preparing") return this.#end(run, "Stopped before it began.");
     stopTurn(engine, {
       isOver: () => this.#run !== run,
-      kill: () => void killMarked(this.#marker).then(() => this.#end(run, "The engine had to be killed.")),
+      kill: () => {
+        const end = (): void => this.#end(run, "The engine had to be killed.");
+        guard("engine_kill", () => killMarked(this.#marker).then(end), end);
+      },
       log: (event, details) => this.#log(event, details),
     });
   }
@@ -231,7 +243,7 @@ export class SessionHost {
   }
 
   #deadline(command: RunStart): NodeJS.Timeout {
-    return setTimeout(() => this.interrupt("deadline_exceeded"), command.deadlineMs);
+    return after("deadline", command.deadlineMs, () => this.interrupt("deadline_exceeded"));
   }
 
   async #begin(run: ActiveRun): Promise<void> {
@@ -293,11 +305,12 @@ export class SessionHost {
     this.#parked = runId;
     this.files.saved.runEnded();
     this.#log("run_parked", { runId });
-    void killed.then(() => {
+    const parked = (): void => {
       this.#parking -= 1;
       this.#outbox.flush();
       this.#reportParked();
-    });
+    };
+    guard("run_park", () => killed.then(parked));
     return true;
   }
 
@@ -322,7 +335,7 @@ export class SessionHost {
   #useUntilIdle(whenIdle: () => unknown): void {
     this.#lastUsedAt = Date.now();
     this.#stopIdleWait();
-    this.#idle = setTimeout(whenIdle, this.#idleMs);
+    this.#idle = after("idle", this.#idleMs, whenIdle);
     this.#idle.unref();
   }
 
@@ -356,7 +369,8 @@ export class SessionHost {
     const handedOver = this.files.handOver(run);
     run.state = "concluding";
     clearTimeout(run.deadline);
-    void (handedOver ? handedOver.then(() => this.#finish(run, event)) : this.#finish(run, event));
+    const finish = (): void => this.#finish(run, event);
+    guard("run_finish", () => (handedOver ? handedOver.then(finish) : finish()));
   }
 
   #finish(run: ActiveRun, event: TranslatedEvent): void {
@@ -368,7 +382,7 @@ export class SessionHost {
     this.#ended = [...this.#ended, run.command.runId].slice(-REMEMBERED_RUNS);
     this.#outbox.push(run.command.runId, { ...event, at: Date.now() });
     // The engine keeps background tasks running after an interrupt, but a user who stops a run means those too.
-    if (leftovers) void this.#slot.stop();
+    if (leftovers) guard("engine_stop", () => this.#slot.stop());
     this.#rest();
   }
 

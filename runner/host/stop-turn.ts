@@ -1,3 +1,4 @@
+import { after } from "../base/guarded.ts";
 import type { Engine } from "../engine/agent.ts";
 
 /** How long an interrupted engine may take before its input is closed, and how much longer before it is killed. */
@@ -14,14 +15,14 @@ export function stopTurn(
   },
 ): void {
   engine.interrupt().catch((error: unknown) => run.log("interrupt_failed", { error: String(error) }));
-  setTimeout(() => {
+  after("interrupt", INTERRUPT_GRACE_MS, () => {
     if (run.isOver()) return;
     run.log("interrupt_escalated", { step: "close" });
-    engine.close();
-    setTimeout(() => {
+    after("interrupt", CLOSE_GRACE_MS, () => {
       if (run.isOver()) return;
       run.log("interrupt_escalated", { step: "kill" });
       run.kill();
-    }, CLOSE_GRACE_MS);
-  }, INTERRUPT_GRACE_MS);
+    });
+    engine.close();
+  });
 }

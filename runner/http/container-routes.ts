@@ -4,11 +4,13 @@ import { availableParallelism, freemem, loadavg, totalmem } from "node:os";
 import { ContainerRequest } from "@gantry/protocol/api/container.ts";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
 import { isId, newId, toId } from "@gantry/protocol/ids.ts";
+import { jsonExcess } from "@gantry/protocol/json-limits.ts";
 import type { FramedEvent, Report, RunStart } from "@gantry/protocol/link.ts";
 import type { RunOptions } from "@gantry/protocol/run-options.ts";
 import { StoryLines, runErrorStatus } from "@gantry/protocol/story-lines.ts";
 import type { StoryLine } from "@gantry/protocol/story-lines.ts";
 import type { z } from "zod";
+import { guard, guarded } from "../base/guarded.ts";
 import type { SessionHost } from "../host/session-host.ts";
 
 /**
@@ -68,7 +70,7 @@ export function answerContainer(request: IncomingMessage, response: ServerRespon
       send(response, 200, status(deps));
       return true;
     case "POST /":
-      void run(request, response, deps);
+      guard("container_run", () => run(request, response, deps));
       return true;
     default:
       return false;
@@ -131,9 +133,10 @@ async function run(request: IncomingMessage, response: ServerResponse, deps: Con
     const lines = new StoryLines({ sessionId, runId: command.runId, requestId, verbose });
     const headers = { "x-session-id": sessionId, "x-run-id": command.runId, "cache-control": "no-store" };
     if (stream) response.writeHead(200, { ...headers, "content-type": "text/plain; charset=utf-8" });
-    response.once("close", () => {
+    const stop = (): void => {
       if (!response.writableEnded) host.handle({ type: "run.interrupt", runId: command.runId });
-    });
+    };
+    response.once("close", guarded("container_close", stop));
     const messages: StoryLine[] = [];
     await follow(host, command, (event) => {
       for (const line of lines.of(event)) {
@@ -141,7 +144,10 @@ async function run(request: IncomingMessage, response: ServerResponse, deps: Con
         else messages.push(line);
       }
     });
-    if (stream) return void response.end();
+    if (stream) {
+      response.end();
+      return;
+    }
     const last = messages.pop();
     const code = last?.type === "error" ? runErrorStatus(last["error"]) : 200;
     send(response, code, { ...last, ...(verbose ? { messages } : {}) }, headers);
@@ -250,6 +256,8 @@ async function readBody(request: IncomingMessage): Promise<z.infer<typeof Contai
       `The body is not valid JSON: ${error instanceof Error ? error.message : ""}`,
     );
   }
+  const excess = jsonExcess(value);
+  if (excess !== null) throw new RequestRefused(400, "invalid_request", `body: ${excess}`, "body");
   const parsed = ContainerRequest.safeParse(value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];

@@ -25,7 +25,7 @@ export function matchFileRoute(request: IncomingMessage): { sessionId: string; p
   }
 }
 
-/** Answers a matched request. The caller has checked the token. */
+/** Answers a matched request. The caller has checked the token. Rejects with an unexpected error after the answer. */
 export async function answerFiles(
   request: IncomingMessage,
   response: ServerResponse,
@@ -46,7 +46,11 @@ export async function answerFiles(
     const maxBytes = Number(request.headers["x-max-bytes"]) || DEFAULT_MAX_BYTES;
     json(200, { size: await writeFile(workspace, path, request as AsyncIterable<Buffer>, maxBytes) });
   } catch (error) {
-    const status = error instanceof FileRefused ? error.status : 500;
-    json(status, { message: error instanceof FileRefused ? error.message : String(error).slice(0, 500) });
+    if (error instanceof FileRefused) return json(error.status, { message: error.message });
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENAMETOOLONG") return json(400, { message: "is too long" });
+    // The message of a system error names a path of this machine.
+    json(500, { message: `The file could not be changed${code === undefined ? "" : ` (${code})`}.` });
+    throw error;
   }
 }

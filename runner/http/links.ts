@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { CLOSE, Command, isReadableBy } from "@gantry/protocol/link.ts";
 import { MessageAssembler, toMessages } from "@gantry/protocol/link-messages.ts";
+import { guarded } from "../base/guarded.ts";
 import { WebSocketServer } from "ws";
 import type { WebSocket } from "ws";
 import type { SessionHost } from "../host/session-host.ts";
@@ -41,7 +42,7 @@ export class Links {
     const { hostOf, existing, log } = this.#settings;
     const assembler = new MessageAssembler();
     let greeted = false;
-    socket.on("message", (data: Buffer) => {
+    const hear = (data: Buffer): void => {
       try {
         const value = assembler.push(data.toString("utf8"));
         if (value === undefined) return;
@@ -55,13 +56,16 @@ export class Links {
         log({ event: "bad_command", sessionId, error: String(error) });
         socket.close(CLOSE.badMessage, "bad message");
       }
-    });
-    socket.on("close", () => {
+    };
+    const leave = (): void => {
       if (!this.#isCurrent(socket, sessionId)) return;
       this.#links.delete(sessionId);
       existing(sessionId)?.detach();
-    });
-    socket.on("error", (error) => log({ event: "link_error", sessionId, error: error.message }));
+    };
+    const note = (error: Error): void => log({ event: "link_error", sessionId, error: error.message });
+    socket.on("message", guarded("link_message", hear));
+    socket.on("close", guarded("link_close", leave));
+    socket.on("error", guarded("link_error", note));
   }
 
   #isCurrent(socket: WebSocket, sessionId: string): boolean {

@@ -1,18 +1,21 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
-import type { IncomingMessage, Server } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import { availableParallelism } from "node:os";
 import { statfs } from "node:fs/promises";
 import { newId, isId } from "@gantry/protocol/ids.ts";
+import { MAX_LINK_DEPTH, parseJsonWithin } from "@gantry/protocol/json-limits.ts";
 import { EngineWish } from "@gantry/protocol/link.ts";
 import type { SandboxReport } from "@gantry/protocol/sandbox.ts";
 import { answerContainer, processHealth } from "./container-routes.ts";
 import type { ContainerVariables } from "./container-routes.ts";
+import { guard, guarded } from "../base/guarded.ts";
 import { Admission } from "../host/admission.ts";
 import { Pool } from "../host/pool.ts";
 import { SessionHost } from "../host/session-host.ts";
-import { removeFolder } from "../folders/remove-folder.ts";
 import { rootsOf } from "../folders/session-folders.ts";
+import { Trash } from "../folders/trash.ts";
 import { answerFiles, matchFileRoute } from "./file-routes.ts";
 import { Links } from "./links.ts";
 import { answerSnapshots, matchSnapshotRoute } from "./snapshot-routes.ts";
@@ -78,7 +81,7 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
     maxEngines: settings.maxEngines,
     makeRoom: (reason) => {
       if (reason !== "pool" && pool.drop()) return;
-      if (reason === "run") void longestIdle(hosts)?.close();
+      if (reason === "run") guard("engine_give_up", () => longestIdle(hosts)?.close());
     },
   });
   const open = (sessionId: string, engineToken?: string): SessionHost =>
@@ -96,6 +99,9 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
     quiet: () => admission.quiet && [...hosts.values()].every((host) => Date.now() - host.lastUsedAt > QUIET_MS),
     log,
   });
+
+  const trash = new Trash(settings.root, log);
+  trash.sweep();
 
   const hostOf = (sessionId: string): SessionHost => {
     let host = hosts.get(sessionId);
@@ -115,35 +121,52 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
   const isHosted = (sessionId: string): boolean =>
     isId("session", sessionId) && (settings.session ?? sessionId) === sessionId;
 
-  const server = createServer((request, response) => {
+  const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const snapshots = matchSnapshotRoute(request);
     if (snapshots && isAuthorized(request, settings.token) && isHosted(snapshots.sessionId)) {
-      void answerSnapshots(request, response, snapshots.rest, runnerId, hostOf(snapshots.sessionId));
-      return;
+      return answerSnapshots(request, response, snapshots.rest, runnerId, hostOf(snapshots.sessionId));
     }
     const file = matchFileRoute(request);
     if (file && isAuthorized(request, settings.token) && isId("session", file.sessionId)) {
-      void answerFiles(request, response, runnerId, hostOf(file.sessionId), file.path);
-      return;
+      return answerFiles(request, response, runnerId, hostOf(file.sessionId), file.path);
     }
     // A container that serves a session has no routes of its own, because the session alone may use it.
     const alone = settings.session === undefined && isAuthorized(request, settings.token);
     if (alone && answerContainer(request, response, container)) return;
-    void answer(request, settings, { runnerId, admission, pool, hosts }).then(({ status, body }) => {
-      response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
-    });
-  });
+    const { status, body } = await answer(request, settings, { runnerId, admission, pool, hosts, trash });
+    response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+  };
+  const server = createServer((request, response) =>
+    guard(
+      "request",
+      () => serve(request, response),
+      () => {
+        if (response.writableEnded) return;
+        // Once the answer has begun, only closing the connection can show that it is incomplete.
+        if (response.headersSent) response.destroy();
+        else response.writeHead(500, { "content-type": "application/json" }).end('{"error":"internal"}');
+      },
+    ),
+  );
   const links = new Links({ hostOf, existing: (sessionId) => hosts.get(sessionId), log });
 
-  server.on("upgrade", (request, socket, head) => {
+  const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    // A socket without this listener ends the process when the client breaks off.
+    const note = (error: Error): void => log({ event: "link_error", error: error.message });
+    socket.on("error", guarded("upgrade_error", note));
     const sessionId = /^\/sessions\/([^/]+)\/link$/.exec(request.url ?? "")?.[1];
     const known = sessionId !== undefined && isHosted(sessionId);
     if (!isAuthorized(request, settings.token) || !known) {
       socket.end(`HTTP/1.1 ${known ? "401 Unauthorized" : "404 Not Found"}\r\nconnection: close\r\n\r\n`);
       return;
     }
-    links.accept(request, socket, head, sessionId);
-  });
+    guard(
+      "upgrade",
+      () => links.accept(request, socket, head, sessionId),
+      () => socket.destroy(),
+    );
+  };
+  server.on("upgrade", guarded("upgrade", upgrade));
 
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject).listen(settings.port, settings.host, resolve);
@@ -170,15 +193,15 @@ export async function startRunner(settings: RunnerSettings): Promise<Runner> {
 async function answer(
   request: IncomingMessage,
   settings: RunnerSettings,
-  state: { runnerId: string; admission: Admission; pool: Pool; hosts: Map<string, SessionHost> },
+  state: { runnerId: string; admission: Admission; pool: Pool; hosts: Map<string, SessionHost>; trash: Trash },
 ): Promise<{ status: number; body: unknown }> {
   if (!isAuthorized(request, settings.token)) return { status: 401, body: { error: "unauthorized" } };
   const sessionId = /^\/sessions\/([^/]+)$/.exec(request.url ?? "")?.[1];
   if (request.method === "DELETE" && sessionId && isId("session", sessionId)) {
     await state.hosts.get(sessionId)?.close();
     state.hosts.delete(sessionId);
-    await removeFolder(rootsOf({ root: settings.root, sessionId }).base);
-    return { status: 200, body: { deleted: sessionId } };
+    const removed = await state.trash.take(rootsOf({ root: settings.root, sessionId }).base);
+    return { status: 200, body: { deleted: sessionId, removed } };
   }
   if (request.method === "GET" && sessionId && isId("session", sessionId)) {
     const none: SandboxReport = {
@@ -221,7 +244,7 @@ function longestIdle(hosts: ReadonlyMap<string, SessionHost>): SessionHost | und
     .toSorted((a, b) => (a.idleSince ?? 0) - (b.idleSince ?? 0))[0];
 }
 
-/** The body as JSON; null when it is too long or not JSON. */
+/** The body as JSON; null when it is too long, nested too deep or not JSON. */
 async function readJson(request: IncomingMessage): Promise<unknown> {
   let text = "";
   for await (const piece of request.setEncoding("utf8")) {
@@ -229,7 +252,7 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
     if (text.length > MAX_BODY_CHARS) return null;
   }
   try {
-    return JSON.parse(text) as unknown;
+    return parseJsonWithin(text, MAX_LINK_DEPTH);
   } catch {
     return null;
   }

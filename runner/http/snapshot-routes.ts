@@ -2,11 +2,12 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { FRAME, FRAMES_TYPE, frameHeader, frameOf } from "@gantry/protocol/frames.ts";
+import { parseJsonWithin } from "@gantry/protocol/json-limits.ts";
 import { DoneRequest, ObjectsRequest, ScanRequest } from "@gantry/protocol/snapshot.ts";
 import type { SnapshotRefusal } from "@gantry/protocol/snapshot.ts";
 import { ZodError } from "zod";
 import type { SessionHost } from "../host/session-host.ts";
-import { Refused } from "../snapshot/refused.ts";
+import { Refused, codeOf } from "../snapshot/refused.ts";
 
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
@@ -68,9 +69,12 @@ export async function answerSnapshots(
     }
   } catch (error) {
     // Once the answer has begun, only closing the connection can show that it is incomplete.
-    if (response.headersSent) return void response.destroy();
+    if (response.headersSent) {
+      response.destroy();
+      return;
+    }
     const code = error instanceof Refused ? error.code : "failed";
-    const message = error instanceof ZodError ? (error.issues[0]?.message ?? "unreadable") : String(error);
+    const message = error instanceof ZodError ? (error.issues[0]?.message ?? "unreadable") : codeOf(error);
     json(STATUS[code], { error: code, message: (error instanceof Refused ? error.message : message).slice(0, 1000) });
   }
 }
@@ -83,5 +87,5 @@ async function bodyOf(request: IncomingMessage): Promise<unknown> {
     if (length > MAX_BODY_BYTES) throw new Refused("failed", "The body is too large.");
     pieces.push(piece);
   }
-  return JSON.parse(Buffer.concat(pieces).toString("utf8"));
+  return parseJsonWithin(Buffer.concat(pieces).toString("utf8"));
 }

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import type { RunStart } from "@gantry/protocol/link.ts";
 import type { Mount } from "@gantry/protocol/mount.ts";
 import { MARKER } from "../processes/processes.ts";
+import { guarded } from "../base/guarded.ts";
 import { gitEnvironment, gitSettings } from "./git-settings.ts";
 import { ResourceUnavailable } from "./unavailable.ts";
 
@@ -97,7 +98,7 @@ async function git(args: CloneArgs, argv: readonly string[], isCheckout = false)
   };
   args.signal.addEventListener("abort", stop, { once: true });
   let said = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+  const hear = (text: string): void => {
     const lines = `${said}${text}`.split(/\r|\n/);
     for (const line of lines) {
       const [, phase, percent] = /^(?:remote: )?([A-Z][\w ]{2,30}):\s+(\d{1,3})%/.exec(line) ?? [];
@@ -107,7 +108,8 @@ async function git(args: CloneArgs, argv: readonly string[], isCheckout = false)
       .filter((line) => !/\d%/.test(line))
       .join("\n")
       .slice(-4000);
-  });
+  };
+  child.stderr.setEncoding("utf8").on("data", guarded("git_stderr", hear));
   const code = await new Promise<number | null>((resolve, reject) => {
     child.once("error", reject);
     child.once("close", resolve);

@@ -1,5 +1,7 @@
-import { closeSync, constants, existsSync, openSync, readSync, readdirSync, statSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { Buffer, isUtf8 } from "node:buffer";
+import { READ_FLAGS, filesBelow } from "../folders/read-bounded.ts";
+import { every } from "../base/guarded.ts";
 import { isTranscript } from "@gantry/protocol/snapshot.ts";
 
 /** Largest piece that is sent at once. */
@@ -7,6 +9,16 @@ const PIECE_BYTES = 128 * 1024;
 
 /** Time between two checks. The engine writes a line some tens of milliseconds after it reported the message. */
 const LOOK_MS = 250;
+
+/** How much one check sends: other sessions wait meanwhile, and the socket keeps what its reader has not taken. */
+const LOOK_BYTES = 1024 * 1024;
+/** How much is sent at once where the conversation may move to another engine. */
+const CATCH_UP_BYTES = 8 * 1024 * 1024;
+/** A transcript is followed up to this size. The snapshot has the rest. */
+const MAX_FILE_BYTES = 128 * 1024 * 1024;
+/** How many transcripts are followed, and how deep their folders lie. */
+const MAX_FILES = 500;
+const MAX_DEPTH = 8;
 
 /** A piece of a transcript: text of `file` from byte `at` on. With `at` 0 the file starts over. */
 export interface TranscriptPiece {
@@ -38,56 +50,68 @@ export class Mirror {
 
   /** Begins to follow. */
   start(): void {
-    this.#timer ??= setInterval(() => this.look(), LOOK_MS).unref();
+    this.#timer ??= every("mirror", LOOK_MS, () => this.look()).unref();
   }
 
   /** Sends what is left and stops following. */
   stop(): void {
     if (this.#timer) clearInterval(this.#timer);
     this.#timer = null;
-    this.look();
+    this.catchUp();
   }
 
-  /** Sends what was written since the last check. */
-  look(): void {
+  /** Sends more than a check does, so that another engine can continue the conversation. */
+  catchUp(): void {
+    this.look(CATCH_UP_BYTES);
+  }
+
+  /** Sends what was written since the last check, up to `room` bytes. Never throws. */
+  look(room: number = LOOK_BYTES): void {
+    let left = room;
     for (const file of this.#files()) {
+      if (left <= 0) return;
       try {
-        this.#follow(file);
+        left -= this.#follow(file, left);
       } catch {
         // Removed or unreadable. The next check, or the snapshot, will have it.
       }
     }
   }
 
-  #follow(file: string): void {
-    const path = `${this.#base}/${file}`;
-    const { size } = statSync(path);
-    let at = this.#sent.get(file) ?? 0;
-    if (size < at) at = 0; // the file was rewritten
-    if (size === at) return;
-    const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  /** Sends at most about `room` bytes of a transcript. Returns how many it sent. */
+  #follow(file: string, room: number): number {
+    const fd = openSync(`${this.#base}/${file}`, READ_FLAGS);
     try {
+      const stats = fstatSync(fd);
+      if (!stats.isFile()) return 0;
+      const size = Math.min(stats.size, MAX_FILE_BYTES);
+      const sent = this.#sent.get(file) ?? 0;
+      let at = stats.size < sent ? 0 : sent; // shorter: the file was rewritten
+      const from = at;
       const buffer = Buffer.allocUnsafe(PIECE_BYTES);
-      while (at < size) {
+      while (at < size && at - from < room) {
         const got = readSync(fd, buffer, 0, Math.min(PIECE_BYTES, size - at), at);
         const whole = wholeLetters(buffer.subarray(0, got));
-        if (whole.length === 0 || !isUtf8(whole)) break;
+        // The engine writes no zero bytes, but a sparse file consists of them.
+        if (whole.length === 0 || whole.includes(0) || !isUtf8(whole)) break;
         this.#send({ file, at, data: whole.toString("utf8") });
         at += whole.length;
         this.#sent.set(file, at);
       }
+      return at - from;
     } finally {
       closeSync(fd);
     }
   }
 
   #files(): string[] {
-    const root = "engine/projects";
-    if (!existsSync(`${this.#base}/${root}`)) return [];
-    return readdirSync(`${this.#base}/${root}`, { recursive: true, withFileTypes: true, encoding: "utf8" })
-      .filter((entry) => entry.isFile())
-      .map((entry) => `${entry.parentPath.slice(this.#base.length + 1)}/${entry.name}`)
-      .filter((path) => isTranscript(path) && path.isWellFormed());
+    try {
+      return filesBelow(`${this.#base}/engine/projects`, MAX_FILES, MAX_DEPTH)
+        .map((path) => path.slice(this.#base.length + 1))
+        .filter((path) => isTranscript(path) && path.isWellFormed());
+    } catch {
+      return []; // no conversation yet, or the agent put something else there
+    }
   }
 }
 

@@ -16,11 +16,12 @@ import {
 } from "node:fs";
 import { Buffer } from "node:buffer";
 import { FRAME, TornFrames, readFrames } from "@gantry/protocol/frames.ts";
+import { parseJsonWithin } from "@gantry/protocol/json-limits.ts";
 import { RestoreStep, SAVED_PARTS, isTranscript, pieceBytes } from "@gantry/protocol/snapshot.ts";
 import type { FileEntry, Restored, SnapshotEntry } from "@gantry/protocol/snapshot.ts";
 import type { FolderRoots } from "../folders/session-folders.ts";
 import { diskPathOf, textToPath } from "./paths.ts";
-import { Refused } from "./refused.ts";
+import { Refused, codeOf } from "./refused.ts";
 
 const SAVED: ReadonlySet<string> = new Set(SAVED_PARTS);
 
@@ -39,13 +40,14 @@ export async function restore(
     const writer = new Writer(roots);
     for await (const { kind, bytes } of readFrames(stream, MAX_FRAME_BYTES)) {
       if (kind === FRAME.data) writer.data(bytes);
-      else if (kind === FRAME.json) writer.step(RestoreStep.parse(JSON.parse(Buffer.from(bytes).toString("utf8"))));
+      else if (kind === FRAME.json)
+        writer.step(RestoreStep.parse(parseJsonWithin(Buffer.from(bytes).toString("utf8"))));
       else throw new Refused("bad_restore", `Unknown frame kind ${kind}.`);
     }
     return writer.end();
   } catch (error) {
     if (error instanceof Refused) throw error;
-    throw new Refused(error instanceof TornFrames ? "bad_restore" : "failed", String(error).slice(0, 900));
+    throw new Refused(error instanceof TornFrames ? "bad_restore" : "failed", codeOf(error).slice(0, 900));
   }
 }
 
@@ -171,7 +173,10 @@ class Writer {
     const fd = openSync(this.#path(file), constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
     try {
       const { size } = fstatSync(fd);
-      if (size < at) return void this.#gaps.add(file);
+      if (size < at) {
+        this.#gaps.add(file);
+        return;
+      }
       const news = bytes.subarray(size - at);
       if (news.length === 0) return;
       writeWhole(fd, news, size);

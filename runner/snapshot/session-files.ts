@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { join } from "node:path";
 import type { Hash, Restored, Scan, ScanRequest } from "@gantry/protocol/snapshot.ts";
 import type { Buffer } from "node:buffer";
+import { after } from "../base/guarded.ts";
 import { Mirror } from "./mirror.ts";
 import type { TranscriptPiece } from "./mirror.ts";
 import { emptyFolder, removeFolder } from "../folders/remove-folder.ts";
@@ -64,7 +65,7 @@ export class SessionFiles {
     this.mirror.start();
     const scanning = this.#scanning;
     if (!scanning) return;
-    const timer = setTimeout(() => scanning.giveWay.abort(), PROMPT_WAITS_MS);
+    const timer = after("scan", PROMPT_WAITS_MS, () => scanning.giveWay.abort());
     await scanning.result.catch(() => {});
     clearTimeout(timer);
   }
@@ -114,7 +115,7 @@ export class SessionFiles {
       for (const part of [workspace, ...["home", "engine", "tmp"].map((name) => join(base, name))])
         await emptyFolder(part);
       // The next run mounts its resources again, and only new outputs are uploaded.
-      await removeFolder(join(base, "mnt"));
+      await removeFolder(join(base, "mnt"), join(base, ".trash"));
       const restored = await restore(this.#roots, stream);
       const folder = nameOf(base);
       rmSync(join(base, TORN_FILE));

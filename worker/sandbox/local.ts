@@ -1,6 +1,6 @@
 import type { Env } from "../base/env.ts";
 import { directFetch } from "../base/net.ts";
-import { RUNNER_PORT } from "./sandbox.ts";
+import { NotDestroyed, RUNNER_PORT } from "./sandbox.ts";
 import type { Sandbox } from "./sandbox.ts";
 
 /** Time for the runner to end a session's processes. */
@@ -50,13 +50,17 @@ export function localSandbox(sessionId: string, runner: LocalRunner, modelsUrl: 
     sleepsAt: () => null,
     async sleep() {},
     async destroy() {
-      // A runner that does not answer holds nothing to destroy.
-      await getTcpPort(RUNNER_PORT)
+      // The session's files stay on this machine until the runner has put them out of use, so a failure must be seen.
+      const answer = await getTcpPort(RUNNER_PORT)
         .fetch(`http://runner/sessions/${sessionId}`, {
           method: "DELETE",
           signal: AbortSignal.timeout(FORGET_TIMEOUT_MS),
         })
-        .catch(() => null);
+        .catch((error: unknown) => {
+          throw new NotDestroyed("It does not answer.", { cause: error });
+        });
+      await answer.body?.cancel();
+      if (!answer.ok) throw new NotDestroyed(`It answered ${answer.status}.`);
     },
   };
 }

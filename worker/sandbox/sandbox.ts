@@ -17,12 +17,15 @@ export interface Sandbox {
   sleepsAt(): number | null;
   /** Puts the sandbox to sleep if that time has come. Its processes are asked to end first. */
   sleep(): Promise<void>;
-  /** Ends the sandbox and removes what it holds of the session. */
+  /** Ends the sandbox and removes what it holds of the session. Rejects with `NotDestroyed` when it may still hold something. */
   destroy(): Promise<void>;
 }
 
 /** Port of the runner inside a sandbox. */
 export const RUNNER_PORT = 8080;
+
+/** The sandbox may still hold files of the session; the caller should try again. */
+export class NotDestroyed extends Error {}
 
 /** No machine is free for this session now; one may be free later. */
 export class NoCapacity extends Error {}

@@ -6,9 +6,10 @@ import type { Env } from "../base/env.ts";
 import { NO_SETUP } from "../catalog/session-setup.ts";
 import type { SessionSetup } from "../catalog/session-setup.ts";
 import type { SessionResource } from "../resources/session-resource.ts";
+import { NotDestroyed } from "../sandbox/sandbox.ts";
 import type { Result } from "../workspace/copy-session.ts";
 import { IF_UNKNOWN } from "./call/session-api.ts";
-import type { SessionApi, SessionOperations } from "./call/session-api.ts";
+import type { Destroyed, SessionApi, SessionOperations } from "./call/session-api.ts";
 import { sessionOf } from "./call/session-of.ts";
 import { tellWaiting, tellWork } from "./drive/tell-waiting.ts";
 import { Operations } from "./operations.ts";
@@ -105,19 +106,25 @@ export class Session extends DurableObject<Env> implements Omit<SessionApi, keyo
     return forked;
   }
 
-  async destroy(account: string): Promise<boolean> {
-    if (!this.#mayUse(account)) return false;
+  async destroy(account: string): Promise<Destroyed> {
+    if (!this.#mayUse(account)) return { ok: true };
     const { audit, sandbox, snapshots } = this.#parts;
-    await audit.empty();
+    // No prompt may arrive in the meantime.
     this.#exists = false;
+    try {
+      await audit.empty();
+      await sandbox.destroy();
+      await snapshots.forget();
+    } catch (error) {
+      this.#exists = true;
+      return { ok: false, reason: error instanceof NotDestroyed ? error.message : "Its files could not be removed." };
+    }
     for (const socket of this.ctx.getWebSockets()) socket.close(1000, "the session was deleted");
-    await sandbox.destroy();
-    await snapshots.forget();
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
     // What is in memory belongs to a session that no longer exists.
     this.ctx.abort("deleted");
-    return true;
+    return { ok: true };
   }
 
   countForThread(taskId: string, usage: ModelUsage): void {

@@ -1,7 +1,15 @@
 import type { SDKMessage } from "@anthropic-ai/claude-agent-sdk";
 import { MAX_EVENT_CHARS } from "@gantry/protocol/event.ts";
 import { describe, expect, it } from "vitest";
+import { clipInput } from "./clip.ts";
 import { toRawEvent } from "./raw.ts";
+
+it("sec/H1 a tool's input that is nested too deep is left out of events, so that the link accepts them", () => {
+  const input = JSON.parse(`{"a":${"[".repeat(9000)}${"]".repeat(9000)},"b":"kept"}`) as object;
+  expect(clipInput(input)).toEqual({ a: "[left out: nested deeper than 64 levels]", b: "kept" });
+  const message = { type: "assistant", message: { content: [{ type: "tool_use", input }] } } as unknown as SDKMessage;
+  expect(toRawEvent(message)?.message).toEqual({ type: "assistant", left_out: "nested deeper than 64 levels" });
+});
 
 const user = (content: unknown): SDKMessage =>
   ({ type: "user", message: { role: "user", content }, parent_tool_use_id: null, session_id: "s" }) as SDKMessage;

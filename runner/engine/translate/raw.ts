@@ -1,6 +1,7 @@
 import type { SDKMessage } from "@anthropic-ai/claude-agent-sdk";
 import { MAX_EVENT_CHARS } from "@gantry/protocol/event.ts";
 import type { RunnerEvent } from "@gantry/protocol/event.ts";
+import { jsonExcess } from "@gantry/protocol/json-limits.ts";
 import { clip } from "./clip.ts";
 
 /** Longest text, in characters, within a raw message that is too long as a whole. */
@@ -15,6 +16,8 @@ const TOKENS = /gst_[A-Za-z0-9_.-]+/g;
  */
 export function toRawEvent(message: SDKMessage): Extract<RunnerEvent, { type: "engine.message" }> | null {
   if (message.type === "stream_event") return null;
+  const excess = jsonExcess(message);
+  if (excess !== null) return { type: "engine.message", message: { type: message.type, left_out: excess } };
   const json = JSON.stringify(message).replaceAll(TOKENS, "[token]");
   if (json.length <= MAX_EVENT_CHARS / 2) return { type: "engine.message", message: JSON.parse(json) as Fields };
   const cut = JSON.stringify(JSON.parse(json), (_key, value: unknown) =>

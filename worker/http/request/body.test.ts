@@ -37,6 +37,15 @@ async function refusal(request: Request): Promise<ApiError> {
 const bytes = (...parts: (string | number[])[]): Uint8Array<ArrayBuffer> =>
   new Uint8Array(Buffer.concat(parts.map((part) => Buffer.from(part as string))));
 
+it("sec/H1 a body that is nested deeper than 64 levels is refused before anything handles it", async () => {
+  const deep = `{"prompt":${'{"a":'.repeat(5000)}1${"}".repeat(5000)}}`;
+  expect(await refusal(post(deep))).toEqual({
+    code: "invalid_request",
+    field: "body",
+    reason: "nested deeper than 64 levels",
+  });
+});
+
 describe("an accepted body", () => {
   it.each<[string, BodyInit]>([
     ["a text", '{"prompt":"hé😀"}'],

@@ -1,6 +1,7 @@
 import { joined } from "@gantry/protocol/bytes.ts";
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import { createMiddleware } from "hono/factory";
+import { jsonExcess } from "@gantry/protocol/json-limits.ts";
 import type { z } from "zod";
 import type { App, Principal } from "./context.ts";
 
@@ -9,7 +10,7 @@ export const MAX_BODY_BYTES = 10 * 1024 * 1024;
 
 /**
  * Reads and validates a JSON body, whatever its content type says. Throws `malformed_json`, `body_too_large`, or
- * `invalid_request` with the name of the first invalid field.
+ * `invalid_request` with the name of the first invalid field; `body` when it exceeds the limits of `jsonExcess`.
  */
 export async function readJson<T extends z.ZodType>(request: Request, schema: T): Promise<z.infer<T>> {
   const bytes = await readBytes(request);
@@ -25,6 +26,8 @@ export async function readJson<T extends z.ZodType>(request: Request, schema: T)
   } catch (error) {
     throw new RequestRefused({ code: "malformed_json", reason: error instanceof Error ? error.message : "unreadable" });
   }
+  const excess = jsonExcess(value);
+  if (excess !== null) throw new RequestRefused({ code: "invalid_request", field: "body", reason: excess });
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   throw refusedBy(parsed.error);

@@ -98,7 +98,12 @@ export async function deleteSession(c: Context<App>): Promise<Response> {
   if (facts.status === "running")
     throw new RequestRefused({ code: "conflict", reason: "The session is running; interrupt it first." });
   // The object aborts itself at the end of `destroy`, which the caller sees as an error.
-  await stub.destroy(account).catch(() => null);
+  const destroyed = await stub.destroy(account).catch(() => null);
+  if (destroyed?.ok === false)
+    throw new RequestRefused({
+      code: "sandbox_unavailable",
+      reason: `${destroyed.reason} The session was not deleted.`,
+    });
   await removeFromIndex(c.env, actorOf(c), id);
   return c.json({ id, type: "session_deleted" } satisfies BetaManagedAgentsDeletedSession);
 }

@@ -18,6 +18,9 @@ import type { SessionFacts, Submission, Submitted } from "../store/facts.ts";
 import type { ListedRun } from "../store/run-queue.ts";
 import type { SandboxFacts } from "../store/sandbox-facts.ts";
 
+/** Whether a session is deleted; if not, why. */
+export type Destroyed = { readonly ok: true } | { readonly ok: false; readonly reason: string };
+
 /**
  * What an account may ask of a session that is its own. `Operations` in `session/operations.ts` implements it. The session
  * checks the account once, before any of these; for another account, or when there is no such session, it answers with the
@@ -136,8 +139,12 @@ export interface SessionApi extends GuardedOperations, ThreadUsage {
   create(account: string, setup?: SessionSetup, resources?: readonly SessionResource[]): boolean;
   /** Makes this session a copy of another one of the account. */
   forkFrom(account: string, source: string, fork: SessionFork): Promise<Result<object>>;
-  /** Deletes the session: its log, its queue, its files. False for an unknown one. */
-  destroy(account: string): Promise<boolean>;
+  /**
+   * Deletes the session: its log, its queue, its files. The object aborts itself at the end, which the caller sees as an
+   * error. When it answers instead, there was nothing to delete, or the session is kept because its files could not be
+   * removed.
+   */
+  destroy(account: string): Promise<Destroyed>;
   /** Whether an engine may call a model with this token now; if so, for which account. */
   authorizeModelCall(token: string): { account: string } | null;
   /** The account that a container's model calls are charged to. Null unless it is the newest start of the container. */

@@ -1,4 +1,5 @@
 import type { StoredEvent } from "@gantry/protocol/event.ts";
+import { jsonExcess } from "@gantry/protocol/json-limits.ts";
 import { RequestRefused, errorMessage } from "@gantry/protocol/error.ts";
 import { z } from "zod";
 import type { Env } from "../../base/env.ts";
@@ -239,6 +240,8 @@ export function readSocketMessage(
   } catch {
     return refuse("The message is not JSON.");
   }
+  const excess = jsonExcess(value);
+  if (excess !== null) return refuse(`message: ${excess}`);
   const parsed = INCOMING[view].safeParse(value);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
