@@ -12,6 +12,8 @@ const usage = (input: number): Parameters<Threads["count"]>[1] => ({
 const created = (task: string): SessionEvent => ({
   type: "session.thread_created",
   session_thread_id: `sthr_${task}`,
+  workflow_run_id: null,
+  tool_use_id: null,
   parent_thread_id: "sthr_primary",
   agent_name: "helper",
   task_id: task,
