@@ -20,6 +20,9 @@ const SHAPE = /^gk_([0-9a-z]{36})_[A-Za-z0-9_-]{43}$/;
 /** Shortest interval between two writes of `last_used_at`, in milliseconds. */
 const USED_MS = 60_000;
 
+/** Key id that stands for the installation's own key, whose account is `default`. */
+export const ADMIN_KEY_ID = "admin";
+
 const cache = new KeyCache();
 
 interface KeyRow {
@@ -55,6 +58,16 @@ export async function findKey(
   const [hash, key] = await Promise.all([digest(text), cache.get(id, () => readKey(env, id, waitUntil))]);
   if (key === null || (key.expiresAt !== null && key.expiresAt <= Date.now())) return null;
   return crypto.subtle.timingSafeEqual(hash, fromHex(key.hash)) ? key : null;
+}
+
+/**
+ * Whether a key that was right once still opens anything. What stays open longer than a request asks this again and
+ * again. Throws `storage_unavailable` when the database does not answer.
+ */
+export async function isKeyOpen(env: Env, id: string, waitUntil: (work: Promise<unknown>) => void): Promise<boolean> {
+  if (id === ADMIN_KEY_ID) return env.GANTRY_API_KEY !== undefined;
+  const key = await cache.get(id, () => readKey(env, id, waitUntil));
+  return key !== null && (key.expiresAt === null || key.expiresAt > Date.now());
 }
 
 async function readKey(env: Env, id: string, waitUntil: (work: Promise<unknown>) => void): Promise<KnownKey | null> {

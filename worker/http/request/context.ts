@@ -9,6 +9,8 @@ export interface Principal {
   readonly keyId: string;
   /** Scopes of the key; `admin` opens everything in its account. */
   readonly scopes: readonly string[];
+  /** When the key expires, in milliseconds since 1970. Null or absent: it does not expire. */
+  readonly endsAt?: number | null;
 }
 
 /** Bindings and variables that Hono carries through a request. */

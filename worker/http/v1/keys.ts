@@ -2,10 +2,9 @@ import { AccountPageQuery, AccountQuery, KeyCreate } from "@gantry/protocol/api/
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Context } from "hono";
 import { listAudit } from "../../storage/audit.ts";
-import { createKey, getKey, listKeys, revokeKey } from "../../accounts/keys.ts";
+import { ADMIN_KEY_ID, createKey, getKey, listKeys, revokeKey } from "../../accounts/keys.ts";
 import { readJson } from "../request/body.ts";
 import type { App } from "../request/context.ts";
-import { ADMIN_KEY_ID } from "../request/guard.ts";
 import { actorOf, found, pageOf, readQuery } from "../request/query.ts";
 import { checkSpace } from "../../sandbox/space.ts";
 
