@@ -5,12 +5,8 @@ import { memoryDatabase } from "../testing/sqlite.ts";
 import { Sockets } from "./sockets.ts";
 import type { KeyWatch } from "./sockets.ts";
 
-vi.mock("cloudflare:workers", () => ({
-  waitUntil() {},
-  DurableObject: class {},
-  RpcTarget: class {},
-  WorkerEntrypoint: class {},
-}));
+// Only a prompt needs the models, and no test here sends one.
+vi.mock("../store/run-options.ts", () => ({}));
 
 class FakeSocket {
   attachment: unknown = null;
