@@ -26,6 +26,7 @@ export async function createKeyDoor(c: Context<App>): Promise<Response> {
   await checkSpace(c.env);
   const { name, scopes, expires_in_seconds: expiresInSeconds = null } = body;
   const key = await createKey(c.env, actorOf(c), { account, name, scopes, expiresInSeconds });
+  if (key === null) throw new RequestRefused({ code: "unauthorized" });
   return c.json(key, 200, { "cache-control": "no-store" });
 }
 
