@@ -9,8 +9,8 @@ import { COMMON_QUERY, PAGE_QUERY } from "./common.ts";
  * - `sessions`: start, prompt, steer and delete sessions
  * - `models`: call models through the router
  * - `work`: take work items of self-hosted environments and carry out their tool calls; for workers
- * - `files`: upload, download and delete files
- * - `read`: read everything except keys, the audit log and the contents of files; change nothing
+ * - `files`: upload, download and delete files; read the files of workspaces
+ * - `read`: read everything except keys, the audit log and the contents of files (uploads and workspaces); change nothing
  */
 export const Scope = z.enum(["admin", "agents", "sessions", "models", "work", "files", "read"]);
 export type Scope = z.infer<typeof Scope>;

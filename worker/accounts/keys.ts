@@ -20,6 +20,9 @@ const SHAPE = /^gk_([0-9a-z]{36})_[A-Za-z0-9_-]{43}$/;
 /** Shortest interval between two writes of `last_used_at`, in milliseconds. */
 const USED_MS = 60_000;
 
+/** Key id that stands for the installation's own key, whose account is `default`. */
+export const ADMIN_KEY_ID = "admin";
+
 const cache = new KeyCache();
 
 interface KeyRow {
@@ -34,6 +37,13 @@ interface KeyRow {
 }
 
 const COLUMNS = "id, account, name, hash, scopes, created_at, expires_at, last_used_at";
+
+/** Keys that key ?1 made, directly or through others, and that are not revoked, if ?1 is a key of account ?2. */
+const DESCENDANTS = `FROM keys WHERE revoked_at IS NULL AND id IN (
+  WITH RECURSIVE made (id) AS (
+    SELECT child.id FROM keys child JOIN keys parent ON child.created_by = parent.id WHERE parent.id = ?1 AND parent.account = ?2
+    UNION SELECT child.id FROM keys child JOIN made ON child.created_by = made.id)
+  SELECT id FROM made)`;
 
 /** SHA-256 of a text in UTF-8, as bytes. */
 export function digest(text: string): Promise<ArrayBuffer> {
@@ -57,6 +67,16 @@ export async function findKey(
   return crypto.subtle.timingSafeEqual(hash, fromHex(key.hash)) ? key : null;
 }
 
+/**
+ * Whether a key that was right once still opens anything. What stays open longer than a request asks this again and
+ * again. Throws `storage_unavailable` when the database does not answer.
+ */
+export async function isKeyOpen(env: Env, id: string, waitUntil: (work: Promise<unknown>) => void): Promise<boolean> {
+  if (id === ADMIN_KEY_ID) return env.GANTRY_API_KEY !== undefined;
+  const key = await cache.get(id, () => readKey(env, id, waitUntil));
+  return key !== null && (key.expiresAt === null || key.expiresAt > Date.now());
+}
+
 async function readKey(env: Env, id: string, waitUntil: (work: Promise<unknown>) => void): Promise<KnownKey | null> {
   const db = await catalog(env);
   const row = await db
@@ -70,17 +90,29 @@ async function readKey(env: Env, id: string, waitUntil: (work: Promise<unknown>)
   return { id, account: row.account, scopes: toScopes(row.scopes), hash: row.hash, expiresAt: row.expires_at };
 }
 
-/** Creates a key. The answer's `key` is the only copy: the database holds just its hash. */
+/**
+ * Creates a key. The answer's `key` is the only copy: the database holds just its hash. A key made by another key ends
+ * with it at the latest. Null: the key that asks has ended meanwhile.
+ */
 export async function createKey(
   env: Env,
   actor: Actor,
   wanted: { account: string; name: string; scopes: readonly Scope[]; expiresInSeconds: number | null },
-): Promise<ApiKey & { readonly key: string }> {
+): Promise<(ApiKey & { readonly key: string }) | null> {
   const db = await catalog(env);
   const now = Date.now();
   const id = newId("key", now);
   const secret = toBase64Url(crypto.getRandomValues(new Uint8Array(32)));
   const key = `gk_${id.slice("key_".length)}_${secret}`;
+  const wantedEnd = wanted.expiresInSeconds === null ? null : now + wanted.expiresInSeconds * 1000;
+  const parent =
+    actor.keyId === ADMIN_KEY_ID
+      ? null
+      : await db
+          .prepare(`SELECT expires_at FROM keys WHERE id = ?`)
+          .bind(actor.keyId)
+          .first<{ expires_at: number | null }>();
+  const ends = [wantedEnd, parent?.expires_at ?? null].filter((end) => end !== null);
   const row: KeyRow = {
     id,
     account: wanted.account,
@@ -88,17 +120,21 @@ export async function createKey(
     hash: toHex(await digest(key)),
     scopes: JSON.stringify([...new Set(wanted.scopes)].toSorted()),
     created_at: now,
-    expires_at: wanted.expiresInSeconds === null ? null : now + wanted.expiresInSeconds * 1000,
+    expires_at: ends.length === 0 ? null : Math.min(...ends),
     last_used_at: null,
   };
-  await db.batch([
+  // The creator may have been revoked elsewhere within the last 30 seconds: its child would outlive it.
+  const [made] = await db.batch([
     db
       .prepare(
-        `INSERT INTO keys (id, account, name, hash, scopes, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO keys (id, account, name, hash, scopes, created_at, expires_at, created_by)
+          SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE ?8 = '${ADMIN_KEY_ID}' OR EXISTS
+            (SELECT 1 FROM keys WHERE id = ?8 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?6))`,
       )
-      .bind(row.id, row.account, row.name, row.hash, row.scopes, row.created_at, row.expires_at),
+      .bind(row.id, row.account, row.name, row.hash, row.scopes, row.created_at, row.expires_at, actor.keyId),
     auditStatement(db, actor, "key.create", id, wanted.account),
   ]);
+  if (made?.meta.changes === 0) return null;
   return { ...toApiKey(row), key };
 }
 
@@ -129,16 +165,27 @@ export async function listKeys(env: Env, account: string, request: PageRequest):
   );
 }
 
-/** Revokes a key: at once in this isolate, within 30 s in all others. False when the account has no such key. */
+/**
+ * Revokes a key and all keys made with it: at once in this isolate, within 30 s in all others. False when the account has no such key.
+ */
 export async function revokeKey(env: Env, actor: Actor, account: string, id: string): Promise<boolean> {
   const db = await catalog(env);
-  const [revoked] = await db.batch([
+  const now = Date.now();
+  const [revoked, , children] = await db.batch<{ id: string }>([
     db
       .prepare(`UPDATE keys SET revoked_at = ? WHERE id = ? AND account = ? AND revoked_at IS NULL`)
-      .bind(Date.now(), id, account),
+      .bind(now, id, account),
     auditStatement(db, actor, "key.revoke", id, account),
+    db.prepare(`SELECT id ${DESCENDANTS}`).bind(id, account),
+    db
+      .prepare(
+        `INSERT INTO audit (at, account, key_id, action, target, request_id)
+          SELECT ?3, ?2, ?4, 'key.revoke', id, ?5 ${DESCENDANTS}`,
+      )
+      .bind(id, account, now, actor.keyId, actor.requestId),
+    db.prepare(`UPDATE keys SET revoked_at = ?3 WHERE id IN (SELECT id ${DESCENDANTS})`).bind(id, account, now),
   ]);
-  cache.forget(id);
+  for (const ended of [id, ...(children?.results ?? []).map((child) => child.id)]) cache.forget(ended);
   return (revoked?.meta.changes ?? 0) > 0;
 }
 

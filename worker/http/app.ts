@@ -10,6 +10,7 @@ import { authenticate, checkHost } from "./request/guard.ts";
 import { answerOnce } from "./request/idempotency.ts";
 import { authenticateEngine } from "./v1/messages.ts";
 import { readQuery } from "./request/query.ts";
+import { safeHeaders } from "./request/safe-headers.ts";
 import { authenticateSandbox } from "./from-sandbox/door.ts";
 import { authenticateWork } from "./request/work-token.ts";
 import { FixedPathsRouter } from "./routes/router.ts";
@@ -40,6 +41,7 @@ export function createApp(): Hono<App> {
     );
   });
   app.use(drainRefused);
+  app.use(safeHeaders);
   app.use(checkHost);
   app.use("/v1/messages/*", authenticateEngine);
   app.use("/sandbox/*", authenticateSandbox);

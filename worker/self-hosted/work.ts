@@ -115,6 +115,12 @@ export async function workOfToken(
   return { account, environmentId, id, session, over: row.state === "stopped" };
 }
 
+/** Whether a worker still holds a work item, so that the item's token opens the session. */
+export async function isWorkHeld(env: Env, id: string): Promise<boolean> {
+  const row = await (await catalog(env)).prepare(`${SELECT} WHERE id = ?`).bind(id).first<WorkRow>();
+  return row !== null && row.token_hash !== null && row.lease_until > Date.now() && row.state !== "stopped";
+}
+
 /** An item. Null: there is no such work. */
 export async function getWork(env: Env, key: WorkKey): Promise<BetaSelfHostedWork | null> {
   const row = await readRow(env, key);

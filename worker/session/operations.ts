@@ -24,6 +24,7 @@ import type { WaitingCall } from "./store/approvals.ts";
 import type { SessionFacts, Submission, Submitted } from "./store/facts.ts";
 import { AGENT_MAX_TURNS, mergeOptions } from "./store/run-options.ts";
 import type { ListedRun } from "./store/run-queue.ts";
+import { keyHolds, mayReadOn } from "./sockets/key-holds.ts";
 import { askSandbox, sandboxFacts } from "./store/sandbox-facts.ts";
 import type { SandboxFacts } from "./store/sandbox-facts.ts";
 
@@ -197,8 +198,9 @@ export class Operations implements SessionOperations {
   tell(after: number, story: RunStory): ReadableStream<Uint8Array> {
     const { driver, log, sessionId } = this.#parts;
     driver.kick();
-    const shape = { format: story.format, view: "all", previews: true, untilRun: story.runId } as const;
-    return streamLog(log, after, shape, storyTeller(sessionId, story));
+    const { format, runId, keyId } = story;
+    const shape = { format, view: "all", previews: true, untilRun: runId, keyId } as const;
+    return streamLog(log, after, shape, () => this.#mayReadOn(keyId), storyTeller(sessionId, story));
   }
 
   follow(cursor: string | null, shape: StreamShape): ReadableStream<Uint8Array> | "unknown_event" {
@@ -206,7 +208,12 @@ export class Operations implements SessionOperations {
     if (after === null) return "unknown_event";
     this.#parts.driver.kick();
     if (shape.untilRun === null) this.opened();
-    return streamLog(this.#parts.log, after, shape);
+    return streamLog(this.#parts.log, after, shape, () => this.#mayReadOn(shape.keyId));
+  }
+
+  #mayReadOn(keyId: string): Promise<boolean> {
+    const { env, waitUntil } = this.#parts;
+    return mayReadOn(keyHolds(env, keyId, waitUntil));
   }
 
   async nextPage(

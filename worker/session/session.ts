@@ -18,6 +18,7 @@ import type { Assembly } from "./parts/assemble.ts";
 import { unknown } from "./parts/workspace.ts";
 import { fromSocketRequest, readSocketMessage } from "./sockets/sockets.ts";
 import { sameText } from "./store/lease.ts";
+import { checkSpace } from "../sandbox/space.ts";
 import { bringUpToDate, createTables, tablesExist } from "./store/schema.ts";
 
 /**
@@ -61,14 +62,20 @@ export class Session extends DurableObject<Env> implements Omit<SessionApi, keyo
     return this.#parts.sockets.accept(request, { ...opening, after });
   }
 
-  override webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): void {
+  override webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): Promise<void> {
     const { sockets } = this.#parts;
-    const { account, view } = sockets.stateOf(socket);
-    const answer = readSocketMessage(this.env, data, view, {
-      confirm: (seq) => sockets.confirm(socket, seq),
-      submit: (submission) => (this.#mayUse(account) ? this.#operations.submit(submission) : IF_UNKNOWN.submit),
+    return sockets.inTurn(socket, async () => {
+      const { account, view } = sockets.stateOf(socket);
+      const answer = await readSocketMessage(this.env, data, view, {
+        confirm: (seq) => sockets.confirm(socket, seq),
+        submit: async (submission) => {
+          if (!(await sockets.mayPrompt(socket))) return null;
+          await checkSpace(this.env);
+          return this.#mayUse(account) ? this.#operations.submit(submission) : IF_UNKNOWN.submit;
+        },
+      });
+      if (answer) socket.send(JSON.stringify(answer));
     });
-    if (answer) socket.send(JSON.stringify(answer));
   }
 
   override webSocketError(socket: WebSocket): void {
@@ -154,6 +161,7 @@ export class Session extends DurableObject<Env> implements Omit<SessionApi, keyo
     // Each at its own time: a look at a run asks its runner for a sign of life, a save goes through all its files.
     if (alarms.isDue("driver", true)) driver.watch();
     if (alarms.isDue("snapshots")) snapshots.watch();
+    if (alarms.isDue("keys")) await this.#parts.sockets.watchKeys();
     this.#tellOthers();
     await rest.watch();
   }

@@ -66,6 +66,8 @@ const SCHEMA = [
   `CREATE TABLE IF NOT EXISTS packs_to_remove (key TEXT PRIMARY KEY)`,
 ];
 
+const COLUMNS_OF_KEYS = "PRAGMA table_info(keys)";
+
 /** The database whose tables this isolate knows to exist. */
 let made: D1Database | null = null;
 
@@ -78,9 +80,24 @@ let made: D1Database | null = null;
 export async function catalog(env: Env): Promise<D1Database> {
   const db = bounded(env.DB);
   if (made === env.DB) return db;
-  await db.batch(SCHEMA.map((statement) => db.prepare(statement)));
+  const answers = await db.batch<{ name: string }>(
+    [...SCHEMA, COLUMNS_OF_KEYS].map((statement) => db.prepare(statement)),
+  );
+  const columns = answers.at(-1)?.results ?? [];
+  // A column of a later version: null in older rows.
+  if (columns.length > 0 && !columns.some(({ name }) => name === "created_by"))
+    await addColumn(db, "ALTER TABLE keys ADD COLUMN created_by TEXT");
   made = env.DB;
   return db;
+}
+
+/** Adds a column. Another isolate may do the same at this moment. */
+async function addColumn(db: D1Database, statement: string): Promise<void> {
+  try {
+    await db.prepare(statement).run();
+  } catch (error) {
+    if (!String(error).includes("duplicate column name")) throw error;
+  }
 }
 
 /** Milliseconds since 1970 as an ISO 8601 time; null stays null. */

@@ -94,8 +94,9 @@ async function storyOf(
   { stub, sessionId, runId, after, from, verbose }: Telling,
   format: RunStory["format"],
 ): Promise<ReadableStream<Uint8Array>> {
-  const story = { runId, from, verbose, format, requestId: tellingRequestId(c) };
-  const lines = await stub.tell(c.get("principal").account, after, story);
+  const { account, keyId } = c.get("principal");
+  const story = { runId, from, verbose, format, requestId: tellingRequestId(c), keyId };
+  const lines = await stub.tell(account, after, story);
   if (!lines) throw unknownSession(sessionId);
   return lines;
 }

@@ -14,13 +14,21 @@ export async function demoSocket(c: Context<App>): Promise<Response> {
   if (c.req.header("upgrade")?.toLowerCase() !== "websocket") {
     throw new RequestRefused({ code: "invalid_request", field: "upgrade", reason: "this endpoint is a WebSocket" });
   }
-  const { account } = c.get("principal");
+  const { account, keyId, endsAt: keyEndsAt = null } = c.get("principal");
   const target = toTarget(c.req.param("sessionId") ?? "");
   const sessionId = typeof target === "string" ? target : await namedSession(c.env, actorOf(c), target);
   const stub = toSessionStub(c.env, sessionId);
   if (!(await stub.exists(account))) throw unknownSession(sessionId);
   const after = Math.max(0, Math.trunc(Number(c.req.query("after"))) || 0);
   return stub.fetch(
-    toSocketRequest(c.req.raw, { account, view: "demo", previews: false, confirms: false, cursor: String(after) }),
+    toSocketRequest(c.req.raw, {
+      account,
+      keyId,
+      keyEndsAt,
+      view: "demo",
+      previews: false,
+      confirms: false,
+      cursor: String(after),
+    }),
   );
 }

@@ -1,3 +1,4 @@
+import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { StoredEvent } from "@gantry/protocol/event.ts";
 import type { RunEnded } from "@gantry/protocol/run-end.ts";
 import { runErrorStatus } from "@gantry/protocol/story-lines.ts";
@@ -37,15 +38,17 @@ export async function runToEnd(
   };
   const accepted = await submit(c.env, actorOf(c), target, newPrompt, await repeatOf(c));
   const { stub, after, runId, sessionId } = accepted;
-  const shape = { format: "ndjson", view: "all", previews: false, untilRun: runId } as const;
-  const events = await stub.follow(c.get("principal").account, String(after), shape);
+  const { account, keyId } = c.get("principal");
+  const shape = { format: "ndjson", view: "all", previews: false, untilRun: runId, keyId } as const;
+  const events = await stub.follow(account, String(after), shape);
   if (typeof events === "string") throw unknownSession(sessionId);
   const headers = { "x-session-id": sessionId, "x-run-id": runId, "cache-control": "no-store" };
   for await (const line of toLines(events)) {
     const event = line === "" ? null : (JSON.parse(line) as StoredEvent);
     if (event?.type === "run.ended" && event.run_id === runId) return { sessionId, ended: event, headers };
   }
-  throw new Error(`the log of ${sessionId} ended before run ${runId} did`);
+  // The log of a run only ends before the run when the key does.
+  throw new RequestRefused({ code: "unauthorized" });
 }
 
 /** What went wrong in a run that did not succeed, in words. */

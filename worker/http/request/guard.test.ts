@@ -132,6 +132,13 @@ describe("a route", () => {
     },
   );
 
+  it.each(["files/:path{.+}", "archive", "diff"])(
+    "sec/1.3 %s of a session needs sessions or files, not read",
+    (path) => {
+      expect(accessTo("GET", `/v1/sessions/:id/${path}`)).toEqual(["sessions", "files"]);
+    },
+  );
+
   it("that the table does not know requires the scope admin", () => {
     expect(accessTo("GET", "/v2/everything")).toEqual(["admin"]);
     expect(accessTo("GET", "constructor")).toEqual(["admin"]);

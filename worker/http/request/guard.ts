@@ -3,13 +3,10 @@ import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import { matchedRoutes } from "hono/route";
-import { digest, findKey } from "../../accounts/keys.ts";
+import { ADMIN_KEY_ID, digest, findKey } from "../../accounts/keys.ts";
 import { accessTo } from "../routes/routes.ts";
 import type { Access } from "../routes/route.ts";
 import type { App, Principal } from "./context.ts";
-
-/** Key id that stands for the installation's own key, whose account is `default`. */
-export const ADMIN_KEY_ID = "admin";
 
 /**
  * Checks Host and Origin before anything else. A page in the user's browser must not reach a server on loopback, neither
@@ -88,7 +85,7 @@ async function principalOf(c: Context<App>): Promise<Principal | null> {
   if (await isAdminKey(key, c.env.GANTRY_API_KEY))
     return { account: "default", keyId: ADMIN_KEY_ID, scopes: ["admin"] };
   const known = await findKey(c.env, key, (work) => c.executionCtx.waitUntil(work));
-  return known && { account: known.account, keyId: known.id, scopes: known.scopes };
+  return known && { account: known.account, keyId: known.id, scopes: known.scopes, endsAt: known.expiresAt };
 }
 
 async function isAdminKey(key: string, adminKey: string | undefined): Promise<boolean> {

@@ -40,6 +40,7 @@ import { z } from "zod";
 import type { Access, Route } from "./route.ts";
 
 const LOOK = ["read", "sessions"] as const;
+const CONTENTS = ["sessions", "files"] as const;
 const SESSIONS = ["sessions"] as const;
 const CATALOG_LOOK = ["read", "agents", "sessions"] as const;
 const CATALOG_CHANGE = ["agents"] as const;
@@ -142,7 +143,7 @@ export const ROUTES = {
     query: WorkspaceListQuery,
   },
   "GET /v1/sessions/:id/files/:path{.+}": {
-    access: LOOK,
+    access: CONTENTS,
     summary: "Read a file of the workspace, or a range of it",
     query: WorkspaceFileQuery,
   },
@@ -152,12 +153,12 @@ export const ROUTES = {
     summary: "Delete a file or folder from the workspace",
   },
   "GET /v1/sessions/:id/archive": {
-    access: LOOK,
+    access: CONTENTS,
     summary: "Download the workspace, or a folder of it, as a zip file",
     query: ArchiveQuery,
   },
   "GET /v1/sessions/:id/diff": {
-    access: LOOK,
+    access: CONTENTS,
     summary: "Show what a run or the whole session changed in the workspace",
     query: DiffQuery,
   },

@@ -2,10 +2,9 @@ import { AccountPageQuery, AccountQuery, KeyCreate } from "@gantry/protocol/api/
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import type { Context } from "hono";
 import { listAudit } from "../../storage/audit.ts";
-import { createKey, getKey, listKeys, revokeKey } from "../../accounts/keys.ts";
+import { ADMIN_KEY_ID, createKey, getKey, listKeys, revokeKey } from "../../accounts/keys.ts";
 import { readJson } from "../request/body.ts";
 import type { App } from "../request/context.ts";
-import { ADMIN_KEY_ID } from "../request/guard.ts";
 import { actorOf, found, pageOf, readQuery } from "../request/query.ts";
 import { checkSpace } from "../../sandbox/space.ts";
 
@@ -27,6 +26,7 @@ export async function createKeyDoor(c: Context<App>): Promise<Response> {
   await checkSpace(c.env);
   const { name, scopes, expires_in_seconds: expiresInSeconds = null } = body;
   const key = await createKey(c.env, actorOf(c), { account, name, scopes, expiresInSeconds });
+  if (key === null) throw new RequestRefused({ code: "unauthorized" });
   return c.json(key, 200, { "cache-control": "no-store" });
 }
 

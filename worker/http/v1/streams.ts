@@ -36,14 +36,16 @@ export async function follow(
   untilRun: string | null,
   headers: Record<string, string> = {},
 ): Promise<Response> {
+  const { account, keyId } = c.get("principal");
   const shape: StreamShape = {
     format: FORMATS[type],
     view: await viewOf(c),
     previews: wantsPreviews(c),
     untilRun,
     upkeep: !isWorker(c),
+    keyId,
   };
-  const stream = await toSessionStub(c.env, sessionId).follow(c.get("principal").account, cursor, shape);
+  const stream = await toSessionStub(c.env, sessionId).follow(account, cursor, shape);
   if (stream === "unknown_session") throw unknownSession(sessionId);
   if (stream === "unknown_event") throw unknownCursor();
   return new Response(stream, { headers: { ...STREAM_HEADERS, ...headers, "content-type": `${type}; charset=utf-8` } });
@@ -57,9 +59,10 @@ export async function eventSocket(c: Context<App>): Promise<Response> {
   const sessionId = c.req.param("id") ?? "";
   if (c.req.header("upgrade")?.toLowerCase() !== "websocket")
     throw new RequestRefused({ code: "invalid_request", field: "upgrade", reason: "this endpoint is a WebSocket" });
-  const { account } = c.get("principal");
+  const { account, keyId, endsAt: keyEndsAt = null } = c.get("principal");
   const confirms = c.req.query("ack") === "true";
-  const opening = { account, view: "events" as const, previews: wantsPreviews(c), confirms, cursor: cursorOf(c) };
+  const key = { account, keyId, keyEndsAt };
+  const opening = { ...key, view: "events" as const, previews: wantsPreviews(c), confirms, cursor: cursorOf(c) };
   const response = await toSessionStub(c.env, sessionId).fetch(toSocketRequest(c.req.raw, opening));
   if (response.status !== 404) return response;
   throw (await response.text()) === "event" ? unknownCursor() : unknownSession(sessionId);

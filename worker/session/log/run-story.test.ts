@@ -26,7 +26,7 @@ const LOG = [
 ];
 
 const told = (format: "ndjson" | "sse", from: number): string[] => {
-  const story = { runId: "run_1", requestId: "req_1", verbose: false, from, format };
+  const story = { runId: "run_1", requestId: "req_1", verbose: false, from, format, keyId: "key_1" };
   return LOG.map(storyTeller("sesn_1", story)).filter((piece) => piece !== "");
 };
 

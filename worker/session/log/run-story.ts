@@ -11,6 +11,8 @@ export interface RunStory {
   /** `seq` of the last event that the client has. */
   readonly from: number;
   readonly format: "ndjson" | "sse";
+  /** Id of the key that opened the stream. The stream ends when the key does. */
+  readonly keyId: string;
 }
 
 /**

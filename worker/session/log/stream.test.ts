@@ -1,7 +1,7 @@
 import type { SessionEvent } from "@gantry/protocol/event.ts";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { EventLog } from "./event-log.ts";
-import { HEARTBEAT_MS, streamLog } from "./stream.ts";
+import { ASK_MS, HEARTBEAT_MS, streamLog } from "./stream.ts";
 import type { StreamShape } from "./stream.ts";
 import { memoryDatabase } from "../testing/sqlite.ts";
 
@@ -27,7 +27,7 @@ const END: SessionEvent = {
   num_turns: 1,
   duration_ms: 1,
 };
-const NDJSON: StreamShape = { format: "ndjson", view: "all", previews: true, untilRun: "run_1" };
+const NDJSON: StreamShape = { format: "ndjson", view: "all", previews: true, untilRun: "run_1", keyId: "key_1" };
 
 /** A reader that asks for a piece at a time. "" stands for a heartbeat, `undefined` for the end. */
 class Reader {
@@ -47,8 +47,38 @@ class Reader {
     return this.#reader.cancel();
   }
 }
-const open = (after: number, shape: Partial<StreamShape> = {}): Reader =>
-  new Reader(streamLog(log, after, { ...NDJSON, ...shape }));
+const open = (
+  after: number,
+  shape: Partial<StreamShape> = {},
+  mayReadOn = async (): Promise<boolean> => true,
+): Reader => new Reader(streamLog(log, after, { ...NDJSON, ...shape }, mayReadOn));
+
+describe("sec/H6 a stream whose key has ended", () => {
+  it("ends at a heartbeat", async () => {
+    let valid = true;
+    const reader = open(0, {}, async () => valid);
+    const first = reader.next();
+    await vi.advanceTimersByTimeAsync(HEARTBEAT_MS);
+    expect(await first).toEqual(["heartbeat"]);
+    valid = false;
+    const second = reader.next();
+    await vi.advanceTimersByTimeAsync(ASK_MS);
+    expect(await second).toEqual(["heartbeat"]);
+    expect(await reader.next()).toBeUndefined();
+  });
+
+  it("ends although there is always something to send", async () => {
+    const reader = open(0, {}, async () => false);
+    let seen = 0;
+    while (seen < 20) {
+      write(said("x"));
+      if ((await reader.next()) === undefined) break;
+      seen += 1;
+      await vi.advanceTimersByTimeAsync(5_000);
+    }
+    expect(seen).toBe(ASK_MS / 5_000);
+  });
+});
 
 describe("a stream of the log", () => {
   it("begins after its cursor and continues live", async () => {

@@ -5,6 +5,9 @@ import type { EventLog, LogPage, LogView } from "./event-log.ts";
 /** Period of heartbeats on a silent stream: only a write reveals that the reader is gone. */
 export const HEARTBEAT_MS = 15_000;
 
+/** A stream asks this often whether the key that opened it is still valid: the heartbeats of a silent one included. */
+export const ASK_MS = 30_000;
+
 /** Events per page. One number for all readers, so that they share pages. */
 export const PAGE = 200;
 
@@ -20,6 +23,8 @@ export interface StreamShape {
   readonly upkeep?: boolean;
   /** The stream ends when this run ends; null: never. */
   readonly untilRun: string | null;
+  /** Id of the key that opened the stream. The stream ends when the key does. */
+  readonly keyId: string;
 }
 
 const HEARTBEAT = { ndjson: "\n", sse: ": \n\n" } as const;
@@ -29,18 +34,21 @@ const encoder = new TextEncoder();
  * Streams the log after a cursor for as long as the reader reads. It pulls: replay and live events take the same path,
  * and a slow reader holds nothing but its cursor.
  *
+ * @param mayReadOn whether the key that opened the stream is still valid; asked every `ASK_MS`.
  * @param tell turns each line, in order, into what the reader gets; absent: the line itself.
  */
 export function streamLog(
   log: EventLog,
   after: number,
   shape: StreamShape,
+  mayReadOn: () => Promise<boolean>,
   tell?: (line: string) => string,
 ): ReadableStream<Uint8Array> {
   const write = tell ?? ((line: string): string => pieceOf(line, shape));
   let cursor = after;
   let gone = false;
   let wroteAt = Date.now();
+  let askedAt = Date.now();
   const isOver = (line: string): boolean =>
     shape.untilRun !== null &&
     line.startsWith('{"type":"run.ended"') &&
@@ -50,6 +58,15 @@ export function streamLog(
     async pull(controller: ReadableByteStreamController) {
       for (;;) {
         if (gone) return;
+        if (Date.now() - askedAt >= ASK_MS) {
+          askedAt = Date.now();
+          if (!(await mayReadOn())) {
+            controller.close();
+            // A reader that brought its own buffer waits until the buffer is given back.
+            controller.byobRequest?.respond(0);
+            return;
+          }
+        }
         const changed = log.changed();
         const page = log.after(cursor, PAGE, shape.view);
         if (page.lines.length > 0) {

@@ -16,6 +16,7 @@ import { dial } from "../link/dial.ts";
 import { BlockedHosts } from "../log/blocked-hosts.ts";
 import { EventLog } from "../log/event-log.ts";
 import { Threads } from "../log/threads.ts";
+import { keyHolds } from "../sockets/key-holds.ts";
 import { Sockets } from "../sockets/sockets.ts";
 import { Alarms } from "../store/alarms.ts";
 import { Approvals } from "../store/approvals.ts";
@@ -43,6 +44,8 @@ export interface Assembly extends SessionParts {
   readonly workspace: Workspace;
   /** The account that owns the session. Call only while the session exists. */
   readonly account: () => string;
+  /** Keeps the object alive until the work is done. */
+  readonly waitUntil: (work: Promise<unknown>) => void;
   /** The model of the next run that names none. */
   readonly model: () => string;
 }
@@ -92,6 +95,7 @@ export function assemble(ctx: DurableObjectState, env: Env, onAnnounce: () => vo
     deadlineMs: deadlineOf(env.GANTRY_RUN_MINUTES),
     report: (entry) => report({ sessionId, ...entry }),
   });
+  const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
   return {
     ...parts,
     env,
@@ -99,7 +103,11 @@ export function assemble(ctx: DurableObjectState, env: Env, onAnnounce: () => vo
     alarms,
     driver,
     snapshots,
-    sockets: new Sockets(log, ctx),
+    sockets: new Sockets(log, ctx, {
+      holds: (keyId) => keyHolds(env, keyId, waitUntil),
+      setAlarm: (at) => alarms.set("keys", at),
+    }),
+    waitUntil,
     sandbox,
     blocked: new BlockedHosts(log, queue),
     rest,

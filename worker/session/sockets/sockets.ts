@@ -6,6 +6,7 @@ import type { Env } from "../../base/env.ts";
 import { checkOptions } from "../call/check-options.ts";
 import { toSocketMessages } from "./socket-messages.ts";
 import type { SocketMessage } from "./socket-messages.ts";
+import { mayReadOn } from "./key-holds.ts";
 import type { EventLog, LogPage } from "../log/event-log.ts";
 import type { Submission, Submitted } from "../store/facts.ts";
 import { PAGE, isPreview } from "../log/stream.ts";
@@ -19,6 +20,10 @@ type SocketView = "events" | "demo";
 /** State of a socket that survives the eviction of the object. */
 export interface SocketState {
   readonly account: string;
+  /** Id of the key that opened the socket. Absent in sockets that an earlier version opened. */
+  readonly keyId?: string;
+  /** When that key expires, in milliseconds since 1970; null: never. */
+  readonly keyEndsAt?: number | null;
   readonly view: SocketView;
   /** Whether to send previews of texts that are still arriving. */
   readonly previews: boolean;
@@ -51,6 +56,20 @@ const PONG = '{"type":"pong"}';
 /** Close code: reconnect with `after`. */
 const READ_ON = 4008;
 
+/** Close code: the key that opened the socket has ended. */
+const KEY_ENDED = 4401;
+
+/** How often the key of an open socket is checked, in milliseconds. */
+const WATCH_MS = 60_000;
+
+/** How sockets learn that their key has ended. */
+export interface KeyWatch {
+  /** Whether a key is still valid. Throws `storage_unavailable` when that is not known. */
+  readonly holds: (keyId: string) => Promise<boolean>;
+  /** Sets when `watchKeys` is due, in milliseconds since 1970; null: not at all. */
+  readonly setAlarm: (at: number | null) => void;
+}
+
 /** Sub-agents' events are read in their own threads. */
 const PRIMARY = { thread: null };
 
@@ -65,11 +84,15 @@ const SAVE_MS = 500;
 export class Sockets {
   readonly #log: EventLog;
   readonly #ctx: DurableObjectState;
+  readonly #keys: KeyWatch;
+  /** The message of each socket that is being handled. */
+  readonly #turns = new WeakMap<WebSocket, Promise<void>>();
   #states: Map<WebSocket, SocketState> | null = null;
   readonly #unsaved = new Set<WebSocket>();
   #saving = false;
 
-  constructor(log: EventLog, ctx: DurableObjectState) {
+  constructor(log: EventLog, ctx: DurableObjectState, keys: KeyWatch) {
+    this.#keys = keys;
     this.#log = log;
     this.#ctx = ctx;
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
@@ -82,6 +105,7 @@ export class Sockets {
     const whole = { ...state, unread: 0, mark: null };
     socket.serializeAttachment(whole);
     this.#known().set(socket, whole);
+    this.#setWatch();
     this.#show(socket, whole);
     // A client that offers subprotocols expects one of them in the answer.
     const headers = request.headers.has("sec-websocket-protocol") ? { "sec-websocket-protocol": "gantry" } : {};
@@ -90,6 +114,49 @@ export class Sockets {
 
   stateOf(socket: WebSocket): SocketState {
     return this.#known().get(socket) ?? (socket.deserializeAttachment() as SocketState);
+  }
+
+  /** Handles a socket's messages one after the other: a check that waits must not let a later prompt pass. */
+  inTurn(socket: WebSocket, work: () => Promise<void>): Promise<void> {
+    const turn = (this.#turns.get(socket) ?? Promise.resolve()).then(work, work);
+    this.#turns.set(socket, turn);
+    return turn;
+  }
+
+  /** Whether the key that opened the socket is still valid. If not, closes the socket. */
+  async mayPrompt(socket: WebSocket): Promise<boolean> {
+    const { keyId, keyEndsAt = null } = this.stateOf(socket);
+    const expired = keyEndsAt !== null && keyEndsAt <= Date.now();
+    const holds = keyId !== undefined && !expired && (await this.#keys.holds(keyId));
+    if (!holds) this.#end(socket, KEY_ENDED, "the API key has ended: connect again with a valid one");
+    return holds;
+  }
+
+  /** Closes the sockets whose key has ended, and sets when to look again. Called by the alarm. */
+  async watchKeys(): Promise<void> {
+    const sockets = [...this.#known()];
+    // One question per key: a hundred sockets may have the same one.
+    const answers = new Map<string, Promise<boolean>>();
+    for (const [socket, { keyId, keyEndsAt = null }] of sockets) {
+      if (keyId === undefined) continue;
+      const answer = answers.get(keyId) ?? mayReadOn(this.#keys.holds(keyId));
+      answers.set(keyId, answer);
+      const expired = keyEndsAt !== null && keyEndsAt <= Date.now();
+      if (expired || !(await answer))
+        this.#end(socket, KEY_ENDED, "the API key has ended: connect again with a valid one");
+    }
+    this.#setWatch();
+  }
+
+  #setWatch(): void {
+    const states = [...this.#known().values()];
+    const ends = states.flatMap(({ keyEndsAt }) => keyEndsAt ?? []);
+    this.#keys.setAlarm(states.length === 0 ? null : Math.min(Date.now() + WATCH_MS, ...ends));
+  }
+
+  #end(socket: WebSocket, code: number, reason: string): void {
+    this.closed(socket);
+    socket.close(code, reason);
   }
 
   /** The socket is gone, or the client closes it with this code. */
@@ -116,8 +183,7 @@ export class Sockets {
       try {
         this.#show(socket, state);
       } catch {
-        this.closed(socket);
-        socket.close(1011, "could not be written to");
+        this.#end(socket, 1011, "could not be written to");
       }
     }
   }
@@ -144,8 +210,7 @@ export class Sockets {
       unread += sent;
       mark = mark === null ? { seq: after, sentAfter: 0 } : { ...mark, sentAfter: mark.sentAfter + sent };
       if (unread > MAX_UNREAD_CHARS[state.view]) {
-        this.closed(socket);
-        return socket.close(READ_ON, `read on with after=${after}`);
+        return this.#end(socket, READ_ON, `read on with after=${after}`);
       }
       if (!page.more) break;
     }
@@ -225,12 +290,16 @@ const MAX_MESSAGE_BYTES = 1024 * 1024;
 export const SOCKET_MAX_TURNS = 10;
 
 /** Handles a client's message. Null: it was accepted, and the log will show it. Otherwise the error to send back. */
-export function readSocketMessage(
+export async function readSocketMessage(
   env: Env,
   data: string | ArrayBuffer,
   view: SocketView,
-  act: { readonly confirm: (seq: number) => void; readonly submit: (submission: Submission) => Submitted },
-): SocketMessage | null {
+  act: {
+    readonly confirm: (seq: number) => void;
+    /** Null: the socket was closed instead, because its key has ended. */
+    readonly submit: (submission: Submission) => Promise<Submitted | null>;
+  },
+): Promise<SocketMessage | null> {
   const refuse = (content: string): SocketMessage => ({ type: "error", content, timestamp: Date.now() });
   if (typeof data !== "string") return refuse("Messages are text: JSON objects.");
   if (data.length > MAX_MESSAGE_BYTES) return refuse(`A message may have ${MAX_MESSAGE_BYTES} bytes.`);
@@ -254,8 +323,8 @@ export function readSocketMessage(
   try {
     const { content, model } = parsed.data;
     const options = checkOptions(env, { maxTurns: SOCKET_MAX_TURNS, ...(model === undefined ? {} : { model }) });
-    const submitted = act.submit({ prompt: [{ type: "text", text: content }], options, trigger: "websocket" });
-    return submitted.ok
+    const submitted = await act.submit({ prompt: [{ type: "text", text: content }], options, trigger: "websocket" });
+    return submitted === null || submitted.ok
       ? null
       : refuse(
           submitted.error === "queue_full" ? "Too many prompts are waiting in this session." : "Session not found.",
@@ -269,6 +338,8 @@ export function readSocketMessage(
 /** The upgrade request as the door passes it to the object: the account, the view and the cursor. */
 export interface SocketOpening {
   readonly account: string;
+  readonly keyId: string;
+  readonly keyEndsAt: number | null;
   readonly view: SocketView;
   readonly previews: boolean;
   readonly confirms: boolean;

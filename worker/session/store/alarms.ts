@@ -2,7 +2,7 @@ import { numberOf } from "../../storage/sql.ts";
 import type { Sql } from "../../storage/sql.ts";
 
 /** The parts that share the alarm. Each has one time. */
-export type Sleeper = "driver" | "snapshots" | "sandbox";
+export type Sleeper = "driver" | "snapshots" | "sandbox" | "keys";
 
 /**
  * The object's one alarm, shared by several parts. Their times are stored, so that none is lost in a crash. When the
