@@ -202,7 +202,7 @@ describe("a stream of the log", () => {
 
   it("is the same log as server-sent events", async () => {
     write(said("a"), said("b"));
-    const stream = streamLog(log, 0, { ...NDJSON, format: "sse" }).getReader();
+    const stream = streamLog(log, 0, { ...NDJSON, format: "sse" }, async () => true).getReader();
     const { value } = await stream.read();
     const { lines } = log.after(0, 10);
     expect(new TextDecoder().decode(value)).toBe(
