@@ -41,7 +41,7 @@ export const REMEMBERED_MS = 24 * 60 * 60 * 1000;
 export const MAX_KEPT_BYTES = 1_500_000;
 
 /**
- * The idempotency keys of one API key and the answer to each. Requests without the header never reach this object. The
+ * The idempotency keys of one account and the answer to each. Requests without the header never reach this object. The
  * runtime holds back its answers until their writes are on disk.
  */
 export class Replies extends DurableObject<Env> {
@@ -139,7 +139,7 @@ export class Ticket extends RpcTarget {
   }
 }
 
-/** The object that holds the idempotency keys of one API key. */
-export function repliesOf(env: Env, space: string): Stub<Replies> {
-  return objectOf<Replies>(env.REPLIES, space);
+/** The object that holds an account's idempotency keys. */
+export function repliesOf(env: Env, account: string): Stub<Replies> {
+  return objectOf<Replies>(env.REPLIES, account);
 }

@@ -1,6 +1,4 @@
-import { isId } from "@gantry/protocol/ids.ts";
 import type { Context } from "hono";
-import { ADMIN_KEY_ID } from "../../accounts/keys.ts";
 import type { Origin } from "../../accounts/replies.ts";
 import type { Env } from "../../base/env.ts";
 
@@ -13,15 +11,6 @@ export interface Principal {
   readonly scopes: readonly string[];
   /** When the key expires, in milliseconds since 1970. Null or absent: it does not expire. */
   readonly endsAt?: number | null;
-}
-
-/**
- * Name of the object that holds a principal's idempotency keys. Null for a session's token: what an agent sends must not
- * use up a key of its account. The installation's own key keeps the name of its account, as in earlier versions.
- */
-export function idempotencySpaceOf({ account, keyId }: Principal): string | null {
-  if (isId("session", keyId)) return null;
-  return keyId === ADMIN_KEY_ID ? account : `${account} ${keyId}`;
 }
 
 /** Bindings and variables that Hono carries through a request. */

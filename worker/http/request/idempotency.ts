@@ -10,7 +10,6 @@ import type { KeptReply } from "../../accounts/replies.ts";
 import { report } from "../../base/log.ts";
 import { readBytes } from "./body.ts";
 import type { Repeat } from "../../session/call/submit.ts";
-import { idempotencySpaceOf } from "./context.ts";
 import type { App, Door } from "./context.ts";
 import { formFingerprint } from "./form-fingerprint.ts";
 import { keyOf } from "./guard.ts";
@@ -32,8 +31,6 @@ const KEPT_HEADERS = ["content-type", "content-disposition", "cache-control", "l
 export async function answerOnce(c: Context<App>, route: Route, door: Door): Promise<Response> {
   const key = c.req.header(HEADER);
   if (key === undefined || c.req.method !== "POST" || route.access === "open") return door(c);
-  const space = idempotencySpaceOf(c.get("principal"));
-  if (space === null) return door(c);
   if (!/^[\x20-\x7e]{1,255}$/.test(key))
     throw new RequestRefused({
       code: "invalid_request",
@@ -43,7 +40,7 @@ export async function answerOnce(c: Context<App>, route: Route, door: Door): Pro
   const path = new URL(c.req.url);
   const target = `POST ${path.pathname}${path.search}`;
   const fingerprint = route.form ? null : await fingerprintOf(c, target);
-  const replies = repliesOf(c.env, space);
+  const replies = repliesOf(c.env, c.get("principal").account);
   const begun = await replies.begin(key, fingerprint, c.get("requestId"));
   switch (begun.is) {
     case "other":
