@@ -57,6 +57,8 @@ export const authenticate = createMiddleware<App>(async (c, next) => {
   if (access !== "open") {
     const principal = c.get("principal") ?? (await principalOf(c));
     if (!principal) throw new RequestRefused({ code: "unauthorized" });
+    // Set before the scope is checked: the sender is known, so a refused body is read to its end (`drainRefused`).
+    c.set("principal", principal);
     const { scopes } = principal;
     if (access === "sandbox") {
       if (!scopes.includes(SANDBOX_SCOPE)) throw new RequestRefused({ code: "unauthorized" });
@@ -66,7 +68,6 @@ export const authenticate = createMiddleware<App>(async (c, next) => {
     if (scopes.includes(WORK_TOKEN_SCOPE)) return next();
     if (!scopes.includes("admin") && !access.some((scope) => scopes.includes(scope)))
       throw new RequestRefused({ code: "forbidden_scope", needs: [...new Set([...access, "admin"])] });
-    c.set("principal", principal);
   }
   await next();
 });
