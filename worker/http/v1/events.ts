@@ -81,8 +81,7 @@ async function send(
     case "user.message": {
       const raw = event.include_raw ? { includeRaw: true } : {};
       const options = { maxTurns: AGENT_MAX_TURNS, ...raw };
-      const field = `events[${index}].content`;
-      const prompt = { prompt: event.content, field, options, trigger: "api", ...(system ? { system } : {}) };
+      const prompt = { prompt: event.content, isChecked: true, options, trigger: "api", ...(system ? { system } : {}) };
       const run = await submit(c.env, actorOf(c), sessionId, prompt, await repeatOf(c, index));
       const { runId, eventId } = run;
       accepted.push(run);

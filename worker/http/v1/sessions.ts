@@ -47,8 +47,7 @@ export async function createSession(c: Context<App>): Promise<Response> {
   for (const [index, event] of (body.initial_events ?? []).entries()) {
     const raw = event.include_raw ? { includeRaw: true } : {};
     const options = { maxTurns: AGENT_MAX_TURNS, ...raw };
-    const field = `initial_events[${index}].content`;
-    const prompt = { prompt: event.content, field, options, trigger: "api" };
+    const prompt = { prompt: event.content, isChecked: true, options, trigger: "api" };
     await submit(c.env, actorOf(c), id, prompt, await repeatOf(c, index));
   }
   return c.json(await tell(c, id));

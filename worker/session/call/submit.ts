@@ -19,8 +19,8 @@ import type { SessionStub } from "./session-of.ts";
 /** A prompt as it arrives at Gantry, whatever it comes through. */
 export interface NewPrompt extends Omit<Submission, "options" | "runId"> {
   readonly options: WantedOptions;
-  /** Field of the request that holds the prompt, for refusals. */
-  readonly field?: string;
+  /** The caller has run `checkPrompt` already: a request with several prompts is refused before any of them is stored. */
+  readonly isChecked?: boolean;
 }
 
 /** How a caller that may repeat its prompt finds the session and the run that the first attempt made. */
@@ -53,11 +53,11 @@ export async function submit(
   env: Env,
   actor: Actor,
   target: SessionTarget,
-  { options: wanted, field = "prompt", ...prompt }: NewPrompt,
+  { options: wanted, isChecked = false, ...prompt }: NewPrompt,
   repeat: Repeat = {},
 ): Promise<Accepted> {
   const options = checkOptions(env, wanted);
-  await checkPrompt(env, actor.account, prompt.prompt, field);
+  if (!isChecked) await checkPrompt(env, actor.account, prompt.prompt, "prompt");
   await checkSpace(env);
   const sessionId =
     target === null
