@@ -1,10 +1,10 @@
 import type Anthropic from "@anthropic-ai/sdk";
 import { APIError, ConflictError, NotFoundError, toFile } from "@anthropic-ai/sdk";
 import { createHash } from "node:crypto";
-import type { ApiKey } from "@gantry/protocol/api/keys.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { clientOf } from "../kit/anthropic.ts";
 import { Gantry } from "../kit/gantry.ts";
+import { makeKey, refused } from "../kit/keys.ts";
 
 /** Agents, environments and files, through Anthropic's own SDK where it has a method for them. */
 
@@ -16,19 +16,6 @@ beforeAll(async () => {
   client = clientOf(gantry, gantry.key);
 });
 afterAll(() => gantry.remove());
-
-/** A key made over the API. */
-async function makeKey(body: Record<string, unknown>): Promise<ApiKey & { key: string }> {
-  const response = await gantry.post("/v1/keys", { name: "test", ...body });
-  expect(response.status).toBe(200);
-  return (await response.json()) as ApiKey & { key: string };
-}
-
-/** Status and body of a request that is refused. */
-async function refused(path: string, init: RequestInit = {}): Promise<[number, { error: Record<string, unknown> }]> {
-  const response = await gantry.fetch(path, init);
-  return [response.status, (await response.json()) as { error: Record<string, unknown> }];
-}
 
 const AGENT = { model: "demo/scripted", name: "Tester" };
 
@@ -224,7 +211,7 @@ describe("agents", () => {
       "",
     ],
   ])("refuse %s by name", async (_name, body, field, says) => {
-    const [status, answer] = await refused("/v1/agents", { method: "POST", body: JSON.stringify(body) });
+    const [status, answer] = await refused(gantry, "/v1/agents", { method: "POST", body: JSON.stringify(body) });
     expect([status, answer.error["type"]]).toEqual([400, "invalid_request_error"]);
     expect(String(answer.error["param"])).toContain(field);
     expect(answer.error["message"]).toContain(says);
@@ -232,7 +219,7 @@ describe("agents", () => {
 
   it("refuse bytes that are not UTF-8, and unknown parameters", async () => {
     const bytes = new Uint8Array([...Buffer.from('{"model":"demo/scripted","name":"'), 0xff, 0xfe, 0x22, 0x7d]);
-    expect(await refused("/v1/agents", { method: "POST", body: bytes })).toMatchObject([
+    expect(await refused(gantry, "/v1/agents", { method: "POST", body: bytes })).toMatchObject([
       400,
       { error: { message: expect.stringContaining("UTF-8") } },
     ]);
@@ -243,13 +230,13 @@ describe("agents", () => {
       ["page=x", "page"],
       ["created_at[gte]=soon", "created_at[gte]"],
     ] as const)
-      expect(await refused(`/v1/agents?${query}`)).toMatchObject([400, { error: { param: field } }]);
+      expect(await refused(gantry, `/v1/agents?${query}`)).toMatchObject([400, { error: { param: field } }]);
   });
 });
 
 describe("lists", () => {
   it("page over more than fifty in both directions, while others are added", async () => {
-    const { key } = await makeKey({ scopes: ["admin"], account: "pages" });
+    const { key } = await makeKey(gantry, { scopes: ["admin"], account: "pages" });
     const mine = clientOf(gantry, key);
     for (let i = 0; i < 55; i++) await mine.beta.agents.create({ ...AGENT, name: `n${i}` });
     const all: string[] = [];
@@ -355,7 +342,7 @@ describe("environments", () => {
   });
 
   it("are listed, archived and deleted", async () => {
-    const { key } = await makeKey({ scopes: ["agents"], account: "environments" });
+    const { key } = await makeKey(gantry, { scopes: ["agents"], account: "environments" });
     const mine = clientOf(gantry, key).beta.environments;
     const [a, b] = [await mine.create({ name: "a" }), await mine.create({ name: "b" })];
     await mine.archive(a.id);
@@ -399,7 +386,7 @@ describe("files", () => {
   });
 
   it("are listed by page and by id, and may expire", async () => {
-    const { key } = await makeKey({ scopes: ["files"], account: "files" });
+    const { key } = await makeKey(gantry, { scopes: ["files"], account: "files" });
     const mine = clientOf(gantry, key).beta.files;
     const ids: string[] = [];
     for (let i = 0; i < 5; i++)
@@ -416,7 +403,7 @@ describe("files", () => {
   });
 
   it("that are half sent when the client goes away are not there", async () => {
-    const { key } = await makeKey({ scopes: ["files"], account: "half" });
+    const { key } = await makeKey(gantry, { scopes: ["files"], account: "half" });
     const gone = new AbortController();
     const half = async function* (): AsyncGenerator<Uint8Array> {
       yield Buffer.from('--b\r\ncontent-disposition: form-data; name="file"; filename="half"\r\n\r\n');
@@ -437,7 +424,7 @@ describe("files", () => {
   });
 
   it("refuse what is not a form with one file, and keep nothing of it", async () => {
-    const { key } = await makeKey({ scopes: ["files"], account: "forms" });
+    const { key } = await makeKey(gantry, { scopes: ["files"], account: "forms" });
     const send = async (body: string | FormData, type?: string): Promise<[number, string]> => {
       const headers = { "x-api-key": key, ...(type === undefined ? {} : { "content-type": type }) };
       const response = await fetch(`${gantry.url}/v1/files`, { method: "POST", body, headers });
@@ -482,7 +469,7 @@ describe("a restart", () => {
     const environment = await client.beta.environments.create({ name: "kept" });
     const bytes = Buffer.alloc(9 * 1024 * 1024, "kept");
     const file = await client.beta.files.upload({ file: await toFile(bytes, "kept.txt") });
-    const { key } = await makeKey({ scopes: ["read", "files"] });
+    const { key } = await makeKey(gantry, { scopes: ["read", "files"] });
     gantry.kill("launcher", "workerd");
     await gantry.stop();
     await gantry.start();

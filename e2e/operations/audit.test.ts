@@ -1,7 +1,8 @@
-import type { ApiKey, AuditEntry } from "@gantry/protocol/api/keys.ts";
+import type { AuditEntry } from "@gantry/protocol/api/keys.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { clientOf } from "../kit/anthropic.ts";
 import { Gantry, script, until } from "../kit/gantry.ts";
+import { makeKey } from "../kit/keys.ts";
 
 /** The audit log of what the objects of sessions do, which hear of the database only afterwards. */
 
@@ -13,15 +14,9 @@ afterAll(() => gantry.remove());
 
 const AGENT = { model: "demo/scripted", name: "Tester" };
 
-async function makeKey(body: Record<string, unknown>): Promise<ApiKey & { key: string }> {
-  const response = await gantry.post("/v1/keys", { name: "test", ...body });
-  expect(response.status).toBe(200);
-  return (await response.json()) as ApiKey & { key: string };
-}
-
 describe("the audit log", () => {
   it("has what happens to sessions, their runs and what waits in them", async () => {
-    const { key, id } = await makeKey({ scopes: ["admin"], account: "audited-sessions" });
+    const { key, id } = await makeKey(gantry, { scopes: ["admin"], account: "audited-sessions" });
     const mine = clientOf(gantry, key).beta;
     const agent = await mine.agents.create({
       ...AGENT,

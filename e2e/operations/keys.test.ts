@@ -5,6 +5,7 @@ import { ROUTE_NAMES, accessTo } from "@gantry/worker/http/routes/routes.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { clientOf } from "../kit/anthropic.ts";
 import { Gantry, until } from "../kit/gantry.ts";
+import { makeKey, refused } from "../kit/keys.ts";
 
 /** API keys and their scopes, the audit log, and what each route asks of a key. */
 
@@ -17,24 +18,11 @@ beforeAll(async () => {
 });
 afterAll(() => gantry.remove());
 
-/** A key made over the API. */
-async function makeKey(body: Record<string, unknown>): Promise<ApiKey & { key: string }> {
-  const response = await gantry.post("/v1/keys", { name: "test", ...body });
-  expect(response.status).toBe(200);
-  return (await response.json()) as ApiKey & { key: string };
-}
-
-/** Status and body of a request that is refused. */
-async function refused(path: string, init: RequestInit = {}): Promise<[number, { error: Record<string, unknown> }]> {
-  const response = await gantry.fetch(path, init);
-  return [response.status, (await response.json()) as { error: Record<string, unknown> }];
-}
-
 const AGENT = { model: "demo/scripted", name: "Tester" };
 
 describe("keys", () => {
   it("open their account and nothing else, from birth to revocation", async () => {
-    const made = await makeKey({ name: "ci", scopes: ["read", "agents"], account: "other" });
+    const made = await makeKey(gantry, { name: "ci", scopes: ["read", "agents"], account: "other" });
     expect(made).toMatchObject({ type: "api_key", account: "other", scopes: ["agents", "read"], expires_at: null });
     expect(made.key).toMatch(/^gk_[0-9a-z]{36}_[\w-]{43}$/);
     const other = clientOf(gantry, made.key);
@@ -63,8 +51,8 @@ describe("keys", () => {
 
   it("run prompts of their own account, whose sessions no other account sees", async () => {
     const [mine, theirs] = [
-      await makeKey({ scopes: ["sessions"], account: "prompts" }),
-      await makeKey({ scopes: ["sessions"], account: "other-prompts" }),
+      await makeKey(gantry, { scopes: ["sessions"], account: "prompts" }),
+      await makeKey(gantry, { scopes: ["sessions"], account: "other-prompts" }),
     ];
     const ask = (key: string, path: string, body?: unknown): Promise<Response> =>
       fetch(gantry.url + path, {
@@ -84,7 +72,7 @@ describe("keys", () => {
   });
 
   it("of an administrator reach their own account only", async () => {
-    const { key, id } = await makeKey({ scopes: ["admin"], account: "tenant" });
+    const { key, id } = await makeKey(gantry, { scopes: ["admin"], account: "tenant" });
     const headers = { "x-api-key": key };
     const ask = (path: string, body?: unknown): Promise<Response> =>
       fetch(gantry.url + path, { headers, ...(body ? { method: "POST", body: JSON.stringify(body) } : {}) });
@@ -104,7 +92,7 @@ describe("keys", () => {
     ["an account that is a path", { scopes: ["read"], account: "../x" }, "account"],
     ["an unknown field", { scopes: ["read"], admin: true }, "admin"],
   ])("refuse %s", async (_name, body, field) => {
-    const [status, answer] = await refused("/v1/keys", {
+    const [status, answer] = await refused(gantry, "/v1/keys", {
       method: "POST",
       body: JSON.stringify({ name: "x", ...body }),
     });
@@ -114,7 +102,7 @@ describe("keys", () => {
 
 describe("the audit log", () => {
   it("has every change once, by whom and in which request", async () => {
-    const { key, id } = await makeKey({ scopes: ["admin"], account: "audited" });
+    const { key, id } = await makeKey(gantry, { scopes: ["admin"], account: "audited" });
     const mine = clientOf(gantry, key).beta;
     const { data: agent, response } = await mine.agents.create(AGENT).withResponse();
     await mine.agents.update(agent.id, { name: "y" });
@@ -158,12 +146,12 @@ describe("every route", () => {
   const things: Record<string, string> = {};
 
   beforeAll(async () => {
-    const expired = await makeKey({ scopes: ["admin"], expires_in_seconds: 1 });
-    const revoked = await makeKey({ scopes: ["admin"] });
+    const expired = await makeKey(gantry, { scopes: ["admin"], expires_in_seconds: 1 });
+    const revoked = await makeKey(gantry, { scopes: ["admin"] });
     await clientOf(gantry, revoked.key).beta.agents.list();
     await gantry.fetch(`/v1/keys/${revoked.id}`, { method: "DELETE" });
     await until(() => Date.parse(expired.expires_at ?? "") < Date.now(), "the key to expire");
-    const tampered = await makeKey({ scopes: ["admin"] });
+    const tampered = await makeKey(gantry, { scopes: ["admin"] });
     Object.assign(keys, {
       expired: expired.key,
       revoked: revoked.key,
@@ -173,7 +161,7 @@ describe("every route", () => {
     things["agents"] = (await client.beta.agents.create(AGENT)).id;
     things["environments"] = (await client.beta.environments.create({ name: "x" })).id;
     things["files"] = (await client.beta.files.upload({ file: await toFile(Buffer.from("x"), "x") })).id;
-    things["keys"] = (await makeKey({ scopes: ["read"] })).id;
+    things["keys"] = (await makeKey(gantry, { scopes: ["read"] })).id;
     things["sessions"] = (await gantry.run({ prompt: "What is 1 + 1?" })).sessionId;
   });
 
@@ -195,7 +183,7 @@ describe("every route", () => {
   it("refuses every scope that is not among its own", async () => {
     const scopes = ["agents", "sessions", "models", "files", "read"] as const;
     for (const scope of scopes) {
-      const { key } = await makeKey({ scopes: [scope] });
+      const { key } = await makeKey(gantry, { scopes: [scope] });
       for (const [method, path] of closed) {
         const access = accessTo(method, path);
         if (access === "open" || access.includes(scope)) continue;
@@ -207,7 +195,7 @@ describe("every route", () => {
   });
 
   it("says of another account's things what it says of unknown ones", async () => {
-    const { key } = await makeKey({ scopes: ["admin"], account: "stranger" });
+    const { key } = await makeKey(gantry, { scopes: ["admin"], account: "stranger" });
     for (const [method, path] of closed) {
       const kind = /^\/v1\/(\w+)\/:id/.exec(path)?.[1] ?? "";
       const thing = things[kind];
