@@ -1,6 +1,6 @@
 import { RequestRefused } from "@gantry/protocol/error.ts";
 import { describe, expect, it } from "vitest";
-import { OpenPlaces, holding, take } from "./limits.ts";
+import { OpenSlots, holding, take } from "./limits.ts";
 
 const LIMIT = { what: "things", perAccount: 4, perSession: 2, bytesPerAccount: 100, retryAfter: 7, forMs: 1_000 };
 const refusal = (call: () => unknown): unknown => {
@@ -13,7 +13,7 @@ const refusal = (call: () => unknown): unknown => {
 
 describe("what an account may have open", () => {
   it("sec/M2 has an end, for the account and for a session, and others notice nothing", () => {
-    const open = new OpenPlaces(LIMIT);
+    const open = new OpenSlots(LIMIT);
     const first = open.take({ account: "a", sessionId: "s" });
     open.take({ account: "a", sessionId: "s" });
     expect(refusal(() => open.take({ account: "a", sessionId: "s" }))).toEqual({
@@ -38,7 +38,7 @@ describe("what an account may have open", () => {
   });
 
   it("sec/M2 has an end in bytes, and one large request is allowed", () => {
-    const open = new OpenPlaces(LIMIT);
+    const open = new OpenSlots(LIMIT);
     const large = open.take({ account: "a", bytes: 500 });
     expect(refusal(() => open.take({ account: "a", bytes: 1 }))).toMatchObject({ code: "too_many_at_once" });
     open.take({ account: "a" });
@@ -48,7 +48,7 @@ describe("what an account may have open", () => {
 
   it("sec/M2 is free again when its holder was ended without a word", () => {
     let now = 0;
-    const open = new OpenPlaces(LIMIT, () => now);
+    const open = new OpenSlots(LIMIT, () => now);
     for (let index = 0; index < 4; index++) open.take({ account: "a" });
     now = 1_001;
     for (let index = 0; index < 4; index++) open.take({ account: "a" });

@@ -15,7 +15,7 @@ interface Limit {
   readonly bytesPerAccount?: number;
   /** Seconds after which a refused client should try again. */
   readonly retryAfter: number;
-  /** Milliseconds after which a place is free again, even if its holder ended without giving it back. */
+  /** Milliseconds after which a slot is free again, even if its holder ended without giving it back. */
   readonly forMs: number;
 }
 
@@ -33,61 +33,61 @@ export const LIMITS = {
   },
 } as const satisfies Record<string, Limit>;
 
-/** Who takes a place, and how large the request is in bytes. */
+/** Who takes a slot, and how large the request is in bytes. */
 export interface Holder {
   readonly account: string;
   readonly sessionId?: string | null;
   readonly bytes?: number;
 }
 
-interface Place extends Holder {
+interface Slot extends Holder {
   readonly until: number;
 }
 
-/** A place that is taken. Disposing of it a second time has no effect. */
+/** A slot that is taken. Disposing of it a second time has no effect. */
 export type Taken = Disposable;
 
-/** Counts what is open. Holds values only: a request that was ended without a word loses its place after `forMs`. */
-export class OpenPlaces {
+/** Counts what is open. Holds values only: a request that was ended without a word loses its slot after `forMs`. */
+export class OpenSlots {
   readonly #limit: Limit;
   readonly #now: () => number;
-  readonly #places = new Map<string, Set<Place>>();
+  readonly #slots = new Map<string, Set<Slot>>();
 
   constructor(limit: Limit, now: () => number = Date.now) {
     this.#limit = limit;
     this.#now = now;
   }
 
-  /** Takes a place. Throws `RequestRefused` (`too_many_at_once`) when the account or the session has none left. */
+  /** Takes a slot. Throws `RequestRefused` (`too_many_at_once`) when the account or the session has none left. */
   take(holder: Holder): Taken {
     const { perAccount, perSession = Infinity, bytesPerAccount = Infinity, forMs } = this.#limit;
     const { account, sessionId = null, bytes = 0 } = holder;
     const now = this.#now();
-    const open = this.#places.get(account) ?? new Set<Place>();
+    const open = this.#slots.get(account) ?? new Set<Slot>();
     // The oldest come first. Most calls look at one.
-    for (const place of open) {
-      if (place.until > now) break;
-      open.delete(place);
+    for (const slot of open) {
+      if (slot.until > now) break;
+      open.delete(slot);
     }
     if (open.size >= perAccount) throw this.#refusal(perAccount, "account");
-    // Counting costs a pass over the account's places: only where the limit can be near.
+    // Counting costs a pass over the account's slots: only where the limit can be near.
     if (sessionId !== null && open.size >= perSession) {
       let ofSession = 0;
-      for (const place of open) if (place.sessionId === sessionId) ofSession += 1;
+      for (const slot of open) if (slot.sessionId === sessionId) ofSession += 1;
       if (ofSession >= perSession) throw this.#refusal(perSession, "session");
     }
     if (bytes > 0 && open.size > 0 && bytesPerAccount !== Infinity) {
       let sum = bytes;
-      for (const place of open) sum += place.bytes ?? 0;
+      for (const slot of open) sum += slot.bytes ?? 0;
       if (sum > bytesPerAccount) throw this.#refusal(open.size, "account");
     }
-    const place: Place = { account, sessionId, bytes, until: now + forMs };
-    open.add(place);
-    this.#places.set(account, open);
+    const slot: Slot = { account, sessionId, bytes, until: now + forMs };
+    open.add(slot);
+    this.#slots.set(account, open);
     return {
       [Symbol.dispose]: () => {
-        open.delete(place);
-        if (open.size === 0 && this.#places.get(account) === open) this.#places.delete(account);
+        open.delete(slot);
+        if (open.size === 0 && this.#slots.get(account) === open) this.#slots.delete(account);
       },
     };
   }
@@ -99,18 +99,18 @@ export class OpenPlaces {
 }
 
 const OPEN = {
-  diff: new OpenPlaces(LIMITS.diff),
-  archive: new OpenPlaces(LIMITS.archive),
-  modelCall: new OpenPlaces(LIMITS.modelCall),
+  diff: new OpenSlots(LIMITS.diff),
+  archive: new OpenSlots(LIMITS.archive),
+  modelCall: new OpenSlots(LIMITS.modelCall),
 };
 
-/** Takes a place of a kind in this isolate. Throws `RequestRefused` (`too_many_at_once`). */
+/** Takes a slot of a kind in this isolate. Throws `RequestRefused` (`too_many_at_once`). */
 export function take(kind: keyof typeof LIMITS, holder: Holder): Taken {
   return OPEN[kind].take(holder);
 }
 
-/** A stream that gives its place back when it ends, fails, or is cancelled. */
-export function holding(body: ReadableStream<Uint8Array>, place: Taken): ReadableStream<Uint8Array> {
+/** A stream that gives its slot back when it ends, fails, or is cancelled. */
+export function holding(body: ReadableStream<Uint8Array>, slot: Taken): ReadableStream<Uint8Array> {
   const reader = body.getReader() as ReadableStreamDefaultReader<Uint8Array>;
   return new ReadableStream<Uint8Array>(
     {
@@ -118,15 +118,15 @@ export function holding(body: ReadableStream<Uint8Array>, place: Taken): Readabl
         try {
           const { done, value } = await reader.read();
           if (!done) return controller.enqueue(value);
-          place[Symbol.dispose]();
+          slot[Symbol.dispose]();
           controller.close();
         } catch (error) {
-          place[Symbol.dispose]();
+          slot[Symbol.dispose]();
           throw error;
         }
       },
       async cancel(reason) {
-        place[Symbol.dispose]();
+        slot[Symbol.dispose]();
         await reader.cancel(reason);
       },
     },
