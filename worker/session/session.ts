@@ -8,6 +8,7 @@ import type { SessionSetup } from "../catalog/session-setup.ts";
 import type { SessionResource } from "../resources/session-resource.ts";
 import { NotDestroyed } from "../sandbox/sandbox.ts";
 import type { Result } from "../workspace/copy-session.ts";
+import { checkOptions } from "./call/check-options.ts";
 import { IF_UNKNOWN } from "./call/session-api.ts";
 import type { Destroyed, SessionApi, SessionOperations } from "./call/session-api.ts";
 import { sessionOf } from "./call/session-of.ts";
@@ -66,8 +67,9 @@ export class Session extends DurableObject<Env> implements Omit<SessionApi, keyo
     const { sockets } = this.#parts;
     return sockets.inTurn(socket, async () => {
       const { account, view } = sockets.stateOf(socket);
-      const answer = await readSocketMessage(this.env, data, view, {
+      const answer = await readSocketMessage(data, view, {
         confirm: (seq) => sockets.confirm(socket, seq),
+        check: (wanted) => checkOptions(this.env, wanted),
         submit: async (submission) => {
           if (!(await sockets.mayPrompt(socket))) return null;
           await checkSpace(this.env);

@@ -143,16 +143,16 @@ export async function archiveWorkspace(c: Context<App>): Promise<Response> {
   const { path, snapshot_id, run_id, at_event } = readQuery(c, ArchiveQuery);
   const folder = path.replace(/^\/+|\/+$/g, "");
   const workspace = await workspaceOf(c);
-  const place = take("archive", c.get("principal"));
+  const slot = take("archive", c.get("principal"));
   let found: Extract<Awaited<ReturnType<typeof workspace.archive>>, { ok: true }>;
   try {
     found = valueOf(await workspace.archive({ snapshot_id, run_id, at_event }, folder));
   } catch (error) {
-    place[Symbol.dispose]();
+    slot[Symbol.dispose]();
     throw error;
   }
   const { body, snapshot } = found;
-  return new Response(holding(body, place), {
+  return new Response(holding(body, slot), {
     headers: {
       ...STREAM_HEADERS,
       "content-type": "application/zip",
@@ -172,12 +172,12 @@ export async function diffWorkspace(c: Context<App>): Promise<Response> {
       reason: "cannot be combined with from or to",
     });
   const workspace = await workspaceOf(c);
-  const place = take("diff", c.get("principal"));
+  const slot = take("diff", c.get("principal"));
   let found: Extract<Awaited<ReturnType<typeof workspace.diff>>, { ok: true }>;
   try {
     found = valueOf(await workspace.diff({ run_id, from, to }));
   } finally {
-    place[Symbol.dispose]();
+    slot[Symbol.dispose]();
   }
   if (/\btext\/x-(diff|patch)\b/.test(c.req.header("accept") ?? ""))
     return new Response(found.changes.map((change) => change.patch ?? "").join(""), {

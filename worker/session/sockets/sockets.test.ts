@@ -5,9 +5,6 @@ import { memoryDatabase } from "../testing/sqlite.ts";
 import { Sockets } from "./sockets.ts";
 import type { KeyWatch } from "./sockets.ts";
 
-// Only a prompt needs the models, and no test here sends one.
-vi.mock("../store/run-options.ts", () => ({}));
-
 class FakeSocket {
   attachment: unknown = null;
   readonly closed: number[] = [];

@@ -2,8 +2,7 @@ import type { StoredEvent } from "@gantry/protocol/event.ts";
 import { jsonExcess } from "@gantry/protocol/json-limits.ts";
 import { RequestRefused, errorMessage } from "@gantry/protocol/error.ts";
 import { z } from "zod";
-import type { Env } from "../../base/env.ts";
-import { checkOptions } from "../call/check-options.ts";
+import type { CheckedOptions, WantedOptions } from "../store/run-options.ts";
 import { toSocketMessages } from "./socket-messages.ts";
 import type { SocketMessage } from "./socket-messages.ts";
 import { mayReadOn } from "./key-holds.ts";
@@ -86,6 +85,8 @@ export class Sockets {
   readonly #ctx: DurableObjectState;
   readonly #keys: KeyWatch;
   /** The message of each socket that is being handled. */
+  /** When `watchKeys` is due, as far as this object knows; null after an eviction. */
+  #watchAt: number | null = null;
   readonly #turns = new WeakMap<WebSocket, Promise<void>>();
   #states: Map<WebSocket, SocketState> | null = null;
   readonly #unsaved = new Set<WebSocket>();
@@ -105,7 +106,9 @@ export class Sockets {
     const whole = { ...state, unread: 0, mark: null };
     socket.serializeAttachment(whole);
     this.#known().set(socket, whole);
-    this.#setWatch();
+    // A watch that is set and comes before this key's end covers the new socket too: no write for each of a thousand sockets.
+    const isCovered = this.#watchAt !== null && this.#watchAt <= (state.keyEndsAt ?? Infinity);
+    if (!isCovered) this.#setWatch();
     this.#show(socket, whole);
     // A client that offers subprotocols expects one of them in the answer.
     const headers = request.headers.has("sec-websocket-protocol") ? { "sec-websocket-protocol": "gantry" } : {};
@@ -151,7 +154,8 @@ export class Sockets {
   #setWatch(): void {
     const states = [...this.#known().values()];
     const ends = states.flatMap(({ keyEndsAt }) => keyEndsAt ?? []);
-    this.#keys.setAlarm(states.length === 0 ? null : Math.min(Date.now() + WATCH_MS, ...ends));
+    this.#watchAt = states.length === 0 ? null : Math.min(Date.now() + WATCH_MS, ...ends);
+    this.#keys.setAlarm(this.#watchAt);
   }
 
   #end(socket: WebSocket, code: number, reason: string): void {
@@ -291,11 +295,12 @@ export const SOCKET_MAX_TURNS = 10;
 
 /** Handles a client's message. Null: it was accepted, and the log will show it. Otherwise the error to send back. */
 export async function readSocketMessage(
-  env: Env,
   data: string | ArrayBuffer,
   view: SocketView,
   act: {
     readonly confirm: (seq: number) => void;
+    /** Checks the options of a prompt. Throws `RequestRefused`. */
+    readonly check: (wanted: WantedOptions) => CheckedOptions;
     /** Null: the socket was closed instead, because its key has ended. */
     readonly submit: (submission: Submission) => Promise<Submitted | null>;
   },
@@ -322,7 +327,7 @@ export async function readSocketMessage(
   }
   try {
     const { content, model } = parsed.data;
-    const options = checkOptions(env, { maxTurns: SOCKET_MAX_TURNS, ...(model === undefined ? {} : { model }) });
+    const options = act.check({ maxTurns: SOCKET_MAX_TURNS, ...(model === undefined ? {} : { model }) });
     const submitted = await act.submit({ prompt: [{ type: "text", text: content }], options, trigger: "websocket" });
     return submitted === null || submitted.ok
       ? null
